@@ -1,0 +1,615 @@
+//! The stages between load and answer, for typed and dynamic commands alike.
+//!
+//! In: a [`Submission`] that was parsed, validated and routed. Out: what was stored. Never: two outcomes for one command,
+//! or an answer before the store has it.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use backon::BackoffBuilder;
+use smallvec::SmallVec;
+use tokio::sync::MutexGuard;
+
+use super::state_cache::Slot;
+use super::{Loaded, StateCache, SyncMode};
+use crate::dead_letter;
+use crate::declare::{
+    Clock, CommandContext, CommandHandlerDescriptor, DecideError, EventSink, IdSource, MergeStrategy, nanos_of,
+};
+use crate::error::{Error, Result, SequenceMismatch};
+use crate::reaction::{WaitBoard, Waiting};
+use crate::registry::{Aggregate, Registry};
+use crate::storage::{Append, Dedup, Extras, NewEvent, SnapshotWrite, Storage, Write, WriteError, Writer, Written};
+use crate::stream::{AsOf, Edition, Headers, Limits, Nanos, Retention, StoredEvent, StoredSnapshot, StreamKey};
+use crate::transport::Transport;
+
+/// Everything that the way of a command needs; one for each runtime.
+pub(crate) struct Core {
+    pub(crate) registry: Registry,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) writer: Writer,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) cache: StateCache,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn IdSource>,
+    pub(crate) limits: Limits,
+    pub(crate) waits: WaitBoard,
+    pub(crate) sync_deadline: Duration,
+    /// Tries of one command against other writers (row C6).
+    pub(crate) attempts: u32,
+    /// Tries of one event in a saga or projector (rows G3, J2).
+    pub(crate) reaction_attempts: u32,
+    pub(crate) in_flight: AtomicUsize,
+    pub(crate) closing: AtomicBool,
+    pub(crate) idle: tokio::sync::Notify,
+    pub(crate) failed_snapshots: AtomicU64,
+}
+
+/// A command, or a book of them, on its way through the pipeline.
+pub(crate) struct Submission<'a> {
+    pub(crate) aggregate: &'a Aggregate,
+    pub(crate) key: StreamKey,
+    pub(crate) edition: &'a Edition,
+    pub(crate) headers: Headers,
+    pub(crate) pages: &'a [Page<'a>],
+    pub(crate) dedup: Option<Dedup>,
+    pub(crate) at: Option<Nanos>,
+}
+
+/// Runs the handler of one command on a state.
+pub(crate) type Decide<'a> =
+    &'a (dyn Fn(&dyn Any, &CommandContext<'_>, &mut EventSink) -> Result<(), DecideError> + Send + Sync);
+
+/// One command of a submission.
+pub(crate) struct Page<'a> {
+    pub(crate) handler: &'static CommandHandlerDescriptor,
+    pub(crate) decide: Decide<'a>,
+    /// The command as the wire has it, made when a dead letter needs it.
+    pub(crate) encoded: &'a (dyn Fn() -> prost_types::Any + Send + Sync),
+    pub(crate) expected: Option<u32>,
+    pub(crate) merge: Option<MergeStrategy>,
+    pub(crate) sync: SyncMode,
+}
+
+impl Page<'_> {
+    /// The declaration wins over the command (row M6).
+    fn strategy(&self) -> MergeStrategy {
+        self.handler.merge.or(self.merge).unwrap_or_default()
+    }
+}
+
+/// The events of one submission: mostly one.
+pub(crate) type StoredEvents = SmallVec<[StoredEvent; 1]>;
+
+/// What a submission did.
+pub(crate) struct Outcome {
+    pub(crate) events: StoredEvents,
+    pub(crate) next_sequence: u32,
+    /// It had been done before; these are the events of the first time (rows C10, G2).
+    pub(crate) duplicate: bool,
+    pub(crate) waiting: Option<Waiting>,
+}
+
+/// Counts a command for as long as it runs, so that a shutdown can wait for it.
+struct InFlight<'a>(&'a Core);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if self.0.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 && self.0.closing.load(Ordering::Acquire) {
+            self.0.idle.notify_waiters();
+        }
+    }
+}
+
+/// What one try came to.
+enum Attempt {
+    Done(Outcome),
+    /// Somebody else wrote first: again, with fresh state.
+    Raced,
+}
+
+impl Core {
+    /// Runs a submission to its end: retried inside against other writers (rows C6, C9), never twice.
+    pub(crate) async fn execute(&self, submission: &Submission<'_>) -> Result<Outcome> {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        let _in_flight = InFlight(self);
+        if self.closing.load(Ordering::Acquire) {
+            return Err(Error::ShuttingDown);
+        }
+        let mut backoff = None;
+        for attempt in 1..=self.attempts {
+            match self.attempt(submission).await? {
+                Attempt::Done(outcome) => return Ok(outcome),
+                Attempt::Raced => {
+                    tracing::debug!(stream = %submission.key, attempt, "raced by another writer");
+                    let delays = backoff.get_or_insert_with(|| retry_delays(self.attempts));
+                    // The first retry follows at once: mostly it is our own cache that was stale.
+                    if attempt > 1
+                        && let Some(delay) = delays.next()
+                    {
+                        tokio::time::sleep(delay).await;
+                    }
+                }
+            }
+        }
+        Err(Error::Contention { stream: submission.key.clone(), attempts: self.attempts })
+    }
+
+    async fn attempt(&self, submission: &Submission<'_>) -> Result<Attempt> {
+        let key = &submission.key;
+        let slot = self.cache.slot(key);
+        let mut guard = slot.state.lock().await;
+        // Under the slot's lock: of two equal commands at once, the second one finds the first one done (row C10).
+        if let Some(first) = self.find_first(submission).await? {
+            drop(guard);
+            return Ok(Attempt::Done(self.first_answer(key, first).await?));
+        }
+        if let (Some(loaded), Some(wanted)) = (guard.as_ref(), submission.edition.divergence(&key.domain))
+            && !key.is_main()
+            && loaded.diverges_at != Some(wanted)
+        {
+            *guard = None; // the load checks the divergence against what is stored (row B7)
+        }
+        if guard.is_none() {
+            *guard = Some(self.load(submission.aggregate, key, submission.edition, AsOf::Head).await?);
+        }
+        let Some(loaded) = guard.as_mut() else { return Ok(Attempt::Raced) };
+        let mut prepared = match self.prepare(submission, loaded) {
+            Ok(prepared) => prepared,
+            Err(failure) => {
+                let Failure { error, state_moved } = *failure;
+                return self.refuse(submission, guard, error, state_moved).await;
+            }
+        };
+        if prepared.is_nothing(submission) {
+            return Ok(Attempt::Done(prepared.nothing()));
+        }
+        prepared.waiting = self.waits.expect(&self.registry, submission, &prepared.stored);
+        let write = prepared.write(submission);
+        let committed = match self.writer.commit_now(write) {
+            Ok(committed) => committed,
+            Err(write) => self.writer.commit(write).await,
+        };
+        match committed {
+            Ok(written) => Ok(Attempt::Done(self.finish(submission, &slot, guard, prepared, written))),
+            Err(error) => {
+                if let Some(waiting) = prepared.waiting {
+                    self.waits.withdraw(waiting);
+                }
+                // After an unclear failure the events may be there or not: the next command reads what is true.
+                *guard = None;
+                drop(guard);
+                match error {
+                    WriteError::Conflict { .. } => Ok(Attempt::Raced),
+                    WriteError::Duplicate(first) => Ok(Attempt::Done(self.first_answer(key, first).await?)),
+                    WriteError::Storage(error) => Err(error.into()),
+                }
+            }
+        }
+    }
+
+    /// The same without waiting, where nothing has to be waited for: the state is at hand, nobody works on the stream, and
+    /// the store commits at once. `None` where that is not so; nothing has happened then.
+    pub(crate) fn execute_now(&self, submission: &Submission<'_>) -> Option<Result<Outcome>> {
+        if submission.dedup.is_some() || !submission.key.is_main() || !self.storage.commits_now() {
+            return None;
+        }
+        let slot = self.cache.slot(&submission.key);
+        let mut guard = slot.state.try_lock().ok()?;
+        let loaded = guard.as_mut()?;
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        let _in_flight = InFlight(self);
+        if self.closing.load(Ordering::Acquire) {
+            return Some(Err(Error::ShuttingDown));
+        }
+        let mut prepared = match self.prepare(submission, loaded) {
+            Ok(prepared) => prepared,
+            Err(failure) => {
+                let Failure { error, state_moved } = *failure;
+                if state_moved {
+                    *guard = None;
+                }
+                return match error {
+                    Refusal::Error(error) => Some(Err(error)),
+                    // No handler ran; the answer needs what is stored.
+                    Refusal::Mismatch { .. } => None,
+                };
+            }
+        };
+        if prepared.is_nothing(submission) {
+            return Some(Ok(prepared.nothing()));
+        }
+        prepared.waiting = self.waits.expect(&self.registry, submission, &prepared.stored);
+        match self.writer.commit_now(prepared.write(submission)) {
+            Ok(Ok(written)) => Some(Ok(self.finish(submission, &slot, guard, prepared, written))),
+            failed => {
+                if let Some(waiting) = prepared.waiting {
+                    self.waits.withdraw(waiting);
+                }
+                *guard = None;
+                match failed {
+                    Ok(Err(WriteError::Storage(error))) => Some(Err(error.into())),
+                    // Lost against another writer: the other way retries with fresh state (row C6).
+                    _ => None,
+                }
+            }
+        }
+    }
+
+    /// Runs the handlers and makes what will be stored.
+    fn prepare(&self, submission: &Submission<'_>, loaded: &mut Loaded) -> Result<Prepared, Box<Failure>> {
+        let now = submission.at.unwrap_or_else(|| nanos_of(self.clock.now())).max(loaded.last_created_at);
+        let mut events = EventSink::default();
+        let decided = self.decide(submission, loaded, now, &mut events)?;
+        let isolated = submission.pages.iter().any(|page| page.sync == SyncMode::Isolated);
+        let first = loaded.next_sequence;
+        let stored = self.stored_events(submission, &events, first, now, isolated);
+        Ok(Prepared { events, stored, decided, first, now, isolated, diverges_at: loaded.diverges_at, waiting: None })
+    }
+
+    /// The events are stored: the state follows, subscribers are woken.
+    fn finish(
+        &self,
+        submission: &Submission<'_>,
+        slot: &Arc<Slot>,
+        mut guard: MutexGuard<'_, Option<Loaded>>,
+        prepared: Prepared,
+        written: Written,
+    ) -> Outcome {
+        self.advance(submission, slot, &mut guard, &prepared.events, prepared.decided, prepared.now);
+        drop(guard);
+        self.answer(prepared.stored, written, prepared.waiting)
+    }
+
+    /// What the first run of this submission stored, if it is a repeat.
+    async fn find_first(&self, submission: &Submission<'_>) -> Result<Option<Written>> {
+        match &submission.dedup {
+            Some(dedup) => Ok(self.storage.find_duplicate(&submission.key, dedup).await?),
+            None => Ok(None),
+        }
+    }
+
+    /// Runs the handlers of all pages, in order, against the evolving state (row C8).
+    fn decide(
+        &self,
+        submission: &Submission<'_>,
+        loaded: &mut Loaded,
+        now: Nanos,
+        events: &mut EventSink,
+    ) -> Result<Decided, Box<Failure>> {
+        let evolving = submission.pages.len() > 1;
+        let milestone = Cell::new(false);
+        let mut applied = 0;
+        for page in submission.pages {
+            let next_sequence = loaded.next_sequence.saturating_add(u32::try_from(events.events.len()).unwrap_or(u32::MAX));
+            let fail = |error| Box::new(Failure { error, state_moved: applied > 0 });
+            if let Some(expected) = page.expected
+                && expected != next_sequence
+                && page.strategy() != MergeStrategy::AggregateHandles
+            {
+                return Err(fail(Refusal::Mismatch { strategy: page.strategy(), expected, actual: next_sequence }));
+            }
+            let context = CommandContext {
+                key: &submission.key,
+                headers: &submission.headers,
+                expected: page.expected,
+                next_sequence,
+                now,
+                ids: self.ids.as_ref(),
+                milestone: &milestone,
+            };
+            let before = events.events.len();
+            match catch_unwind(AssertUnwindSafe(|| (page.decide)(loaded.state.as_ref(), &context, events))) {
+                Ok(Ok(())) => {}
+                Ok(Err(DecideError::Rejected(rejection))) => return Err(fail(Refusal::Error(Error::Rejected(rejection)))),
+                Ok(Err(DecideError::Undecodable(error))) => {
+                    return Err(fail(Refusal::Error(Error::invalid_argument("command", error.to_string()))));
+                }
+                Err(panic) => return Err(fail(Refusal::Error(self.panicked(submission, page, panic.as_ref())))),
+            }
+            let count = events.events.len() - before;
+            if count > self.limits.events_per_command {
+                return Err(fail(Refusal::Error(Error::limit(
+                    "events",
+                    count,
+                    self.limits.events_per_command,
+                    "events from one command; split the command",
+                ))));
+            }
+            if let Some(event) = events.events[before..].iter().find(|it| it.payload.len() > self.limits.payload_bytes) {
+                let size = event.payload.len();
+                return Err(fail(Refusal::Error(Error::limit(
+                    format!("event {}", event.type_name),
+                    size,
+                    self.limits.payload_bytes,
+                    "bytes; store large content elsewhere and refer to it",
+                ))));
+            }
+            if evolving {
+                for event in &events.events[before..] {
+                    applied += 1;
+                    let ok = catch_unwind(AssertUnwindSafe(|| (event.apply)(loaded.state.as_mut(), &event.payload)));
+                    if !matches!(ok, Ok(Ok(()))) {
+                        let message = format!("its `#[apply]` on `{}` failed", submission.aggregate.descriptor.name);
+                        return Err(Box::new(Failure {
+                            error: Refusal::Error(Error::UnreadableEvent {
+                                stream: submission.key.clone(),
+                                sequence: next_sequence,
+                                type_name: event.type_name.to_string(),
+                                message,
+                            }),
+                            state_moved: true,
+                        }));
+                    }
+                }
+            }
+        }
+        let fits = u32::try_from(events.events.len()).ok().and_then(|n| loaded.next_sequence.checked_add(n));
+        if fits.is_none() {
+            let error = Error::limit("stream", u32::MAX as usize, u32::MAX as usize, "events in one stream; start a new root");
+            return Err(Box::new(Failure { error: Refusal::Error(error), state_moved: applied > 0 }));
+        }
+        Ok(Decided { applied: evolving, milestone: milestone.get() })
+    }
+
+    fn panicked(&self, submission: &Submission<'_>, page: &Page<'_>, panic: &(dyn Any + Send)) -> Error {
+        let reference = self.ids.next_id();
+        let handler = format!("{}::{}", submission.aggregate.descriptor.name, page.handler.method);
+        let text = panic_text(panic);
+        tracing::error!(%reference, handler, stream = %submission.key, location = %page.handler.location, panic = text, "a command handler panicked");
+        Error::HandlerPanicked { handler, reference }
+    }
+
+    /// The command was not accepted: what the caller gets, and what is kept of it.
+    async fn refuse(
+        &self,
+        submission: &Submission<'_>,
+        mut guard: MutexGuard<'_, Option<Loaded>>,
+        refusal: Refusal,
+        state_moved: bool,
+    ) -> Result<Attempt> {
+        if state_moved {
+            *guard = None;
+        }
+        let (strategy, expected, actual) = match refusal {
+            Refusal::Error(error) => {
+                // Another process may have run the same command meanwhile: then its answer is ours too.
+                if let Some(first) = self.find_first(submission).await? {
+                    *guard = None;
+                    drop(guard);
+                    return Ok(Attempt::Done(self.first_answer(&submission.key, first).await?));
+                }
+                tracing::debug!(stream = %submission.key, code = error.code(), %error, "command refused");
+                return Err(error);
+            }
+            Refusal::Mismatch { strategy, expected, actual } => (strategy, expected, actual),
+        };
+        // The cached state may be stale where several processes write: the answer is made from what is stored.
+        *guard = None;
+        drop(guard);
+        let book = self.event_book(submission.aggregate, &submission.key, submission.edition).await?;
+        if submission.pages.len() == 1 && book.next_sequence == expected {
+            return Ok(Attempt::Raced);
+        }
+        let actual = if submission.pages.len() == 1 { book.next_sequence } else { actual };
+        let mismatch =
+            Box::new(SequenceMismatch { stream: submission.key.clone(), strategy, expected, actual, book });
+        if strategy != MergeStrategy::Manual {
+            return Err(Error::SequenceMismatch(mismatch));
+        }
+        let letter = dead_letter::sequence_mismatch(self, submission, &mismatch);
+        let id = letter.id;
+        let write = Write::extras(Extras { dead_letters: vec![letter], ..Extras::default() });
+        match self.writer.commit(write).await {
+            Ok(_) => Err(Error::DeadLettered { mismatch, letter: id }),
+            Err(WriteError::Storage(error)) => Err(error.into()),
+            Err(_) => Ok(Attempt::Raced),
+        }
+    }
+
+    fn stored_events(
+        &self,
+        submission: &Submission<'_>,
+        events: &EventSink,
+        first: u32,
+        now: Nanos,
+        isolated: bool,
+    ) -> StoredEvents {
+        events
+            .events
+            .iter()
+            .zip(first..)
+            .map(|(event, sequence)| StoredEvent {
+                position: 0,
+                sequence,
+                created_at: now,
+                type_name: event.type_name.clone(),
+                schema_version: self.registry.upcasters.current_version(&event.type_name),
+                payload: event.payload.clone(),
+                headers: submission.headers.clone(),
+                isolated,
+            })
+            .collect()
+    }
+
+    /// The events are stored: the state follows.
+    fn advance(
+        &self,
+        submission: &Submission<'_>,
+        slot: &Arc<Slot>,
+        guard: &mut MutexGuard<'_, Option<Loaded>>,
+        events: &EventSink,
+        decided: Decided,
+        now: Nanos,
+    ) {
+        let Some(loaded) = guard.as_mut() else { return };
+        let before = loaded.next_sequence;
+        for event in events.events.iter().filter(|_| !decided.applied) {
+            let done = catch_unwind(AssertUnwindSafe(|| (event.apply)(loaded.state.as_mut(), &event.payload)));
+            if !matches!(done, Ok(Ok(()))) {
+                // The event is stored; whoever needs the state next folds the stream and meets the error there.
+                tracing::error!(stream = %submission.key, event = %event.type_name, "an `#[apply]` failed on a stored event");
+                **guard = None;
+                return;
+            }
+        }
+        if events.events.is_empty() {
+            return;
+        }
+        let after = before + u32::try_from(events.events.len()).unwrap_or(0);
+        loaded.next_sequence = after;
+        loaded.last_created_at = now;
+        loaded.diverges_at = None;
+        let due = submission.aggregate.descriptor.snapshot.is_some_and(|policy| {
+            let every = policy.every.max(1);
+            decided.milestone || before / every != after / every
+        });
+        let weigh = after >= loaded.weigh_at;
+        if !due && !weigh {
+            return;
+        }
+        let Some(policy) = submission.aggregate.descriptor.snapshot else {
+            loaded.weigh_at = after.saturating_mul(2).max(64);
+            return;
+        };
+        match (policy.codec.encode)(loaded.state.as_ref()) {
+            Ok(encoded) => {
+                if weigh {
+                    loaded.weigh_at = after.saturating_mul(2).max(16);
+                    // Decoded states take about twice the room of encoded ones.
+                    self.cache.weigh(&submission.key, slot, encoded.len() as u64 * 2);
+                }
+                if due {
+                    let retention = if decided.milestone { Retention::Persist } else { Retention::Default };
+                    self.store_snapshot(submission, encoded, after - 1, now, retention);
+                }
+            }
+            Err(error) => {
+                self.failed_snapshots.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(stream = %submission.key, error, "the state could not be encoded; no snapshot");
+            }
+        }
+    }
+
+    /// Snapshots are not waited for: one that is lost costs a longer replay, nothing else.
+    fn store_snapshot(&self, submission: &Submission<'_>, state: Vec<u8>, sequence: u32, now: Nanos, retention: Retention) {
+        let snapshot = StoredSnapshot {
+            sequence,
+            created_at: now,
+            type_name: submission.aggregate.snapshot_type.clone(),
+            state_version: submission.aggregate.descriptor.state_version,
+            state: state.into(),
+            retention,
+        };
+        let write = SnapshotWrite { key: submission.key.clone(), snapshot };
+        self.writer.submit(Write::extras(Extras { snapshots: vec![write], ..Extras::default() }));
+    }
+
+    fn answer(&self, mut stored: StoredEvents, written: Written, waiting: Option<Waiting>) -> Outcome {
+        let count = stored.len() as u64;
+        for (event, back) in stored.iter_mut().zip((0..count).rev()) {
+            event.position = written.last_position - back;
+        }
+        if count > 0 {
+            self.transport.announce(written.last_position);
+        }
+        Outcome { next_sequence: written.first_sequence + written.count, events: stored, duplicate: false, waiting }
+    }
+
+    /// What the first time stored (rows C10, G2).
+    async fn first_answer(&self, key: &StreamKey, first: Written) -> Result<Outcome> {
+        let mut events = StoredEvents::new();
+        if first.count > 0 {
+            let read = crate::storage::StreamRead {
+                from: first.first_sequence,
+                to: Some(first.first_sequence + first.count - 1),
+                ..Default::default()
+            };
+            events = self.storage.read_stream(key, read).await?.events.into();
+        }
+        Ok(Outcome { events, next_sequence: first.first_sequence + first.count, duplicate: true, waiting: None })
+    }
+}
+
+/// What the handlers decided, ready to be stored.
+struct Prepared {
+    events: EventSink,
+    stored: StoredEvents,
+    decided: Decided,
+    first: u32,
+    now: Nanos,
+    isolated: bool,
+    diverges_at: Option<u32>,
+    waiting: Option<Waiting>,
+}
+
+impl Prepared {
+    /// Neither events nor a key to remember (row C3).
+    fn is_nothing(&self, submission: &Submission<'_>) -> bool {
+        self.stored.is_empty() && submission.dedup.is_none()
+    }
+
+    fn nothing(&self) -> Outcome {
+        Outcome { events: StoredEvents::new(), next_sequence: self.first, duplicate: false, waiting: None }
+    }
+
+    fn write(&self, submission: &Submission<'_>) -> Write {
+        let events = self.stored.iter().map(|event| NewEvent {
+            type_name: event.type_name.clone(),
+            schema_version: event.schema_version,
+            payload: event.payload.clone(),
+        });
+        Write::append(Append {
+            key: submission.key.clone(),
+            expected: self.first,
+            events: events.collect(),
+            created_at: self.now,
+            headers: submission.headers.clone(),
+            dedup: submission.dedup.clone(),
+            diverged_at: self.diverges_at,
+            isolated: self.isolated,
+        })
+    }
+}
+
+/// What the handlers did besides returning events.
+#[derive(Clone, Copy)]
+struct Decided {
+    /// The events are applied to the state already.
+    applied: bool,
+    /// A handler asked for a snapshot that is kept (row N2).
+    milestone: bool,
+}
+
+struct Failure {
+    error: Refusal,
+    state_moved: bool,
+}
+
+enum Refusal {
+    Error(Error),
+    Mismatch { strategy: MergeStrategy, expected: u32, actual: u32 },
+}
+
+/// Growing, jittered pauses between tries against other writers.
+pub(crate) fn retry_delays(attempts: u32) -> backon::ExponentialBackoff {
+    backon::ExponentialBuilder::default()
+        .with_jitter()
+        .with_min_delay(Duration::from_millis(1))
+        .with_max_delay(Duration::from_millis(100))
+        .with_max_times(attempts as usize)
+        .build()
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(no text)")
+}

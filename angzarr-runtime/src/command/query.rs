@@ -1,0 +1,247 @@
+//! Questions about a stream: its state, then or now, and what a command would do.
+
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use angzarr_proto as proto;
+use uuid::Uuid;
+
+use super::answer::{cover_of, event_page};
+use super::pipeline::{Core, panic_text};
+use crate::declare::{Aggregate, CommandContext, CommandOf, EventSink, nanos_of};
+use crate::error::{Error, Result};
+use crate::registry;
+use crate::storage::{BoxFuture, StreamRead};
+use crate::stream::{AsOf, Edition, Headers, StoredEvent, StreamKey, Versioned};
+
+/// A question for the state of an aggregate. Await it.
+#[must_use = "a query does nothing until it is awaited"]
+pub struct StateQuery<A> {
+    core: Arc<Core>,
+    root: Uuid,
+    edition: Edition,
+    as_of: AsOf,
+    aggregate: PhantomData<fn() -> A>,
+}
+
+impl<A: Aggregate> StateQuery<A> {
+    pub(crate) fn new(core: Arc<Core>, root: Uuid) -> Self {
+        Self { core, root, edition: Edition::main(), as_of: AsOf::Head, aggregate: PhantomData }
+    }
+
+    /// With exactly the events ≤ `sequence` (row T1).
+    pub fn as_of_sequence(mut self, sequence: u32) -> Self {
+        self.as_of = AsOf::Sequence(sequence);
+        self
+    }
+
+    /// With exactly the events that were accepted at `time` or before (row T1).
+    pub fn as_of_time(mut self, time: SystemTime) -> Self {
+        self.as_of = AsOf::Time(nanos_of(time));
+        self
+    }
+
+    /// On a branch.
+    pub fn edition(mut self, edition: impl Into<Edition>) -> Self {
+        self.edition = edition.into();
+        self
+    }
+}
+
+impl<A: Aggregate> IntoFuture for StateQuery<A> {
+    type Output = Result<Versioned<A>>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let aggregate = self.core.aggregate_of::<A>()?;
+            let key = self.core.key(aggregate, &self.edition, self.root)?;
+            let loaded = self.core.load(aggregate, &key, &self.edition, self.as_of).await?;
+            match loaded.state.downcast::<A>() {
+                Ok(state) => Ok(Versioned::new(*state, loaded.next_sequence, loaded.last_created_at)),
+                Err(_) => unreachable!("the registry pairs domains and states by type"),
+            }
+        })
+    }
+}
+
+/// A question for what a command would do. Nothing is stored, nothing is published (row T3). Await it.
+#[must_use = "a preview does nothing until it is awaited"]
+pub struct PreviewCommand<A, C> {
+    core: Arc<Core>,
+    root: Uuid,
+    command: C,
+    edition: Edition,
+    as_of: AsOf,
+    aggregate: PhantomData<fn() -> A>,
+}
+
+/// What a command would have stored.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    events: Vec<StoredEvent>,
+}
+
+impl Preview {
+    /// The events, with the sequences that they would have.
+    pub fn events(&self) -> &[StoredEvent] {
+        &self.events
+    }
+
+    /// The events of one type, decoded.
+    pub fn events_of<E: crate::declare::Message>(&self) -> impl Iterator<Item = E> {
+        let name = E::full_name();
+        self.events
+            .iter()
+            .filter(move |event| event.type_name == name.as_str())
+            .filter_map(|event| E::decode(event.payload.as_ref()).ok())
+    }
+}
+
+impl<A: Aggregate, C: CommandOf<A>> PreviewCommand<A, C> {
+    pub(crate) fn new(core: Arc<Core>, root: Uuid, command: C) -> Self {
+        Self { core, root, command, edition: Edition::main(), as_of: AsOf::Head, aggregate: PhantomData }
+    }
+
+    /// On the state with exactly the events ≤ `sequence`.
+    pub fn as_of_sequence(mut self, sequence: u32) -> Self {
+        self.as_of = AsOf::Sequence(sequence);
+        self
+    }
+
+    /// On the state with exactly the events that were accepted at `time` or before.
+    pub fn as_of_time(mut self, time: SystemTime) -> Self {
+        self.as_of = AsOf::Time(nanos_of(time));
+        self
+    }
+
+    /// On a branch.
+    pub fn edition(mut self, edition: impl Into<Edition>) -> Self {
+        self.edition = edition.into();
+        self
+    }
+}
+
+impl<A: Aggregate, C: CommandOf<A>> IntoFuture for PreviewCommand<A, C> {
+    type Output = Result<Preview>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let aggregate = self.core.aggregate_of::<A>()?;
+            let key = self.core.key(aggregate, &self.edition, self.root)?;
+            let loaded = self.core.load(aggregate, &key, &self.edition, self.as_of).await?;
+            let headers = Headers::default();
+            let milestone = std::cell::Cell::new(false);
+            let context = CommandContext {
+                key: &key,
+                headers: &headers,
+                expected: None,
+                next_sequence: loaded.next_sequence,
+                now: nanos_of(self.core.clock.now()).max(loaded.last_created_at),
+                ids: self.core.ids.as_ref(),
+                milestone: &milestone,
+            };
+            let Some(state) = loaded.state.downcast_ref::<A>() else {
+                unreachable!("the registry pairs domains and states by type")
+            };
+            let mut events = EventSink::default();
+            let command = self.command;
+            match catch_unwind(AssertUnwindSafe(|| command.decide(state, &context, &mut events))) {
+                Ok(decided) => decided.map_err(Error::Rejected)?,
+                Err(panic) => {
+                    let reference = self.core.ids.next_id();
+                    let handler = format!("{}::{}", aggregate.descriptor.name, C::handler().method);
+                    tracing::error!(%reference, handler, panic = panic_text(panic.as_ref()), "a command handler panicked");
+                    return Err(Error::HandlerPanicked { handler, reference });
+                }
+            }
+            let events = events
+                .events
+                .into_iter()
+                .zip(loaded.next_sequence..)
+                .map(|(event, sequence)| StoredEvent {
+                    position: 0,
+                    sequence,
+                    created_at: context.now,
+                    schema_version: self.core.registry.upcasters.current_version(&event.type_name),
+                    type_name: event.type_name,
+                    payload: event.payload,
+                    headers: Headers::default(),
+                    isolated: false,
+                })
+                .collect();
+            Ok(Preview { events })
+        })
+    }
+}
+
+impl Core {
+    /// The book of a stream at its head: the newest snapshot, the events behind it, the next sequence (row M1).
+    pub(crate) async fn event_book(
+        &self,
+        aggregate: &registry::Aggregate,
+        key: &StreamKey,
+        edition: &Edition,
+    ) -> Result<proto::EventBook> {
+        let mut read = StreamRead::all();
+        if aggregate.descriptor.snapshot.is_some() {
+            read.snapshot = Some((aggregate.snapshot_type.clone(), aggregate.descriptor.state_version));
+        }
+        let slice = self.storage.read_stream(key, read).await?;
+        let mut pages: Vec<_> = slice.events.iter().map(event_page).collect();
+        let mut next_sequence = slice.next_sequence;
+        if !key.is_main() && slice.snapshot.is_none() {
+            // What the branch inherits from main comes first.
+            let main_key = key.on_main();
+            let at = slice.diverged_at.or_else(|| edition.divergence(&key.domain));
+            let to = match at {
+                Some(0) => None,
+                Some(n) => Some(StreamRead { to: Some(n - 1), ..StreamRead::all() }),
+                None => Some(StreamRead::all()),
+            };
+            if let Some(read) = to {
+                let inherited = self.storage.read_stream(&main_key, read).await?;
+                if slice.diverged_at.is_none() {
+                    next_sequence = at.unwrap_or(inherited.next_sequence);
+                }
+                pages.splice(0..0, inherited.events.iter().map(event_page));
+            }
+        }
+        let snapshot = slice.snapshot.map(|snapshot| proto::Snapshot {
+            sequence: snapshot.sequence,
+            state: Some(prost_types::Any {
+                type_url: proto::type_url_of(&snapshot.type_name),
+                value: snapshot.state.to_vec(),
+            }),
+            retention: snapshot.retention as i32,
+            created_at: Some(proto::TimestampExt::from_unix_nanos(snapshot.created_at)),
+        });
+        Ok(proto::EventBook { cover: Some(cover_of(key, "", None)), snapshot, pages, next_sequence })
+    }
+
+    /// Every book of a workflow, across domains (row I4).
+    pub(crate) async fn books_of_correlation(&self, correlation_id: &str) -> Result<Vec<proto::EventBook>> {
+        self.limits.check_id("correlation_id", correlation_id)?;
+        let mut books: Vec<(StreamKey, proto::EventBook)> = Vec::new();
+        for found in self.storage.read_correlation(correlation_id).await? {
+            let page = event_page(&found.event);
+            let next_sequence = found.event.sequence + 1;
+            match books.iter_mut().find(|(key, _)| *key == found.stream) {
+                Some((_, book)) => {
+                    book.pages.push(page);
+                    book.next_sequence = next_sequence;
+                }
+                None => {
+                    let cover = cover_of(&found.stream, correlation_id, found.event.headers.ext());
+                    let book = proto::EventBook { cover: Some(cover), snapshot: None, pages: vec![page], next_sequence };
+                    books.push((found.stream, book));
+                }
+            }
+        }
+        Ok(books.into_iter().map(|(_, book)| book).collect())
+    }
+}

@@ -1,0 +1,303 @@
+//! The dynamic entry: a `CommandRequest` as any client sends it. Parse and validate, route, then the same pipeline.
+
+use std::any::Any;
+
+use angzarr_proto as proto;
+use bytes::{BufMut, Bytes, BytesMut};
+use proto::{CommandPageExt as _, CoverExt as _, PageHeaderExt as _};
+use uuid::Uuid;
+
+use super::pipeline::{Core, Page, Submission};
+use super::{Receipt, SyncMode};
+use crate::declare::{CommandContext, CommandHandlerDescriptor, DecideError, EventSink, MergeStrategy};
+use crate::error::{Error, Result, nearest};
+use crate::registry;
+use crate::storage::Dedup;
+use crate::stream::{Edition, Headers, Name, StreamKey};
+
+/// Where a reaction's command comes from: what makes it run once (row G2).
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Provenance {
+    pub(crate) source: StreamKey,
+    pub(crate) source_seq: u32,
+    pub(crate) component: Name,
+    pub(crate) command_index: u32,
+}
+
+impl Provenance {
+    pub(crate) fn dedup(&self) -> Dedup {
+        let mut key = BytesMut::with_capacity(64);
+        key.put_u8(b'a');
+        for text in [&self.source.domain, &self.source.edition, &self.component] {
+            key.put_slice(text.as_bytes());
+            key.put_u8(0);
+        }
+        key.put_slice(self.source.root.as_bytes());
+        key.put_u32(self.source_seq);
+        key.put_u32(self.command_index);
+        Dedup(key.freeze())
+    }
+
+    pub(crate) fn to_proto(&self) -> proto::AngzarrDeferredSequence {
+        proto::AngzarrDeferredSequence {
+            source: Some(super::answer::cover_of(&self.source, "", None)),
+            source_seq: self.source_seq,
+            source_component: self.component.to_string(),
+            command_index: self.command_index,
+        }
+    }
+}
+
+/// The dedup key of an external id (rows C10, F2).
+pub(crate) fn external_dedup(id: &str) -> Dedup {
+    let mut key = BytesMut::with_capacity(id.len() + 1);
+    key.put_u8(b'x');
+    key.put_slice(id.as_bytes());
+    Dedup(key.freeze())
+}
+
+struct ParsedPage<'r> {
+    handler: &'static CommandHandlerDescriptor,
+    command: &'r prost_types::Any,
+    expected: Option<u32>,
+    merge: MergeStrategy,
+    sync: SyncMode,
+    dedup: Option<Dedup>,
+}
+
+impl Core {
+    /// Runs a `CommandRequest` (row C1).
+    pub(crate) async fn handle_command(&self, request: &proto::CommandRequest) -> Result<Receipt> {
+        let book = request.command.as_ref().ok_or_else(|| missing("command", "a CommandBook"))?;
+        let cover = book.cover.as_ref().ok_or_else(|| missing("command.cover", "a Cover"))?;
+        let (aggregate, key, edition) = self.route(cover)?;
+        let headers = self.headers(cover)?;
+        let default_sync = sync_mode(request.sync_mode)?;
+        if book.pages.is_empty() {
+            return Err(missing("command.pages", "at least one page"));
+        }
+        if book.pages.len() > self.limits.pages_per_book {
+            return Err(Error::limit("command.pages", book.pages.len(), self.limits.pages_per_book, "pages in one book"));
+        }
+        let mut parsed = Vec::with_capacity(book.pages.len());
+        for (index, page) in book.pages.iter().enumerate() {
+            parsed.push(self.parse_page(aggregate, index, page, default_sync)?);
+        }
+        let mut dedup: Option<Dedup> = None;
+        for page in &mut parsed {
+            match (&dedup, page.dedup.take()) {
+                (_, None) => {}
+                (None, found) => dedup = found,
+                (Some(first), Some(other)) if *first == other => {}
+                (Some(_), Some(_)) => {
+                    return Err(Error::invalid_argument(
+                        "command.pages",
+                        "the pages of a book are stored together and have one external id or provenance; send one book each",
+                    ));
+                }
+            }
+        }
+        let decides: Vec<_> = parsed
+            .iter()
+            .map(|page| {
+                move |state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink| -> Result<(), DecideError> {
+                    (page.handler.decide)(state, &page.command.value, context, events)
+                }
+            })
+            .collect();
+        let encodes: Vec<_> = parsed.iter().map(|page| || page.command.clone()).collect();
+        let pages: Vec<Page<'_>> = parsed
+            .iter()
+            .zip(decides.iter().zip(&encodes))
+            .map(|(page, (decide, encoded))| Page {
+                handler: page.handler,
+                decide,
+                encoded,
+                expected: page.expected,
+                merge: Some(page.merge),
+                sync: page.sync,
+            })
+            .collect();
+        let submission = Submission { aggregate, key, edition: &edition, headers, pages: &pages, dedup, at: None };
+        self.run(&submission).await
+    }
+
+    /// The stream that a cover names, and its aggregate.
+    pub(crate) fn route(&self, cover: &proto::Cover) -> Result<(&registry::Aggregate, StreamKey, Edition)> {
+        self.limits.check_domain(&cover.domain)?;
+        let aggregate =
+            self.registry.aggregates.get(cover.domain.as_str()).ok_or_else(|| self.unknown_domain(&cover.domain))?;
+        if cover.root.is_none() {
+            return Err(missing("cover.root", "a UUID of 16 bytes"));
+        }
+        let root = cover.root_bytes().map(Uuid::from_bytes).ok_or_else(|| {
+            let length = cover.root.as_ref().map_or(0, |root| root.value.len());
+            Error::invalid_argument("cover.root", format!("a root has 16 bytes, this one has {length}"))
+        })?;
+        let mut edition = Edition::named(cover.edition_name().unwrap_or_default());
+        if !edition.is_main() {
+            for divergence in cover.edition.iter().flat_map(|edition| &edition.divergences) {
+                edition = edition.diverge(&divergence.domain, divergence.sequence);
+            }
+        }
+        let key = self.key(aggregate, &edition, root)?;
+        Ok((aggregate, key, edition))
+    }
+
+    fn headers(&self, cover: &proto::Cover) -> Result<Headers> {
+        if !cover.correlation_id.is_empty() {
+            self.limits.check_id("cover.correlation_id", &cover.correlation_id)?;
+        }
+        if let Some(ext) = &cover.ext {
+            self.limits.check_ext(ext)?;
+        }
+        Ok(Headers::new(cover.correlation_id.as_str(), cover.ext.clone()))
+    }
+
+    fn parse_page<'r>(
+        &self,
+        aggregate: &registry::Aggregate,
+        index: usize,
+        page: &'r proto::CommandPage,
+        default_sync: SyncMode,
+    ) -> Result<ParsedPage<'r>> {
+        let field = |name: &str| format!("command.pages[{index}].{name}");
+        let command = match &page.payload {
+            Some(proto::command_page::Payload::Command(command)) => command,
+            Some(proto::command_page::Payload::External(_)) => {
+                return Err(Error::NotOffered {
+                    what: "a command payload by reference",
+                    hint: "send the payload itself",
+                });
+            }
+            None => return Err(missing(field("command"), "the command as an Any")),
+        };
+        let type_name = proto::type_name_of(&command.type_url);
+        let handler = *aggregate.handlers.get(type_name).ok_or_else(|| Error::UnknownCommand {
+            domain: aggregate.descriptor.domain.to_owned(),
+            command: type_name.to_owned(),
+            nearest: nearest(type_name, aggregate.handlers.keys().map(String::as_str)),
+        })?;
+        self.limits.check_payload("command", command.value.len())?;
+        let merge = proto::MergeStrategy::try_from(page.merge_strategy).map_err(|_| {
+            Error::invalid_argument(field("merge_strategy"), format!("{} is no MergeStrategy", page.merge_strategy))
+        })?;
+        let (mut expected, mut dedup, mut sync) = (page.sequence(), None, default_sync);
+        if let Some(header) = &page.header {
+            if let Some(mode) = header.sync_mode {
+                sync = sync_mode(mode)?;
+            }
+            if let Some(id) = header.external_id() {
+                self.limits.check_id("external_deferred.external_id", id)?;
+                dedup = Some(external_dedup(id));
+                expected = None;
+            }
+            if let Some(provenance) = header.provenance() {
+                dedup = Some(self.provenance(provenance)?.dedup());
+                expected = None;
+            }
+        }
+        Ok(ParsedPage { handler, command, expected, merge: merge_strategy(merge), sync, dedup })
+    }
+
+    fn provenance(&self, deferred: &proto::AngzarrDeferredSequence) -> Result<Provenance> {
+        let source = deferred.source.as_ref().ok_or_else(|| missing("angzarr_deferred.source", "the source's Cover"))?;
+        self.limits.check_domain(&source.domain)?;
+        let root = source
+            .root_bytes()
+            .map(Uuid::from_bytes)
+            .ok_or_else(|| missing("angzarr_deferred.source.root", "a UUID of 16 bytes"))?;
+        Ok(Provenance {
+            source: StreamKey {
+                domain: Name::new(&source.domain),
+                edition: Name::new(source.edition_name().unwrap_or_default()),
+                root,
+            },
+            source_seq: deferred.source_seq,
+            component: Name::new(&deferred.source_component),
+            command_index: deferred.command_index,
+        })
+    }
+
+    pub(crate) fn unknown_domain(&self, domain: &str) -> Error {
+        Error::UnknownDomain { domain: domain.to_owned(), nearest: nearest(domain, self.registry.domains()) }
+    }
+}
+
+fn missing(field: impl Into<std::borrow::Cow<'static, str>>, what: &str) -> Error {
+    Error::invalid_argument(field, format!("missing; send {what}"))
+}
+
+fn sync_mode(value: i32) -> Result<SyncMode> {
+    match proto::SyncMode::try_from(value) {
+        Ok(proto::SyncMode::Async) => Ok(SyncMode::Async),
+        Ok(proto::SyncMode::Simple) => Ok(SyncMode::Simple),
+        Ok(proto::SyncMode::Decision) => Ok(SyncMode::Decision),
+        Ok(proto::SyncMode::Isolated) => Ok(SyncMode::Isolated),
+        Ok(proto::SyncMode::Cascade) => {
+            Err(Error::NotOffered { what: "SYNC_MODE_CASCADE", hint: "use SYNC_MODE_SIMPLE, or follow the events" })
+        }
+        Err(_) => Err(Error::invalid_argument("sync_mode", format!("{value} is no SyncMode"))),
+    }
+}
+
+fn merge_strategy(strategy: proto::MergeStrategy) -> MergeStrategy {
+    match strategy {
+        proto::MergeStrategy::MergeCommutative => MergeStrategy::Commutative,
+        proto::MergeStrategy::MergeStrict => MergeStrategy::Strict,
+        proto::MergeStrategy::MergeAggregateHandles => MergeStrategy::AggregateHandles,
+        proto::MergeStrategy::MergeManual => MergeStrategy::Manual,
+    }
+}
+
+/// A command of a reaction, whose target is known by name (row G1).
+pub(crate) struct ReactionCommand<'a> {
+    pub(crate) command: &'a crate::declare::AnyCommand,
+    pub(crate) provenance: &'a Provenance,
+    pub(crate) edition: &'a Edition,
+    pub(crate) headers: Headers,
+}
+
+impl Core {
+    /// Runs a command that a saga emitted: idempotent by its provenance, with the event's edition, correlation id and
+    /// extension (rows G1, G2, I1, I3).
+    pub(crate) async fn handle_reaction(&self, reaction: &ReactionCommand<'_>) -> Result<Receipt> {
+        let command = reaction.command;
+        let aggregate =
+            self.registry.aggregates.get(command.domain()).ok_or_else(|| self.unknown_domain(command.domain()))?;
+        let handler = *aggregate.handlers.get(command.type_name()).ok_or_else(|| Error::UnknownCommand {
+            domain: command.domain().to_owned(),
+            command: command.type_name().to_owned(),
+            nearest: nearest(command.type_name(), aggregate.handlers.keys().map(String::as_str)),
+        })?;
+        self.limits.check_payload("command", command.payload.len())?;
+        let key = self.key(aggregate, reaction.edition, command.root)?;
+        let decide = |state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink| {
+            (handler.decide)(state, &command.payload, context, events)
+        };
+        let encoded = || any_of(&command.type_name, &command.payload);
+        let pages = [Page {
+            handler,
+            decide: &decide,
+            encoded: &encoded,
+            expected: None,
+            merge: None,
+            sync: SyncMode::Async,
+        }];
+        let submission = Submission {
+            aggregate,
+            key,
+            edition: reaction.edition,
+            headers: reaction.headers.clone(),
+            pages: &pages,
+            dedup: Some(reaction.provenance.dedup()),
+            at: command.at,
+        };
+        self.run(&submission).await
+    }
+}
+
+/// A payload as the wire has it.
+pub(crate) fn any_of(type_name: &str, payload: &Bytes) -> prost_types::Any {
+    prost_types::Any { type_url: proto::type_url_of(type_name), value: payload.to_vec() }
+}

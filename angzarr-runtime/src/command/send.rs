@@ -1,0 +1,359 @@
+//! The typed entry: `runtime.send::<Account>(id, Withdraw { amount: 5 }).await`.
+
+use std::any::Any;
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use super::pipeline::{Core, Outcome, Page, Submission};
+use super::request::external_dedup;
+use super::{Receipt, SyncMode};
+use crate::declare::{Aggregate, CommandContext, CommandOf, DecideError, EventSink, MergeStrategy, nanos_of};
+use crate::error::{Error, Result};
+use crate::reaction::WaitResult;
+use crate::registry;
+use crate::storage::{BoxFuture, Dedup};
+use crate::stream::{Edition, Headers, StreamKey};
+
+/// A command on its way. Await it.
+#[must_use = "a command is not sent until it is awaited"]
+pub struct SendCommand<A, C> {
+    core: Arc<Core>,
+    root: Uuid,
+    command: C,
+    sync: SyncMode,
+    expected: Option<u32>,
+    merge: Option<MergeStrategy>,
+    at: Option<SystemTime>,
+    rare: Option<Box<RareOptions>>,
+    aggregate: PhantomData<fn() -> A>,
+}
+
+/// What few commands say.
+#[derive(Default)]
+struct RareOptions {
+    edition: Edition,
+    correlation_id: Option<String>,
+    ext: Option<prost_types::Any>,
+    external_id: Option<String>,
+    retry: bool,
+}
+
+impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
+    pub(crate) fn new(core: Arc<Core>, root: Uuid, command: C) -> Self {
+        Self {
+            core,
+            root,
+            command,
+            sync: SyncMode::Async,
+            expected: None,
+            merge: None,
+            at: None,
+            rare: None,
+            aggregate: PhantomData,
+        }
+    }
+
+    fn rare(&mut self) -> &mut RareOptions {
+        self.rare.get_or_insert_default()
+    }
+
+    /// The next sequence that the stream must have: 0 for a new aggregate, else what a [`Receipt`] or a
+    /// [`Versioned`](crate::Versioned) state said. What happens otherwise is the handler's merge strategy (rows M).
+    pub fn expect_sequence(mut self, sequence: u32) -> Self {
+        self.expected = Some(sequence);
+        self
+    }
+
+    /// The merge strategy, where the handler declares none (row M6).
+    pub fn merge(mut self, strategy: MergeStrategy) -> Self {
+        self.merge = Some(strategy);
+        self
+    }
+
+    /// When the answer comes (rows S).
+    pub fn sync(mut self, mode: SyncMode) -> Self {
+        self.sync = mode;
+        self
+    }
+
+    /// The workflow that this command belongs to: every event and command that follows carries it (row I1).
+    pub fn correlation(mut self, id: impl Into<String>) -> Self {
+        self.rare().correlation_id = Some(id.into());
+        self
+    }
+
+    /// An opaque extension that every event of the command carries (row I3); keep it small.
+    pub fn ext(mut self, ext: prost_types::Any) -> Self {
+        self.rare().ext = Some(ext);
+        self
+    }
+
+    /// Makes the command idempotent: a second one with this id for the same stream runs nothing and returns the first
+    /// one's events (row C10).
+    pub fn external_id(mut self, id: impl Into<String>) -> Self {
+        self.rare().external_id = Some(id.into());
+        self
+    }
+
+    /// The timeline (rows B).
+    pub fn edition(mut self, edition: impl Into<Edition>) -> Self {
+        self.rare().edition = edition.into();
+        self
+    }
+
+    /// Retries a COMMUTATIVE sequence mismatch with the fresh sequence, with backoff and a bound (row M7).
+    pub fn retry(mut self) -> Self {
+        self.rare().retry = true;
+        self
+    }
+
+    /// The time that the events are stored with, instead of now; never earlier than the event before them in their stream
+    /// (row C2). For imports of history.
+    pub fn at(mut self, time: SystemTime) -> Self {
+        self.at = Some(time);
+        self
+    }
+
+    /// Parse and validate, route.
+    fn route(&self) -> Result<Routed<'_>> {
+        let core = &*self.core;
+        let aggregate = core.aggregate_of::<A>()?;
+        core.limits.check_payload("command", self.command.encoded_len())?;
+        let main = Edition::main();
+        let Some(rare) = self.rare.as_deref() else {
+            let key = core.key(aggregate, &main, self.root)?;
+            return Ok(Routed { aggregate, key, headers: Headers::default(), dedup: None });
+        };
+        let key = core.key(aggregate, &rare.edition, self.root)?;
+        if let Some(id) = &rare.correlation_id {
+            core.limits.check_id("correlation_id", id)?;
+        }
+        if let Some(ext) = &rare.ext {
+            core.limits.check_ext(ext)?;
+        }
+        let dedup = match &rare.external_id {
+            Some(id) => {
+                core.limits.check_id("external_id", id)?;
+                Some(external_dedup(id))
+            }
+            None => None,
+        };
+        let headers = Headers::new(rare.correlation_id.as_deref().unwrap_or_default(), rare.ext.clone());
+        Ok(Routed { aggregate, key, headers, dedup })
+    }
+
+    /// Lets the aggregate decide on an erased state.
+    fn decide(&self, state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink) -> Result<(), DecideError> {
+        match state.downcast_ref::<A>() {
+            Some(state) => self.command.clone().decide(state, context, events).map_err(DecideError::Rejected),
+            None => unreachable!("the registry pairs domains and states by type"),
+        }
+    }
+
+    /// The answer, if it can be had without waiting.
+    fn run_now(&self) -> Option<Result<Receipt>> {
+        let routed = match self.route() {
+            Ok(routed) => routed,
+            Err(error) => return Some(Err(error)),
+        };
+        let main = Edition::main();
+        if self.sync == SyncMode::Simple || routed.dedup.is_some() || !routed.key.is_main() {
+            return None;
+        }
+        let submission = Submission {
+            aggregate: routed.aggregate,
+            key: routed.key,
+            edition: &main,
+            headers: routed.headers,
+            pages: &[Page {
+                handler: C::handler(),
+                decide: &|state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink| {
+                    self.decide(state, context, events)
+                },
+                encoded: &|| angzarr_proto::pack(&self.command),
+                expected: self.expected,
+                merge: self.merge,
+                sync: self.sync,
+            }],
+            dedup: None,
+            at: self.at.map(nanos_of),
+        };
+        self.core.run_now(&submission)
+    }
+
+    async fn run(self) -> Result<Receipt> {
+        let routed = self.route()?;
+        let main = Edition::main();
+        let edition = self.rare.as_deref().map_or(&main, |rare| &rare.edition);
+        let retry = self.rare.as_deref().is_some_and(|rare| rare.retry);
+        let mut retries = retry.then(|| super::retry_delays(self.core.attempts));
+        let mut expected = self.expected;
+        loop {
+            let submission = Submission {
+                aggregate: routed.aggregate,
+                key: routed.key.clone(),
+                edition,
+                headers: routed.headers.clone(),
+                pages: &[Page {
+                    handler: C::handler(),
+                    decide: &|state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink| {
+                        self.decide(state, context, events)
+                    },
+                    encoded: &|| angzarr_proto::pack(&self.command),
+                    expected,
+                    merge: self.merge,
+                    sync: self.sync,
+                }],
+                dedup: routed.dedup.clone(),
+                at: self.at.map(nanos_of),
+            };
+            match self.core.run(&submission).await {
+                Err(Error::SequenceMismatch(mismatch)) if mismatch.strategy == MergeStrategy::Commutative => {
+                    let Some(delay) = retries.as_mut().and_then(Iterator::next) else {
+                        return Err(Error::SequenceMismatch(mismatch));
+                    };
+                    tokio::time::sleep(delay).await;
+                    expected = Some(mismatch.actual);
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+/// A command that was validated, with the stream that it goes to.
+struct Routed<'a> {
+    aggregate: &'a registry::Aggregate,
+    key: StreamKey,
+    headers: Headers,
+    dedup: Option<Dedup>,
+}
+
+impl<A: Aggregate, C: CommandOf<A>> IntoFuture for SendCommand<A, C> {
+    type Output = Result<Receipt>;
+    type IntoFuture = Sending<A, C>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Sending { state: SendState::New(self) }
+    }
+}
+
+/// The future of a [`SendCommand`]. It allocates only where something has to be waited for.
+#[must_use = "a command is not sent until it is awaited"]
+pub struct Sending<A, C> {
+    state: SendState<A, C>,
+}
+
+enum SendState<A, C> {
+    New(SendCommand<A, C>),
+    Waiting(BoxFuture<'static, Result<Receipt>>),
+    Done,
+}
+
+// Nothing in here is pinned in place but the box.
+impl<A, C> Unpin for Sending<A, C> {}
+
+impl<A: Aggregate, C: CommandOf<A>> Future for Sending<A, C> {
+    type Output = Result<Receipt>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let SendState::Waiting(running) = &mut self.state {
+            return running.as_mut().poll(context);
+        }
+        // A loop of commands that never wait still lets other tasks have their turn.
+        let turn = std::task::ready!(tokio::task::coop::poll_proceed(context));
+        let SendState::New(command) = std::mem::replace(&mut self.state, SendState::Done) else {
+            unreachable!("a future is not polled after its end");
+        };
+        if let Some(answer) = command.run_now() {
+            turn.made_progress();
+            return Poll::Ready(answer);
+        }
+        drop(turn);
+        let mut running: BoxFuture<'static, _> = Box::pin(command.run());
+        let polled = running.as_mut().poll(context);
+        self.state = SendState::Waiting(running);
+        polled
+    }
+}
+
+impl Core {
+    /// Runs a submission that needs no waiting; `None` where it does.
+    pub(crate) fn run_now(&self, submission: &Submission<'_>) -> Option<Result<Receipt>> {
+        let span = command_span(submission);
+        let _entered = span.enter();
+        let outcome = match self.execute_now(submission)? {
+            Ok(outcome) => outcome,
+            Err(error) => return Some(Err(error)),
+        };
+        accepted(submission, &outcome);
+        Some(Ok(Receipt::new(submission.key.clone(), outcome, WaitResult::default())))
+    }
+
+    /// Runs a submission inside its span and waits for what its sync mode says.
+    pub(crate) async fn run(&self, submission: &Submission<'_>) -> Result<Receipt> {
+        let span = command_span(submission);
+        if span.is_disabled() {
+            return self.run_inside(submission).await;
+        }
+        self.run_inside(submission).instrument(span).await
+    }
+
+    async fn run_inside(&self, submission: &Submission<'_>) -> Result<Receipt> {
+        let mut outcome = self.execute(submission).await?;
+        accepted(submission, &outcome);
+        let waited = match outcome.waiting.take() {
+            Some(waiting) => self.waits.wait(waiting, self.sync_deadline).await,
+            None => WaitResult::default(),
+        };
+        Ok(Receipt::new(submission.key.clone(), outcome, waited))
+    }
+
+    /// The aggregate of a state type.
+    pub(crate) fn aggregate_of<A: Aggregate>(&self) -> Result<&registry::Aggregate> {
+        let found = self.registry.by_state.get(&std::any::TypeId::of::<A>());
+        found.and_then(|domain| self.registry.aggregates.get(domain)).ok_or_else(|| self.unknown_domain(A::DOMAIN))
+    }
+
+    /// The stream of a root on a timeline.
+    pub(crate) fn key(&self, aggregate: &registry::Aggregate, edition: &Edition, root: Uuid) -> Result<StreamKey> {
+        if !edition.is_main() {
+            self.limits.check_edition(edition.name())?;
+        }
+        Ok(StreamKey {
+            domain: crate::stream::Name::from_static(aggregate.descriptor.domain),
+            edition: edition.name().clone(),
+            root,
+        })
+    }
+}
+
+
+/// The span of a command: domain, root, edition, correlation id, handler.
+fn command_span(submission: &Submission<'_>) -> tracing::Span {
+    tracing::debug_span!(
+        "command",
+        domain = %submission.key.domain,
+        root = %submission.key.root,
+        edition = %submission.key.edition,
+        correlation_id = submission.headers.correlation_id(),
+        handler = submission.pages.first().map(|page| page.handler.method),
+    )
+}
+
+fn accepted(submission: &Submission<'_>, outcome: &Outcome) {
+    tracing::debug!(
+        stream = %submission.key,
+        events = outcome.events.len(),
+        next_sequence = outcome.next_sequence,
+        duplicate = outcome.duplicate,
+        "command accepted"
+    );
+}

@@ -1,0 +1,109 @@
+//! States that were folded before, kept for the next command (bounded in bytes).
+//!
+//! In: the key of a stream. Out: the slot in which its state lives and its commands take turns. Never: an answer that
+//! could be wrong: the append checks the version, a stale state costs one reload.
+
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
+
+use super::Loaded;
+use crate::stream::StreamKey;
+
+/// One stream's place in memory. Commands of one stream take turns on its lock.
+#[derive(Default)]
+pub(crate) struct Slot {
+    pub(crate) state: tokio::sync::Mutex<Option<Loaded>>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    slot: Arc<Slot>,
+    weight: u64,
+}
+
+#[derive(Clone)]
+struct ByWeight;
+
+impl Weighter<StreamKey, Entry> for ByWeight {
+    fn weight(&self, _: &StreamKey, entry: &Entry) -> u64 {
+        entry.weight
+    }
+}
+
+/// A slot that a command works on may not be thrown out: two slots of one stream would race for nothing.
+#[derive(Clone)]
+struct KeepBusy;
+
+impl Lifecycle<StreamKey, Entry> for KeepBusy {
+    type RequestState = ();
+    fn is_pinned(&self, _: &StreamKey, entry: &Entry) -> bool {
+        Arc::strong_count(&entry.slot) > 1
+    }
+}
+
+/// What a slot costs besides the state.
+const SLOT_BYTES: u64 = 256;
+
+pub(crate) struct StateCache {
+    cache: Cache<StreamKey, Entry, ByWeight, DefaultHashBuilder, KeepBusy>,
+}
+
+impl StateCache {
+    /// A cache of at most about `bytes` bytes of states.
+    pub(crate) fn new(bytes: u64) -> Self {
+        let items = usize::try_from(bytes / 1024).unwrap_or(usize::MAX).clamp(64, 1 << 20);
+        Self { cache: Cache::with(items, bytes.max(SLOT_BYTES), ByWeight, DefaultHashBuilder::default(), KeepBusy) }
+    }
+
+    pub(crate) fn slot(&self, key: &StreamKey) -> Arc<Slot> {
+        if let Some(entry) = self.cache.get(key) {
+            return entry.slot;
+        }
+        let fresh = || Ok::<_, std::convert::Infallible>(Entry { slot: Arc::default(), weight: SLOT_BYTES });
+        match self.cache.get_or_insert_with(key, fresh) {
+            Ok(entry) => entry.slot,
+            Err(never) => match never {},
+        }
+    }
+
+    /// Tells the cache what a state weighs now.
+    pub(crate) fn weigh(&self, key: &StreamKey, slot: &Arc<Slot>, state_bytes: u64) {
+        self.cache.insert(key.clone(), Entry { slot: slot.clone(), weight: SLOT_BYTES + state_bytes });
+    }
+
+    /// Bytes in use, as weighed.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.cache.weight()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn is_bounded_in_bytes() {
+        let cache = StateCache::new(64 * 1024);
+        for n in 0..10_000u128 {
+            let key = StreamKey::main("account", Uuid::from_u128(n));
+            let slot = cache.slot(&key);
+            cache.weigh(&key, &slot, 1_000);
+        }
+        assert!(cache.bytes() <= 64 * 1024, "{} bytes", cache.bytes());
+        assert!(cache.bytes() > 16 * 1024, "{} bytes", cache.bytes());
+    }
+
+    #[test]
+    fn a_busy_slot_stays() {
+        let cache = StateCache::new(16 * 1024);
+        let key = StreamKey::main("account", Uuid::from_u128(7));
+        let busy = cache.slot(&key);
+        for n in 100..10_000u128 {
+            cache.slot(&StreamKey::main("account", Uuid::from_u128(n)));
+        }
+        assert!(Arc::ptr_eq(&busy, &cache.slot(&key)));
+    }
+}

@@ -1,0 +1,72 @@
+//! Dead letters: what could not be done, kept with all that is needed to do it again (rows D).
+//!
+//! In: a failed command or events, with the reason. Out: durable letters that an operator can list, show, retry and
+//! discard. Never: a decision whether something deserves to be one; that is made where it failed.
+
+mod desk;
+mod letter;
+
+pub use desk::DeadLetters;
+pub(crate) use letter::{FailedEvent, failed_event, parked_event, reaction_command, sequence_mismatch};
+
+use angzarr_proto as proto;
+use uuid::Uuid;
+
+use crate::stream::Nanos;
+
+/// Identifies a dead letter. The same failure of the same work has the same id, so that a repeat adds no second letter.
+pub type DeadLetterId = Uuid;
+
+/// A dead letter as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeadLetter {
+    /// Its id.
+    pub id: DeadLetterId,
+    /// The whole command or events, the reason and the details, as the wire contract has them.
+    pub letter: proto::AngzarrDeadLetter,
+    /// How often the work was tried.
+    pub attempts: u32,
+    /// When it was put here.
+    pub occurred_at: Nanos,
+    /// What became of it; `None` while it is open.
+    pub resolution: Option<Resolution>,
+}
+
+impl DeadLetter {
+    /// Domain of the failed message.
+    pub fn domain(&self) -> &str {
+        self.letter.cover.as_ref().map_or("", |cover| cover.domain.as_str())
+    }
+}
+
+/// What became of a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// It was run again and went through.
+    Retried {
+        /// When.
+        at: Nanos,
+    },
+    /// An operator decided that it will not be done.
+    Discarded {
+        /// When.
+        at: Nanos,
+        /// Why (row D2: the reason is kept).
+        reason: String,
+    },
+}
+
+/// Which dead letters to list. The default lists every open one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeadLetterFilter {
+    /// Only of this domain.
+    pub domain: Option<String>,
+    /// Only of this component.
+    pub component: Option<String>,
+    /// Only with this correlation id.
+    pub correlation_id: Option<String>,
+    /// Resolved ones too.
+    pub include_resolved: bool,
+    /// At most so many; `None` for 1,000.
+    pub limit: Option<usize>,
+}

@@ -1,0 +1,71 @@
+//! Declare: the traits and descriptors that the attributes target.
+//!
+//! In: what a user annotated, by way of generated code. Out: typed traits for the compiler, plain static descriptors for
+//! the registry. Never: logic of the runtime; generated code only points here.
+
+mod aggregate;
+mod context;
+mod message;
+mod probe;
+mod reaction;
+mod rejection;
+
+use std::fmt;
+
+pub use aggregate::*;
+pub(crate) use context::{nanos_of, time_of};
+pub use context::{Clock, CommandContext, EventContext, IdSource, RandomIds, SystemClock};
+pub use message::{Message, MessageType, NameCell};
+pub use probe::*;
+pub use reaction::*;
+pub use rejection::{ProjectionError, ReactionError, Rejection};
+
+/// A place in the user's source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The file, as the compiler was given it.
+    pub file: &'static str,
+    /// The line, from 1.
+    pub line: u32,
+    /// The crate.
+    pub package: &'static str,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// Everything that `inventory` collects, one wrapper for each kind, so that a descriptor can be a `static` of its own.
+macro_rules! collected {
+    ($($(#[$doc:meta])* $wrapper:ident($descriptor:ty);)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $wrapper(pub &'static $descriptor);
+        inventory::collect!($wrapper);
+    )+};
+}
+
+collected! {
+    /// A registered aggregate.
+    RegisteredAggregate(AggregateDescriptor);
+    /// A registered remote aggregate.
+    RegisteredRemoteAggregate(RemoteAggregateDescriptor);
+    /// A registered command handler.
+    RegisteredCommandHandler(CommandHandlerDescriptor);
+    /// A registered `#[apply]`.
+    RegisteredApply(ApplyDescriptor);
+    /// A registered saga.
+    RegisteredSaga(SagaDescriptor);
+    /// A registered handler of a saga.
+    RegisteredSagaHandler(SagaHandlerDescriptor);
+    /// A registered projector.
+    RegisteredProjector(ProjectorDescriptor);
+    /// A registered handler of a projector.
+    RegisteredProjectorHandler(ProjectorHandlerDescriptor);
+    /// A registered upcaster.
+    RegisteredUpcaster(UpcasterDescriptor);
+    /// Registered protobuf descriptors.
+    RegisteredProtoDescriptors(ProtoDescriptors);
+}

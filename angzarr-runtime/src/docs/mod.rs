@@ -1,0 +1,1 @@
+//! Documentation made from the registry.

@@ -1,0 +1,352 @@
+//! Everything that a call of the runtime can fail with.
+
+use std::borrow::Cow;
+
+use angzarr_proto as proto;
+use uuid::Uuid;
+
+use crate::declare::{MergeStrategy, Rejection};
+use crate::registry::WiringErrors;
+use crate::storage::StorageError;
+use crate::stream::StreamKey;
+
+/// `Result` with the runtime's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The gRPC status that an error is answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Code {
+    /// The request makes no sense in any state.
+    InvalidArgument,
+    /// A bound ran out: time, attempts.
+    DeadlineExceeded,
+    /// What the request names does not exist.
+    NotFound,
+    /// A limit was passed.
+    ResourceExhausted,
+    /// The state does not allow it.
+    FailedPrecondition,
+    /// It lost against another writer.
+    Aborted,
+    /// Not offered.
+    Unimplemented,
+    /// A bug, in a handler or in the framework.
+    Internal,
+    /// Out of reach for the moment.
+    Unavailable,
+    /// Stored data cannot be read.
+    DataLoss,
+}
+
+/// What a call of the runtime can fail with. [`code`](Self::code) is stable; the text is for people.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The handler said no (row C4).
+    #[error("rejected: {0}")]
+    Rejected(Rejection),
+
+    /// The stream is not where the command expected it (rows M1, M2).
+    #[error("{0}")]
+    SequenceMismatch(Box<SequenceMismatch>),
+
+    /// The stream is not where the command expected it, and the command waits in the dead letters (row M4).
+    #[error("{mismatch}; the command was put into the dead letters as {letter}")]
+    DeadLettered {
+        /// What was expected and what was there.
+        mismatch: Box<SequenceMismatch>,
+        /// The id of the letter.
+        letter: Uuid,
+    },
+
+    /// No aggregate has this domain (row C7).
+    #[error("no aggregate has the domain `{domain}`{}", nearest_text(.nearest))]
+    UnknownDomain {
+        /// The domain.
+        domain: String,
+        /// The nearest names that exist.
+        nearest: Vec<String>,
+    },
+
+    /// The aggregate does not handle this command (row C7).
+    #[error("the aggregate of `{domain}` does not handle `{command}`{}", nearest_text(.nearest))]
+    UnknownCommand {
+        /// The domain.
+        domain: String,
+        /// The command's full protobuf name.
+        command: String,
+        /// The nearest names that exist.
+        nearest: Vec<String>,
+    },
+
+    /// A part of the request is missing or malformed (row C7).
+    #[error("{field}: {message}")]
+    InvalidArgument {
+        /// The offending part.
+        field: Cow<'static, str>,
+        /// What is wrong and what to send instead.
+        message: String,
+    },
+
+    /// A limit of the contract's section L was passed.
+    #[error("{field}: {actual} is over the limit of {limit} {hint}")]
+    Limit {
+        /// The offending part.
+        field: Cow<'static, str>,
+        /// How much it is.
+        actual: usize,
+        /// How much is allowed.
+        limit: usize,
+        /// The unit and what to do.
+        hint: &'static str,
+    },
+
+    /// A command or event handler panicked (row C5). The panic's text is in the log under the reference.
+    #[error("the handler `{handler}` panicked; look for reference {reference} in the log")]
+    HandlerPanicked {
+        /// The handler.
+        handler: String,
+        /// Connects this answer with the log.
+        reference: Uuid,
+    },
+
+    /// Other writers were faster every time (row C6).
+    #[error("gave up on {stream} after {attempts} attempts against other writers")]
+    Contention {
+        /// The stream.
+        stream: StreamKey,
+        /// How often it was tried.
+        attempts: u32,
+    },
+
+    /// A stored event has a newer version than this program knows (row U5).
+    #[error(
+        "{stream} #{sequence}: `{type_name}` is stored with schema version {stored}, this program knows versions up to {known}; run a newer version of the program"
+    )]
+    SchemaTooNew {
+        /// The stream.
+        stream: StreamKey,
+        /// The event.
+        sequence: u32,
+        /// Its type.
+        type_name: String,
+        /// Its version.
+        stored: u32,
+        /// The newest known version.
+        known: u32,
+    },
+
+    /// A stored event cannot be folded into the state.
+    #[error("{stream} #{sequence} (`{type_name}`): {message}")]
+    UnreadableEvent {
+        /// The stream.
+        stream: StreamKey,
+        /// The event.
+        sequence: u32,
+        /// Its type.
+        type_name: String,
+        /// What is wrong.
+        message: String,
+    },
+
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+
+    /// The program is not wired correctly.
+    #[error(transparent)]
+    Wiring(#[from] WiringErrors),
+
+    /// A component could not start.
+    #[error("{component}: {message}")]
+    Component {
+        /// The component.
+        component: String,
+        /// What is wrong.
+        message: String,
+    },
+
+    /// The runtime takes no more work (row R6).
+    #[error("the runtime is shutting down")]
+    ShuttingDown,
+
+    /// Not offered by this version.
+    #[error("{what} is not offered by this version: {hint}")]
+    NotOffered {
+        /// What was asked for.
+        what: &'static str,
+        /// What to do instead.
+        hint: &'static str,
+    },
+}
+
+/// A command expected one sequence and its stream had another.
+#[derive(Debug, thiserror::Error)]
+#[error("{stream} is at sequence {actual}, the command expected {expected} (merge strategy {})", .strategy.as_str())]
+pub struct SequenceMismatch {
+    /// The stream.
+    pub stream: StreamKey,
+    /// The strategy that decided.
+    pub strategy: MergeStrategy,
+    /// What the command expected.
+    pub expected: u32,
+    /// The stream's next sequence.
+    pub actual: u32,
+    /// The fresh state: snapshot, pages and next sequence, so that the caller rebuilds without another read.
+    pub book: proto::EventBook,
+}
+
+impl Error {
+    pub(crate) fn invalid_argument(field: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::InvalidArgument { field: field.into(), message: message.into() }
+    }
+
+    pub(crate) fn limit(
+        field: impl Into<Cow<'static, str>>,
+        actual: usize,
+        limit: usize,
+        hint: &'static str,
+    ) -> Self {
+        Self::Limit { field: field.into(), actual, limit, hint }
+    }
+
+    /// The stable code, `UPPER_SNAKE`. For a rejection it is the framework's `REJECTED`; the handler's own code is in the
+    /// [`Rejection`].
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Rejected(_) => "REJECTED",
+            Self::SequenceMismatch(_) => "SEQUENCE_MISMATCH",
+            Self::DeadLettered { .. } => "DEAD_LETTERED",
+            Self::UnknownDomain { .. } => "UNKNOWN_DOMAIN",
+            Self::UnknownCommand { .. } => "UNKNOWN_COMMAND",
+            Self::InvalidArgument { .. } => "INVALID_ARGUMENT",
+            Self::Limit { .. } => "LIMIT_EXCEEDED",
+            Self::HandlerPanicked { .. } => "HANDLER_PANICKED",
+            Self::Contention { .. } => "CONTENTION",
+            Self::SchemaTooNew { .. } => "SCHEMA_TOO_NEW",
+            Self::UnreadableEvent { .. } => "UNREADABLE_EVENT",
+            Self::Storage(_) => "STORAGE",
+            Self::Wiring(_) => "WIRING",
+            Self::Component { .. } => "COMPONENT",
+            Self::ShuttingDown => "SHUTTING_DOWN",
+            Self::NotOffered { .. } => "NOT_OFFERED",
+        }
+    }
+
+    /// The gRPC status.
+    pub fn status(&self) -> Code {
+        match self {
+            Self::Rejected(rejection) => rejection.status(),
+            Self::SequenceMismatch(mismatch) if mismatch.strategy == MergeStrategy::Commutative => {
+                Code::FailedPrecondition
+            }
+            Self::SequenceMismatch(_) | Self::DeadLettered { .. } | Self::Contention { .. } => Code::Aborted,
+            Self::UnknownDomain { .. } | Self::UnknownCommand { .. } => Code::NotFound,
+            Self::InvalidArgument { .. } | Self::Limit { .. } => Code::InvalidArgument,
+            Self::HandlerPanicked { .. } => Code::Internal,
+            Self::SchemaTooNew { .. } | Self::UnreadableEvent { .. } => Code::DataLoss,
+            Self::Storage(error) if error.is_retryable() => Code::Unavailable,
+            Self::Storage(_) | Self::Component { .. } => Code::Internal,
+            Self::Wiring(_) => Code::FailedPrecondition,
+            Self::ShuttingDown => Code::Unavailable,
+            Self::NotOffered { .. } => Code::Unimplemented,
+        }
+    }
+
+    /// Whether the same call can succeed if it is sent again (after rebuilding on the fresh state, for a sequence
+    /// mismatch).
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::SequenceMismatch(mismatch) => mismatch.strategy == MergeStrategy::Commutative,
+            Self::Contention { .. } | Self::ShuttingDown => true,
+            Self::Storage(error) => error.is_retryable(),
+            _ => false,
+        }
+    }
+
+    /// The rejection, if a handler said no.
+    pub fn rejection(&self) -> Option<&Rejection> {
+        match self {
+            Self::Rejected(rejection) => Some(rejection),
+            _ => None,
+        }
+    }
+
+    /// The fresh state that came with a sequence mismatch.
+    pub fn event_book(&self) -> Option<&proto::EventBook> {
+        match self {
+            Self::SequenceMismatch(mismatch) | Self::DeadLettered { mismatch, .. } => Some(&mismatch.book),
+            _ => None,
+        }
+    }
+
+    /// The facts, as `ErrorInfo.metadata` carries them: names are stable.
+    pub fn facts(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Rejected(rejection) => {
+                vec![("rejection_code", rejection.code().to_owned()), ("rejection_reason", rejection.reason().to_owned())]
+            }
+            Self::SequenceMismatch(mismatch) | Self::DeadLettered { mismatch, .. } => vec![
+                ("domain", mismatch.stream.domain.to_string()),
+                ("root", mismatch.stream.root.to_string()),
+                ("expected_sequence", mismatch.expected.to_string()),
+                ("actual_sequence", mismatch.actual.to_string()),
+                ("merge_strategy", mismatch.strategy.as_str().to_owned()),
+            ],
+            Self::UnknownDomain { domain, nearest } => {
+                vec![("domain", domain.clone()), ("nearest", nearest.join(", "))]
+            }
+            Self::UnknownCommand { domain, command, nearest } => vec![
+                ("domain", domain.clone()),
+                ("command_type", command.clone()),
+                ("nearest", nearest.join(", ")),
+            ],
+            Self::InvalidArgument { field, .. } => vec![("field", field.to_string())],
+            Self::Limit { field, actual, limit, .. } => {
+                vec![("field", field.to_string()), ("actual", actual.to_string()), ("limit", limit.to_string())]
+            }
+            Self::HandlerPanicked { handler, reference } => {
+                vec![("handler", handler.clone()), ("reference", reference.to_string())]
+            }
+            Self::Contention { stream, attempts } => vec![
+                ("domain", stream.domain.to_string()),
+                ("root", stream.root.to_string()),
+                ("attempts", attempts.to_string()),
+            ],
+            Self::SchemaTooNew { stream, sequence, type_name, stored, known } => vec![
+                ("domain", stream.domain.to_string()),
+                ("root", stream.root.to_string()),
+                ("sequence", sequence.to_string()),
+                ("event_type", type_name.clone()),
+                ("stored_version", stored.to_string()),
+                ("known_version", known.to_string()),
+            ],
+            Self::UnreadableEvent { stream, sequence, type_name, .. } => vec![
+                ("domain", stream.domain.to_string()),
+                ("root", stream.root.to_string()),
+                ("sequence", sequence.to_string()),
+                ("event_type", type_name.clone()),
+            ],
+            Self::Component { component, .. } => vec![("component", component.clone())],
+            Self::Storage(_) | Self::Wiring(_) | Self::ShuttingDown | Self::NotOffered { .. } => Vec::new(),
+        }
+    }
+}
+
+fn nearest_text(nearest: &[String]) -> String {
+    match nearest {
+        [] => String::new(),
+        names => format!("; did you mean {}?", names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" or ")),
+    }
+}
+
+/// The names that are most like `name`, best first, at most three.
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut scored: Vec<(f64, &str)> = known
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(score, _)| *score > 0.7)
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    scored.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
+}

@@ -1,0 +1,77 @@
+//! Angzarr: declarative CQRS and event sourcing. (Front door; see the README.)
+#![doc = ""]
+
+pub mod command;
+pub mod dead_letter;
+#[doc(hidden)]
+pub mod declare;
+mod error;
+pub mod reaction;
+pub mod registry;
+mod runtime;
+pub mod storage;
+pub mod stream;
+pub mod testing;
+pub mod transport;
+
+pub use angzarr_macros::{Events, aggregate, apply, handler, projector, saga, upcaster};
+pub use angzarr_proto as proto;
+pub use {inventory, prost, prost_types, uuid};
+
+pub use command::{Preview, PreviewCommand, Projection, Receipt, SendCommand, StateQuery, SyncMode};
+pub use declare::{
+    Accepts, Aggregate, AnyCommand, Clock, Command, CommandContext, CommandOf, Domain, EventContext, IdSource,
+    MergeStrategy, Message, ProjectionError, RandomIds, ReactionError, Rejection, SystemClock,
+};
+pub use error::{Code, Error, Result, SequenceMismatch};
+#[cfg(feature = "cli")]
+pub mod cli;
+pub mod docs;
+
+#[cfg(feature = "sqlite")]
+pub use reaction::{SqliteReadModel, SqliteTransaction};
+#[cfg(feature = "sqlite")]
+pub use rusqlite;
+pub use reaction::{ReadModel, SubscriptionStatus};
+pub use runtime::{Builder, EditionHandle, OpenStorage, Runtime};
+pub use storage::Memory;
+#[cfg(feature = "sqlite")]
+pub use storage::{Durability, Sqlite};
+pub use stream::{AsOf, Edition, Limits, Retention, Versioned, root};
+pub use transport::Local;
+pub use uuid::Uuid;
+
+pub mod prelude;
+
+/// What generated code refers to. Not part of the public interface: it may change with every version.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::declare::*;
+    pub use crate::reaction::{ErasedReadModel, ReadModel};
+    pub use crate::stream::Name;
+    pub use inventory;
+    pub use prost;
+    pub use prost_types;
+    pub use std::sync::Arc;
+}
+
+/// Includes what `angzarr_runtime::proto::build::compile` made from the `.proto` files of a package, and registers the
+/// descriptors, so that the generated documentation can show fields and comments.
+///
+/// ```ignore
+/// pub mod pb { angzarr_runtime::include_proto!("bank"); }
+/// ```
+#[macro_export]
+macro_rules! include_proto {
+    ($package:literal) => {
+        include!(concat!(env!("OUT_DIR"), "/", $package, ".rs"));
+        const _: () = {
+            static DESCRIPTORS: $crate::__private::ProtoDescriptors = $crate::__private::ProtoDescriptors {
+                file_descriptor_set: include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin")),
+            };
+            $crate::__private::inventory::submit! {
+                $crate::__private::RegisteredProtoDescriptors(&DESCRIPTORS)
+            }
+        };
+    };
+}

@@ -1,0 +1,15 @@
+//! Everything that a domain and its `main` need: `use angzarr_runtime::prelude::*;`.
+
+pub use prost;
+
+pub use crate::declare::{
+    Accepts as _, Aggregate as _, AnyCommand, Clock, Command, CommandContext, Domain, EventContext, MergeStrategy,
+    ProjectionError, ReactionError, Rejection,
+};
+pub use crate::{
+    Edition, Error, Events, Local, Memory, Receipt, Runtime, SyncMode, Uuid, Versioned, aggregate, ensure, projector,
+    root, saga, upcaster,
+};
+#[cfg(feature = "sqlite")]
+pub use crate::{Sqlite, SqliteReadModel};
+pub use angzarr_macros::{apply, handler};

@@ -1,0 +1,25 @@
+//! The way of an event: log → subscription → saga or projector → commands, rows of a read model.
+//!
+//! In: committed events, in order of position. Out: commands that run once each, read models with their checkpoint. Never:
+//! a second path: what SIMPLE waits for is the same subscription that would have handled the event later (row S7).
+
+mod projector;
+mod read_model;
+mod saga;
+#[cfg(feature = "sqlite")]
+mod sqlite_read_model;
+#[cfg(feature = "sqlx-sqlite")]
+mod sqlx_read_model;
+mod subscription;
+mod wait_board;
+
+pub use read_model::{ErasedReadModel, ReadModel, erase_read_model};
+#[cfg(feature = "sqlite")]
+pub use sqlite_read_model::{SqliteReadModel, SqliteTransaction};
+pub use subscription::{ComponentKind, SubscriptionStatus};
+pub use wait_board::Missing;
+
+pub(crate) use projector::ProjectorRunner;
+pub(crate) use saga::SagaRunner;
+pub(crate) use subscription::{Subscription, Subscriptions};
+pub(crate) use wait_board::{WaitBoard, WaitResult, Waiting};

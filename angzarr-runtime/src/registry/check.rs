@@ -1,0 +1,175 @@
+//! What only the whole program shows.
+
+use std::any::TypeId;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Problem, Registry};
+use crate::declare::{Location, MessageType};
+use crate::error::nearest;
+use crate::stream::limits::valid_name;
+
+/// Checks that need more than one item; those of a single item are compile errors.
+pub(super) fn whole_program(registry: &Registry, problems: &mut Vec<Problem>) {
+    names(registry, problems);
+    domains_exist(registry, problems);
+    shapes(registry, problems);
+    handlers_exist(registry, problems);
+    triggers(registry, problems);
+}
+
+fn names(registry: &Registry, problems: &mut Vec<Problem>) {
+    let aggregates = registry.aggregates.values().map(|it| (it.descriptor.domain, it.descriptor.location));
+    let sagas = registry.sagas.values().map(|it| (it.descriptor.name, it.descriptor.location));
+    let projectors = registry.projectors.values().map(|it| (it.descriptor.name, it.descriptor.location));
+    for (name, location) in aggregates.chain(sagas).chain(projectors) {
+        if !valid_name(name, 64, b"") {
+            problems.push(
+                Problem::error(format!("`{name}` is not a valid name"))
+                    .at(location, "here")
+                    .hint("1 to 64 of a-z 0-9 _ -, starting with a letter"),
+            );
+        }
+    }
+}
+
+/// A component that listens to a domain that nobody declares is a typing error, or the crate of that domain is not
+/// linked: `inventory` sees only what is.
+fn domains_exist(registry: &Registry, problems: &mut Vec<Problem>) {
+    let known: BTreeSet<&str> = registry.aggregates.keys().chain(registry.remotes.keys()).copied().collect();
+    let mut check = |domain: &str, location: Location, what: String| {
+        if known.contains(domain) {
+            return;
+        }
+        let near = nearest(domain, known.iter().copied());
+        let mut hint = match near.first() {
+            Some(name) => format!("did you mean `{name}`? Otherwise "),
+            None => String::new(),
+        };
+        hint.push_str(&format!(
+            "declare an aggregate with `#[aggregate(domain = \"{domain}\")]`; if a crate of yours has it, that crate is not \
+             linked into this program: name it (`use that_crate as _;`); if it lives in another process, declare it with \
+             `#[aggregate(domain = \"{domain}\", remote, handles(…))]`"
+        ));
+        problems.push(Problem::error(format!("no aggregate has the domain `{domain}`")).at(location, what).hint(hint));
+    };
+    for projector in registry.projectors.values() {
+        for domain in projector.descriptor.domains {
+            check(domain, projector.descriptor.location, format!("the projector `{}` listens to it", projector.descriptor.name));
+        }
+    }
+    for saga in registry.sagas.values() {
+        check(saga.descriptor.domain, saga.descriptor.location, format!("the saga `{}` listens to it", saga.descriptor.name));
+        for handler in saga.handlers.values() {
+            let mut targets = Vec::new();
+            (handler.targets)(&mut targets);
+            for target in targets {
+                check(target, handler.location, format!("the saga `{}` sends commands to it", saga.descriptor.name));
+            }
+        }
+    }
+}
+
+/// One protobuf name, one Rust type. Old shapes of an event may share its name: only current ones count.
+fn shapes(registry: &Registry, problems: &mut Vec<Problem>) {
+    let mut seen: BTreeMap<String, (TypeId, &'static str, Location)> = BTreeMap::new();
+    let mut check = |message: MessageType, location: Location| {
+        let name = (message.full_name)();
+        let path = (message.rust_path)();
+        match seen.get(&name) {
+            Some((id, other_path, other)) if *id != (message.id)() => problems.push(
+                Problem::error(format!("the message `{name}` has two shapes"))
+                    .at(*other, format!("`{other_path}`"))
+                    .at(location, format!("`{path}`"))
+                    .hint("one protobuf name stands for one Rust type: rename one, or use the same type in both places"),
+            ),
+            Some(_) => {}
+            None => {
+                seen.insert(name, ((message.id)(), path, location));
+            }
+        }
+    };
+    for aggregate in registry.aggregates.values() {
+        for handler in aggregate.handlers.values() {
+            check(handler.command, handler.location);
+            let mut events = Vec::new();
+            (handler.emits)(&mut events);
+            for event in events {
+                check(event, handler.location);
+            }
+        }
+        let mut appliers: Vec<_> = aggregate.appliers.values().collect();
+        appliers.sort_by_key(|apply| (apply.location.file, apply.location.line));
+        for apply in appliers {
+            check(apply.event, apply.location);
+        }
+    }
+    for handler in registry.sagas.values().flat_map(|saga| saga.handlers.values()) {
+        check(handler.event, handler.location);
+    }
+    for handler in registry.projectors.values().flat_map(|projector| projector.handlers.values()) {
+        check(handler.event, handler.location);
+    }
+}
+
+fn handlers_exist(registry: &Registry, problems: &mut Vec<Problem>) {
+    for saga in registry.sagas.values().filter(|saga| saga.handlers.is_empty()) {
+        problems.push(
+            Problem::error(format!("the saga `{}` handles no event", saga.descriptor.name))
+                .at(saga.descriptor.location, "declared here")
+                .hint(format!("add an `#[saga] impl {} {{ #[handler] fn … }}` block", saga.descriptor.rust_name)),
+        );
+    }
+    for projector in registry.projectors.values().filter(|projector| projector.handlers.is_empty()) {
+        problems.push(
+            Problem::error(format!("the projector `{}` handles no event", projector.descriptor.name))
+                .at(projector.descriptor.location, "declared here")
+                .hint(format!("add an `#[projector] impl {} {{ #[handler] fn … }}` block", projector.descriptor.rust_name)),
+        );
+    }
+    for aggregate in registry.aggregates.values().filter(|aggregate| aggregate.handlers.is_empty()) {
+        problems.push(
+            Problem::warning(format!("the aggregate `{}` handles no command", aggregate.descriptor.name))
+                .at(aggregate.descriptor.location, "declared here")
+                .hint(format!("add an `#[aggregate] impl {} {{ #[handler] fn … }}` block", aggregate.descriptor.name)),
+        );
+    }
+}
+
+/// A trigger that nothing emits never fires.
+fn triggers(registry: &Registry, problems: &mut Vec<Problem>) {
+    let mut check = |component: &str, domains: &[&str], event: &str, location: Location, method: &str| {
+        if domains.iter().any(|domain| registry.remotes.contains_key(domain)) {
+            return;
+        }
+        let mut known: BTreeSet<String> = BTreeSet::new();
+        for aggregate in domains.iter().filter_map(|domain| registry.aggregates.get(domain)) {
+            known.extend(aggregate.appliers.keys().map(|name| name.to_string()));
+        }
+        if known.contains(event) {
+            return;
+        }
+        let near = nearest(event, known.iter().map(String::as_str));
+        let hint = near.first().map_or_else(
+            || "remove the handler, or correct the event or the domain".to_owned(),
+            |name| format!("did you mean `{name}`?"),
+        );
+        problems.push(
+            Problem::warning(format!(
+                "`{component}` waits for `{event}`, which nothing in {} emits",
+                domains.iter().map(|domain| format!("`{domain}`")).collect::<Vec<_>>().join(", ")
+            ))
+            .at(location, format!("`{method}`"))
+            .hint(hint),
+        );
+    };
+    for saga in registry.sagas.values() {
+        for (event, handler) in &saga.handlers {
+            check(saga.descriptor.name, &[saga.descriptor.domain], event, handler.location, handler.method);
+        }
+    }
+    for projector in registry.projectors.values() {
+        for (event, handler) in &projector.handlers {
+            check(projector.descriptor.name, projector.descriptor.domains, event, handler.location, handler.method);
+        }
+    }
+}

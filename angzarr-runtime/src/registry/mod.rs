@@ -1,0 +1,239 @@
+//! Register: what `inventory` collected, put in order once for a runtime.
+//!
+//! In: the static descriptors of every linked crate. Out: one index by (domain, type), or every wiring mistake of the
+//! program in one error. Never: a global table that changes; a registry is built, then only read.
+
+mod check;
+mod problem;
+
+use std::any::TypeId;
+use std::collections::{BTreeMap, HashMap};
+
+pub use problem::{Problem, Severity, WiringErrors};
+
+use crate::declare::*;
+use crate::stream::Name;
+use crate::stream::upcast::Upcasters;
+
+/// Everything that the program declares.
+#[derive(Debug, Default)]
+pub struct Registry {
+    /// By domain.
+    pub(crate) aggregates: BTreeMap<&'static str, Aggregate>,
+    pub(crate) by_state: HashMap<TypeId, &'static str, foldhash::fast::RandomState>,
+    pub(crate) remotes: BTreeMap<&'static str, &'static RemoteAggregateDescriptor>,
+    /// By name.
+    pub(crate) sagas: BTreeMap<&'static str, Saga>,
+    /// By name.
+    pub(crate) projectors: BTreeMap<&'static str, Projector>,
+    pub(crate) upcaster_steps: Vec<&'static UpcasterDescriptor>,
+    pub(crate) upcasters: Upcasters,
+    pub(crate) proto_descriptors: Vec<&'static ProtoDescriptors>,
+    warnings: Vec<Problem>,
+}
+
+/// An aggregate with everything that belongs to it.
+#[derive(Debug)]
+pub(crate) struct Aggregate {
+    pub(crate) descriptor: &'static AggregateDescriptor,
+    /// By full name of the command.
+    pub(crate) handlers: BTreeMap<String, &'static CommandHandlerDescriptor>,
+    /// By full name of the event.
+    pub(crate) appliers: HashMap<Name, &'static ApplyDescriptor, foldhash::fast::RandomState>,
+    /// Kind of state that its snapshots hold (row N4).
+    pub(crate) snapshot_type: Name,
+}
+
+impl Aggregate {
+    pub(crate) fn new(descriptor: &'static AggregateDescriptor) -> Self {
+        let codec = match descriptor.snapshot {
+            Some(policy) if policy.codec.name != "prost" => policy.codec.name,
+            _ => "",
+        };
+        Self {
+            descriptor,
+            handlers: BTreeMap::new(),
+            appliers: HashMap::default(),
+            snapshot_type: Name::from(format!("{}.{}{codec}", descriptor.domain, descriptor.name)),
+        }
+    }
+}
+
+/// A saga with its handlers, by full name of the event.
+#[derive(Debug)]
+pub(crate) struct Saga {
+    pub(crate) descriptor: &'static SagaDescriptor,
+    pub(crate) handlers: BTreeMap<String, &'static SagaHandlerDescriptor>,
+}
+
+/// A projector with its handlers, by full name of the event.
+#[derive(Debug)]
+pub(crate) struct Projector {
+    pub(crate) descriptor: &'static ProjectorDescriptor,
+    pub(crate) handlers: BTreeMap<String, &'static ProjectorHandlerDescriptor>,
+}
+
+impl Registry {
+    /// Collects what is linked into this program and checks the wiring.
+    ///
+    /// # Errors
+    /// Every mistake that only the whole program shows, with file and line of all sides.
+    pub fn collect() -> Result<Self, WiringErrors> {
+        let mut problems = Vec::new();
+        let mut registry = Self::default();
+        registry.add_aggregates(&mut problems);
+        registry.add_reactions(&mut problems);
+        registry.upcaster_steps = inventory::iter::<RegisteredUpcaster>().map(|it| it.0).collect();
+        registry.upcaster_steps.sort_by_key(|step| (step.location.file, step.location.line));
+        registry.upcasters = Upcasters::build(&registry.upcaster_steps, &mut problems);
+        registry.proto_descriptors = inventory::iter::<RegisteredProtoDescriptors>().map(|it| it.0).collect();
+        check::whole_program(&registry, &mut problems);
+
+        let (errors, warnings): (Vec<_>, Vec<_>) =
+            problems.into_iter().partition(|problem| problem.severity() == Severity::Error);
+        registry.warnings = warnings;
+        if errors.is_empty() { Ok(registry) } else { Err(WiringErrors::new(errors)) }
+    }
+
+    /// What is probably a mistake and does not stop the start.
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+
+    /// The domains of this program's aggregates, in order.
+    pub fn domains(&self) -> impl Iterator<Item = &'static str> {
+        self.aggregates.keys().copied()
+    }
+
+    fn add_aggregates(&mut self, problems: &mut Vec<Problem>) {
+        for registered in inventory::iter::<RegisteredAggregate>() {
+            let descriptor = registered.0;
+            let aggregate = Aggregate::new(descriptor);
+            if let Some(other) = self.aggregates.get(descriptor.domain) {
+                problems.push(
+                    Problem::error(format!("two aggregates have the domain `{}`", descriptor.domain))
+                        .at(other.descriptor.location, format!("`{}`", other.descriptor.name))
+                        .at(descriptor.location, format!("`{}`", descriptor.name))
+                        .hint("a domain has one aggregate: give one of them another domain"),
+                );
+                continue;
+            }
+            self.by_state.insert((descriptor.state)(), descriptor.domain);
+            self.aggregates.insert(descriptor.domain, aggregate);
+        }
+        for registered in inventory::iter::<RegisteredRemoteAggregate>() {
+            let remote = registered.0;
+            if let Some(local) = self.aggregates.get(remote.domain) {
+                problems.push(
+                    Problem::error(format!("`{}` is declared remote and is an aggregate of this program", remote.domain))
+                        .at(local.descriptor.location, format!("the aggregate `{}`", local.descriptor.name))
+                        .at(remote.location, format!("the remote declaration `{}`", remote.name))
+                        .hint("remove the remote declaration and use the aggregate's own type"),
+                );
+            }
+            self.remotes.entry(remote.domain).or_insert(remote);
+        }
+        for registered in inventory::iter::<RegisteredCommandHandler>() {
+            let handler = registered.0;
+            let owner = (handler.aggregate)();
+            let Some(aggregate) = self.aggregates.get_mut(owner.domain) else { continue };
+            if (aggregate.descriptor.state)() != (owner.state)() {
+                continue;
+            }
+            let name = (handler.command.full_name)();
+            if let Some(other) = aggregate.handlers.insert(name.clone(), handler) {
+                problems.push(
+                    Problem::error(format!("`{}` handles the command `{name}` twice", owner.name))
+                        .at(other.location, format!("`{}`", other.method))
+                        .at(handler.location, format!("`{}`", handler.method))
+                        .hint("two Rust types have the same protobuf name: give each its own"),
+                );
+            }
+        }
+        for registered in inventory::iter::<RegisteredApply>() {
+            let apply = registered.0;
+            let owner = (apply.aggregate)();
+            let Some(aggregate) = self.aggregates.get_mut(owner.domain) else { continue };
+            if (aggregate.descriptor.state)() != (owner.state)() {
+                continue;
+            }
+            let name = Name::from((apply.event.full_name)());
+            if let Some(other) = aggregate.appliers.insert(name.clone(), apply) {
+                problems.push(
+                    Problem::error(format!("`{}` has two `#[apply]` for the event `{name}`", owner.name))
+                        .at(other.location, format!("`{}`", other.method))
+                        .at(apply.location, format!("`{}`", apply.method))
+                        .hint("two Rust types have the same protobuf name: give each its own"),
+                );
+            }
+        }
+    }
+
+    fn add_reactions(&mut self, problems: &mut Vec<Problem>) {
+        let mut names: BTreeMap<&'static str, (Location, &'static str)> = BTreeMap::new();
+        let mut unique = |name: &'static str, location: Location, kind: &'static str, problems: &mut Vec<Problem>| {
+            if let Some((other, other_kind)) = names.insert(name, (location, kind)) {
+                problems.push(
+                    Problem::error(format!("two components have the name `{name}`"))
+                        .at(other, other_kind)
+                        .at(location, kind)
+                        .hint("a component's checkpoint is stored under its name: give each its own"),
+                );
+                return false;
+            }
+            true
+        };
+        let mut saga_names = HashMap::new();
+        for registered in inventory::iter::<RegisteredSaga>() {
+            let descriptor = registered.0;
+            if unique(descriptor.name, descriptor.location, "a saga", problems) {
+                saga_names.insert((descriptor.component)(), descriptor.name);
+                self.sagas.insert(descriptor.name, Saga { descriptor, handlers: BTreeMap::new() });
+            }
+        }
+        let mut projector_names = HashMap::new();
+        for registered in inventory::iter::<RegisteredProjector>() {
+            let descriptor = registered.0;
+            if unique(descriptor.name, descriptor.location, "a projector", problems) {
+                projector_names.insert((descriptor.component)(), descriptor.name);
+                self.projectors.insert(descriptor.name, Projector { descriptor, handlers: BTreeMap::new() });
+            }
+        }
+        for registered in inventory::iter::<RegisteredSagaHandler>() {
+            let handler = registered.0;
+            let Some(saga) =
+                saga_names.get(&(handler.component)()).and_then(|name| self.sagas.get_mut(name))
+            else {
+                continue;
+            };
+            let name = (handler.event.full_name)();
+            if let Some(other) = saga.handlers.insert(name.clone(), handler) {
+                problems.push(handled_twice(saga.descriptor.name, &name, (other.location, other.method), (handler.location, handler.method)));
+            }
+        }
+        for registered in inventory::iter::<RegisteredProjectorHandler>() {
+            let handler = registered.0;
+            let Some(projector) =
+                projector_names.get(&(handler.component)()).and_then(|name| self.projectors.get_mut(name))
+            else {
+                continue;
+            };
+            let name = (handler.event.full_name)();
+            if let Some(other) = projector.handlers.insert(name.clone(), handler) {
+                problems.push(handled_twice(projector.descriptor.name, &name, (other.location, other.method), (handler.location, handler.method)));
+            }
+        }
+    }
+}
+
+fn handled_twice(
+    component: &str,
+    event: &str,
+    first: (Location, &'static str),
+    second: (Location, &'static str),
+) -> Problem {
+    Problem::error(format!("`{component}` handles the event `{event}` twice"))
+        .at(first.0, format!("`{}`", first.1))
+        .at(second.0, format!("`{}`", second.1))
+        .hint("one handler for each event: put both effects into one of them")
+}

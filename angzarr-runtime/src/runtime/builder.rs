@@ -1,0 +1,359 @@
+//! From a description to a running program, or to every mistake at once.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::time::Duration;
+
+use super::{Inner, Runtime};
+use crate::command::{Core, StateCache};
+use crate::declare::{Clock, IdSource, Instance, RandomIds, SystemClock};
+use crate::error::Result;
+use crate::reaction::{
+    ComponentKind, ProjectorRunner, SagaRunner, Subscription, Subscriptions, WaitBoard,
+};
+use crate::registry::{Problem, Registry, Severity, WiringErrors};
+use crate::storage::{BoxFuture, Memory, Storage, StorageError, Writer};
+use crate::stream::Limits;
+use crate::transport::{Local, Transport};
+
+/// Something that becomes a store when the runtime starts.
+pub trait OpenStorage: Send + 'static {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// It cannot be opened, or belongs to somebody else.
+    fn open(self: Box<Self>) -> BoxFuture<'static, Result<Arc<dyn Storage>, StorageError>>;
+
+    /// What it will be, for `config`.
+    fn describe(&self) -> String;
+}
+
+impl<S: Storage> OpenStorage for S {
+    fn open(self: Box<Self>) -> BoxFuture<'static, Result<Arc<dyn Storage>, StorageError>> {
+        Box::pin(async move { { let opened: Arc<dyn Storage> = Arc::new(*self); Ok(opened) } })
+    }
+    fn describe(&self) -> String {
+        Storage::describe(self)
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl OpenStorage for crate::storage::Sqlite {
+    fn open(self: Box<Self>) -> BoxFuture<'static, Result<Arc<dyn Storage>, StorageError>> {
+        Box::pin(async move { Ok(Arc::new(self.start().await?) as Arc<dyn Storage>) })
+    }
+    fn describe(&self) -> String {
+        crate::storage::Sqlite::describe(self)
+    }
+}
+
+/// Describes a runtime. Nothing happens before [`build`](Self::build).
+pub struct Builder {
+    storage: Option<Box<dyn OpenStorage>>,
+    transport: Option<Arc<dyn Transport>>,
+    instances: Vec<(TypeId, &'static str, Instance)>,
+    expected_domains: Vec<String>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    limits: Limits,
+    cache_bytes: u64,
+    sync_deadline: Duration,
+    drain_limit: Duration,
+    attempts: u32,
+    reaction_attempts: u32,
+    problems: Vec<Problem>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            storage: None,
+            transport: None,
+            instances: Vec::new(),
+            expected_domains: Vec::new(),
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(RandomIds),
+            limits: Limits::default(),
+            cache_bytes: 256 * 1024 * 1024,
+            sync_deadline: Duration::from_secs(5),
+            drain_limit: Duration::from_secs(30),
+            attempts: 16,
+            reaction_attempts: 8,
+            problems: Vec::new(),
+        }
+    }
+}
+
+impl Builder {
+    /// Where events are kept; memory if nothing is said.
+    #[must_use]
+    pub fn storage(mut self, storage: impl OpenStorage) -> Self {
+        self.storage = Some(Box::new(storage));
+        self
+    }
+
+    /// The storage by URL: `memory:`, `sqlite:bank.db`, `sqlite:bank.db?durability=relaxed`. A URL that cannot work is
+    /// told by [`build`](Self::build), together with every other mistake.
+    #[must_use]
+    pub fn storage_url(mut self, url: &str) -> Self {
+        match crate::storage::by_url(url) {
+            Ok(storage) => self.storage = Some(storage),
+            Err(problem) => self.problems.push(Problem::error(problem)),
+        }
+        self
+    }
+
+    /// How subscribers are woken; within this process if nothing is said.
+    #[must_use]
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// The transport by URL: `local:`.
+    #[must_use]
+    pub fn transport_url(mut self, url: &str) -> Self {
+        match url {
+            "local:" | "local" => self.transport = Some(Arc::new(Local::new())),
+            _ => self.problems.push(
+                Problem::error(format!("`{url}` is no transport of this version")).hint("write `local:`"),
+            ),
+        }
+        self
+    }
+
+    /// The instance of a component that holds something. Unit structs need none.
+    #[must_use]
+    pub fn with<C: Any + Send + Sync>(mut self, component: C) -> Self {
+        self.instances.push((TypeId::of::<C>(), std::any::type_name::<C>(), Arc::new(component)));
+        self
+    }
+
+    /// Domains that must be linked into this program. A crate that nobody names is silently left out by the linker; name
+    /// its domains here, and the start tells.
+    #[must_use]
+    pub fn expect_domains<D: Into<String>>(mut self, domains: impl IntoIterator<Item = D>) -> Self {
+        self.expected_domains.extend(domains.into_iter().map(Into::into));
+        self
+    }
+
+    /// Where time comes from (row C11).
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Where ids come from (row C11).
+    #[must_use]
+    pub fn ids(mut self, ids: impl IdSource) -> Self {
+        self.ids = Arc::new(ids);
+        self
+    }
+
+    /// What is refused for its size or form.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Bytes of states that are kept for the next command; 256 MiB if nothing is said. A state that is not kept costs a
+    /// read.
+    #[must_use]
+    pub fn state_cache_bytes(mut self, bytes: u64) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    /// How long a SIMPLE command waits for projectors; 5 s if nothing is said (row S9).
+    #[must_use]
+    pub fn sync_deadline(mut self, deadline: Duration) -> Self {
+        self.sync_deadline = deadline;
+        self
+    }
+
+    /// How long a shutdown waits for what runs; 30 s if nothing is said (row R6).
+    #[must_use]
+    pub fn drain_limit(mut self, limit: Duration) -> Self {
+        self.drain_limit = limit;
+        self
+    }
+
+    /// Tries of a command against other writers (row C6), at least 1; 16 if nothing is said.
+    #[must_use]
+    pub fn command_attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts.max(1);
+        self
+    }
+
+    /// Retries of an event in a saga or projector before it is dead-lettered (rows G3, J2, D4); 8 if nothing is said.
+    #[must_use]
+    pub fn reaction_attempts(mut self, attempts: u32) -> Self {
+        self.reaction_attempts = attempts;
+        self
+    }
+
+    /// Checks the wiring without starting anything: what [`build`](Self::build) would tell.
+    ///
+    /// # Errors
+    /// Every wiring mistake of the whole program.
+    pub fn check(&self) -> Result<Registry, WiringErrors> {
+        let mut problems = self.problems.clone();
+        let registry = match Registry::collect() {
+            Ok(registry) => Some(registry),
+            Err(errors) => {
+                problems.extend(errors.problems().iter().cloned());
+                None
+            }
+        };
+        if let Some(registry) = &registry {
+            self.check_instances(registry, &mut problems);
+            self.check_expected(registry, &mut problems);
+        }
+        match registry {
+            Some(registry) if !problems.iter().any(|problem| problem.severity() == Severity::Error) => Ok(registry),
+            _ => Err(WiringErrors::new(problems)),
+        }
+    }
+
+    /// What this builder would use: (setting, value).
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        let storage = self.storage.as_ref().map_or_else(|| "memory".to_owned(), |storage| storage.describe());
+        let transport = self.transport.as_ref().map_or_else(|| "local".to_owned(), |transport| transport.describe());
+        vec![
+            ("storage", storage),
+            ("transport", transport),
+            ("state_cache_bytes", self.cache_bytes.to_string()),
+            ("sync_deadline", format!("{:?}", self.sync_deadline)),
+            ("drain_limit", format!("{:?}", self.drain_limit)),
+            ("command_attempts", self.attempts.to_string()),
+            ("reaction_attempts", self.reaction_attempts.to_string()),
+            ("limits.payload_bytes", self.limits.payload_bytes.to_string()),
+            ("limits.ext_bytes", self.limits.ext_bytes.to_string()),
+            ("limits.events_per_command", self.limits.events_per_command.to_string()),
+            ("limits.pages_per_book", self.limits.pages_per_book.to_string()),
+            ("limits.domain_name_chars", self.limits.domain_name_chars.to_string()),
+            ("limits.edition_name_chars", self.limits.edition_name_chars.to_string()),
+            ("limits.id_bytes", self.limits.id_bytes.to_string()),
+        ]
+    }
+
+    /// Checks the whole program and starts it: opens the store, and every component goes on behind its checkpoint, so that
+    /// reactions that a crash prevented run now (row R1).
+    ///
+    /// # Errors
+    /// Every wiring mistake of the whole program in one error; or the store cannot be opened.
+    pub async fn build(self) -> Result<Runtime> {
+        let registry = self.check()?;
+        for warning in registry.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let storage = match self.storage {
+            Some(storage) => storage.open().await?,
+            None => Arc::new(Memory::new()),
+        };
+        let transport = self.transport.unwrap_or_else(|| Arc::new(Local::new()));
+        warn_of_unlinked_domains(&registry, storage.as_ref()).await?;
+        tracing::info!(storage = storage.describe(), transport = transport.describe(), "runtime starts");
+        let core = Arc::new(Core {
+            registry,
+            writer: Writer::new(storage.clone()),
+            storage,
+            transport,
+            cache: StateCache::new(self.cache_bytes),
+            clock: self.clock,
+            ids: self.ids,
+            limits: self.limits,
+            waits: WaitBoard::default(),
+            sync_deadline: self.sync_deadline,
+            attempts: self.attempts,
+            reaction_attempts: self.reaction_attempts,
+            in_flight: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
+            idle: tokio::sync::Notify::new(),
+            failed_snapshots: AtomicU64::new(0),
+        });
+        let instances: HashMap<TypeId, Instance> = self.instances.into_iter().map(|(id, _, it)| (id, it)).collect();
+        let instance_of = |component: TypeId, make: Option<fn() -> Instance>| {
+            instances.get(&component).cloned().or_else(|| make.map(|make| make()))
+        };
+        let mut all = Vec::new();
+        let mut projectors = Vec::new();
+        for projector in core.registry.projectors.values() {
+            let descriptor = projector.descriptor;
+            let Some(instance) = instance_of((descriptor.component)(), descriptor.instance) else { continue };
+            let runner = Arc::new(ProjectorRunner::new(projector, instance));
+            projectors.push((descriptor.name, runner.clone()));
+            all.push(Arc::new(Subscription::new(descriptor.name, ComponentKind::Projector, Box::new(runner))));
+        }
+        for saga in core.registry.sagas.values() {
+            let descriptor = saga.descriptor;
+            let Some(instance) = instance_of((descriptor.component)(), descriptor.instance) else { continue };
+            let runner = SagaRunner::new(saga, instance);
+            all.push(Arc::new(Subscription::new(descriptor.name, ComponentKind::Saga, Box::new(runner))));
+        }
+        let subscriptions = Subscriptions::start(&core, all).await?;
+        Ok(Runtime { inner: Arc::new(Inner { core, subscriptions, projectors, drain_limit: self.drain_limit }) })
+    }
+
+    fn check_instances(&self, registry: &Registry, problems: &mut Vec<Problem>) {
+        let given = |component: TypeId| self.instances.iter().any(|(id, _, _)| *id == component);
+        let mut known = Vec::new();
+        for saga in registry.sagas.values().map(|saga| saga.descriptor) {
+            known.push((saga.component)());
+            if saga.instance.is_none() && !given((saga.component)()) {
+                problems.push(no_instance("saga", saga.name, saga.rust_name, saga.location));
+            }
+        }
+        for projector in registry.projectors.values().map(|projector| projector.descriptor) {
+            known.push((projector.component)());
+            if projector.instance.is_none() && !given((projector.component)()) {
+                problems.push(no_instance("projector", projector.name, projector.rust_name, projector.location));
+            }
+        }
+        for (id, name, _) in &self.instances {
+            if !known.contains(id) {
+                problems.push(
+                    Problem::error(format!("`.with({name})` gives an instance of something that is no component"))
+                        .hint("annotate the struct with `#[projector(…)]` or `#[saga(…)]`, or remove the line"),
+                );
+            }
+        }
+    }
+
+    fn check_expected(&self, registry: &Registry, problems: &mut Vec<Problem>) {
+        for domain in &self.expected_domains {
+            if !registry.aggregates.contains_key(domain.as_str()) {
+                problems.push(
+                    Problem::error(format!("the domain `{domain}` is expected and not linked into this program")).hint(
+                        "the linker leaves out a crate that nobody names: write `use its_crate as _;` in the binary",
+                    ),
+                );
+            }
+        }
+    }
+}
+
+fn no_instance(kind: &str, name: &str, rust_name: &str, location: crate::declare::Location) -> Problem {
+    Problem::error(format!("the {kind} `{name}` holds something and got no instance"))
+        .at(location, format!("`{rust_name}` has fields"))
+        .hint(format!("add `.with({rust_name} {{ … }})` to the builder"))
+}
+
+/// A store may know domains that this program has no code for: most likely a crate that is not linked.
+async fn warn_of_unlinked_domains(registry: &Registry, storage: &dyn Storage) -> Result<()> {
+    for stored in storage.domains().await? {
+        let known = registry.aggregates.contains_key(stored.as_str()) || registry.remotes.contains_key(stored.as_str());
+        if !known {
+            tracing::warn!(
+                domain = stored.as_str(),
+                "the store holds streams of a domain that this program has no aggregate for; if a crate of yours has it, \
+                 that crate is not linked: name it (`use that_crate as _;`)"
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! Who owns what: builder, handle, shutdown.
+
+mod builder;
+mod edition;
+mod snapshot;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use angzarr_proto as proto;
+use uuid::Uuid;
+
+pub use builder::{Builder, OpenStorage};
+pub use edition::EditionHandle;
+
+use crate::command::{Core, PreviewCommand, Receipt, SendCommand, StateQuery};
+use crate::dead_letter::DeadLetters;
+use crate::declare::{Aggregate, CommandOf};
+use crate::error::{Error, Result};
+use crate::reaction::{ProjectorRunner, SubscriptionStatus, Subscriptions};
+use crate::registry::Registry;
+use crate::storage::Storage;
+
+/// A running program: send commands, ask for states, see where everything stands. Cheap to clone.
+///
+/// Dropping the last handle stops the components; [`shutdown`](Self::shutdown) does it in order.
+#[derive(Clone)]
+pub struct Runtime {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    core: Arc<Core>,
+    subscriptions: Subscriptions,
+    projectors: Vec<(&'static str, Arc<ProjectorRunner>)>,
+    drain_limit: Duration,
+}
+
+impl Runtime {
+    /// Starts to describe a runtime.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Sends a command to an aggregate. Await the answer; say more about it before (expected sequence, sync mode, …).
+    pub fn send<A: Aggregate>(&self, root: Uuid, command: impl CommandOf<A>) -> SendCommand<A, impl CommandOf<A>> {
+        SendCommand::new(self.inner.core.clone(), root, command)
+    }
+
+    /// The dynamic entry: a `CommandRequest` as any client sends it, through the same pipeline.
+    ///
+    /// # Errors
+    /// What the pipeline refuses; see [`Error`].
+    pub async fn handle_command(&self, request: proto::CommandRequest) -> Result<proto::CommandResponse> {
+        Ok(self.inner.core.handle_command(&request).await?.into_response())
+    }
+
+    /// The same with the answer as the typed client has it.
+    ///
+    /// # Errors
+    /// What the pipeline refuses; see [`Error`].
+    pub async fn submit(&self, request: &proto::CommandRequest) -> Result<Receipt> {
+        self.inner.core.handle_command(request).await
+    }
+
+    /// The state of an aggregate, now or then. Await it.
+    pub fn state<A: Aggregate>(&self, root: Uuid) -> StateQuery<A> {
+        StateQuery::new(self.inner.core.clone(), root)
+    }
+
+    /// What a command would do. Stores nothing. Await it.
+    pub fn preview<A: Aggregate>(
+        &self,
+        root: Uuid,
+        command: impl CommandOf<A>,
+    ) -> PreviewCommand<A, impl CommandOf<A>> {
+        PreviewCommand::new(self.inner.core.clone(), root, command)
+    }
+
+    /// Every event book of a workflow, across domains (row I4).
+    ///
+    /// # Errors
+    /// The id is malformed, or the store fails.
+    pub async fn books_by_correlation(&self, correlation_id: &str) -> Result<Vec<proto::EventBook>> {
+        self.inner.core.books_of_correlation(correlation_id).await
+    }
+
+    /// A branch of the timeline, to merge or discard it.
+    pub fn edition(&self, name: impl AsRef<str>) -> EditionHandle {
+        EditionHandle::new(self.clone(), name.as_ref())
+    }
+
+    /// Where every saga and projector stands (row J5).
+    pub fn subscriptions(&self) -> Vec<SubscriptionStatus> {
+        self.inner.subscriptions.all.iter().map(|subscription| subscription.status(&self.inner.core)).collect()
+    }
+
+    /// Waits until every saga and projector has handled everything that is stored, and what that caused.
+    pub async fn settled(&self) {
+        self.inner.subscriptions.settled(&self.inner.core).await;
+    }
+
+    /// The dead letters.
+    pub fn dead_letters(&self) -> DeadLetters {
+        DeadLetters::new(self.clone())
+    }
+
+    /// What the program declares.
+    pub fn registry(&self) -> &Registry {
+        &self.inner.core.registry
+    }
+
+    /// The store, for tools.
+    pub fn storage(&self) -> &dyn Storage {
+        self.inner.core.storage.as_ref()
+    }
+
+    /// Stops in order (row R6): takes no more commands, finishes what runs, lets every component finish its batch, stores
+    /// what is under way. Other handles answer [`Error::ShuttingDown`] from now on.
+    ///
+    /// # Errors
+    /// The store cannot be closed properly.
+    pub async fn shutdown(self) -> Result<()> {
+        let core = &self.inner.core;
+        let already = core.closing.swap(true, Ordering::AcqRel);
+        if already {
+            return Ok(());
+        }
+        // Reactions of what is stored may still send commands; those that cannot finish come again after the restart.
+        let deadline = tokio::time::Instant::now() + self.inner.drain_limit;
+        loop {
+            let idle = core.idle.notified();
+            if core.in_flight.load(Ordering::Acquire) == 0 {
+                break;
+            }
+            if tokio::time::timeout_at(deadline, idle).await.is_err() {
+                let running = core.in_flight.load(Ordering::Acquire);
+                tracing::warn!(running, "commands still ran when the limit of the shutdown passed");
+                break;
+            }
+        }
+        self.inner.subscriptions.stop(self.inner.drain_limit).await;
+        core.writer.drain().await;
+        core.storage.close().await.map_err(Error::from)
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.inner.core
+    }
+
+    pub(crate) fn projector(&self, name: &str) -> Option<&Arc<ProjectorRunner>> {
+        self.inner.projectors.iter().find(|(projector, _)| *projector == name).map(|(_, runner)| runner)
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").field("storage", &self.inner.core.storage.describe()).finish_non_exhaustive()
+    }
+}

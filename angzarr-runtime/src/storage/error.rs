@@ -1,0 +1,42 @@
+//! What can go wrong in a store.
+
+/// A store could not do what was asked. Conflicts and duplicates are no errors of the store: see `WriteError`.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{backend}: {message}")]
+#[non_exhaustive]
+pub struct StorageError {
+    /// What kind of trouble.
+    pub kind: StorageErrorKind,
+    /// Which backend.
+    pub backend: &'static str,
+    /// What happened, and what to do next where that is known.
+    pub message: String,
+}
+
+/// Kinds of trouble, by what the caller can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StorageErrorKind {
+    /// Busy, restarting, out of reach: the same call may go through later.
+    Unavailable,
+    /// The file or server holds something that this version does not understand; nothing was changed.
+    Incompatible,
+    /// Another process owns it.
+    Locked,
+    /// The data contradicts itself.
+    Corrupt,
+    /// Everything else: disk full, permission denied, a bug.
+    Failed,
+}
+
+impl StorageError {
+    /// An error of `backend`.
+    pub fn new(kind: StorageErrorKind, backend: &'static str, message: impl Into<String>) -> Self {
+        Self { kind, backend, message: message.into() }
+    }
+
+    /// Whether the same call can succeed later without anybody changing anything.
+    pub fn is_retryable(&self) -> bool {
+        self.kind == StorageErrorKind::Unavailable
+    }
+}

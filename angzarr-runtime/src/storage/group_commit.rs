@@ -1,0 +1,377 @@
+//! Group commit: writes that wait together are committed together, each answered by itself.
+//!
+//! In: writes, from any task. Out: one outcome for each. Never: two commits of one store at the same time, or a write
+//! that is lost because its caller went away.
+//!
+//! There is no task of its own. The first caller that finds no commit under way drives the queue itself: alone, a command
+//! costs no hop more than the store needs. What is left when it has its answer goes on in a task; so does the commit of
+//! a caller that is cancelled.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::{Storage, StorageError, StorageErrorKind, Write, WriteError, Written};
+
+/// Writes in one batch. Beyond that a larger transaction gains nothing and makes the last caller wait.
+const BATCH_WRITES: usize = 1_024;
+/// Units (see [`units`]) in one batch: 8 MiB.
+const BATCH_UNITS: usize = 8 * 1_024;
+/// Units that may wait before callers have to wait for room: 64 MiB.
+const ROOM: u32 = 64 * 1_024;
+/// How long a write that nobody waits for may wait for company.
+const PATIENCE: Duration = Duration::from_millis(5);
+
+type Outcome = Result<Written, WriteError>;
+
+/// Gives writes to a store, in groups.
+#[derive(Clone)]
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    storage: Arc<dyn Storage>,
+    queue: Mutex<Queue>,
+    room: Semaphore,
+    failed: AtomicU64,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    /// Somebody drives: takes batches until nothing waits.
+    driven: bool,
+    /// A task will come and look after writes that nobody waits for.
+    watched: bool,
+}
+
+struct Waiting {
+    write: Write,
+    units: u32,
+    answer: Answer,
+}
+
+enum Answer {
+    Caller(oneshot::Sender<Outcome>),
+    /// Nobody waits; a failure is traced with these facts.
+    Facts(String),
+}
+
+impl Writer {
+    pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
+        let room = Semaphore::new(ROOM as usize);
+        let shared = Shared { storage, queue: Mutex::default(), room, failed: AtomicU64::new(0) };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Commits at once where the store can, otherwise gives the write back.
+    #[allow(clippy::result_large_err)]
+    pub(crate) fn commit_now(&self, write: Write) -> Result<Outcome, Write> {
+        self.shared.storage.commit_now(write)
+    }
+
+    /// Commits together with whatever else waits. Once this was polled for the first time and had room, the write will
+    /// be tried, whether the caller still waits or not.
+    pub(crate) async fn commit(&self, write: Write) -> Outcome {
+        let write = match self.shared.storage.commit_now(write) {
+            Ok(outcome) => return outcome,
+            Err(write) => write,
+        };
+        let units = units(&write);
+        match self.shared.room.acquire_many(units).await {
+            Ok(permit) => permit.forget(),
+            Err(_) => return Err(gone().into()),
+        }
+        let (sender, mut receiver) = oneshot::channel();
+        let drives = self.shared.enqueue(Waiting { write, units, answer: Answer::Caller(sender) });
+        if drives {
+            let mut drive = Driver::new(&self.shared);
+            std::future::poll_fn(|cx| {
+                drive.poll(cx);
+                Pin::new(&mut receiver).poll(cx)
+            })
+            .await
+        } else {
+            receiver.await
+        }
+        .unwrap_or_else(|_| Err(gone().into()))
+    }
+
+    /// Stores without waiting: for what is only there to save work later, such as snapshots and checkpoints. It goes
+    /// along with the next commit, or by itself soon after. Failures are traced and counted.
+    pub(crate) fn submit(&self, write: Write) {
+        let facts = facts(&write);
+        let write = match self.shared.storage.commit_now(write) {
+            Ok(outcome) => return self.shared.note(&facts, outcome),
+            Err(write) => write,
+        };
+        let units = units(&write);
+        match self.shared.room.try_acquire_many(units) {
+            Ok(permit) => permit.forget(),
+            Err(_) => {
+                let message = "the queue is full; the store does not keep up";
+                let error = StorageError::new(StorageErrorKind::Unavailable, "storage", message);
+                return self.shared.note(&facts, Err(error.into()));
+            }
+        }
+        self.shared.enqueue_unhurried(Waiting { write, units, answer: Answer::Facts(facts) });
+    }
+
+    /// Returns when everything that was submitted before has been tried.
+    pub(crate) async fn drain(&self) {
+        // The queue is served in order: what comes after everything else is answered after everything else.
+        let _ = self.commit(Write::default()).await;
+    }
+
+    /// Number of submitted writes that failed.
+    pub(crate) fn failed_submissions(&self) -> u64 {
+        self.shared.failed.load(Ordering::Relaxed)
+    }
+}
+
+impl Shared {
+    /// Whether the caller has to drive.
+    fn enqueue(&self, waiting: Waiting) -> bool {
+        let mut queue = self.queue.lock();
+        queue.waiting.push_back(waiting);
+        !std::mem::replace(&mut queue.driven, true)
+    }
+
+    fn enqueue_unhurried(self: &Arc<Self>, waiting: Waiting) {
+        let mut queue = self.queue.lock();
+        queue.waiting.push_back(waiting);
+        if queue.driven || queue.watched {
+            return;
+        }
+        // Without a runtime it waits for the next commit.
+        if let Ok(runtime) = Handle::try_current() {
+            queue.watched = true;
+            drop(queue);
+            let watch = Watch(self.clone());
+            runtime.spawn(async move {
+                tokio::time::sleep(PATIENCE).await;
+                let shared = watch.0.clone();
+                drop(watch);
+                let drives = {
+                    let mut queue = shared.queue.lock();
+                    !queue.waiting.is_empty() && !std::mem::replace(&mut queue.driven, true)
+                };
+                if drives {
+                    drive(Turn::new(shared)).await;
+                }
+            });
+        }
+    }
+
+    fn note(&self, facts: &str, outcome: Outcome) {
+        if let Err(error) = outcome {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(%error, "not stored: {facts}; the work that it would have saved is done again later");
+        }
+    }
+
+    fn answer(&self, answer: Answer, outcome: Outcome) {
+        match answer {
+            // A caller that went away does not mind.
+            Answer::Caller(sender) => drop(sender.send(outcome)),
+            Answer::Facts(facts) => self.note(&facts, outcome),
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.queue.lock().waiting.len()
+    }
+}
+
+/// However the watching task ends, a later submission gets a new one.
+struct Watch(Arc<Shared>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.queue.lock().watched = false;
+    }
+}
+
+/// Drives the queue inside the future of a caller, and leaves the rest to a task when the caller is done or gone.
+struct Driver {
+    drive: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    runtime: Option<Handle>,
+}
+
+impl Driver {
+    fn new(shared: &Arc<Shared>) -> Self {
+        let drive = Box::pin(drive(Turn::new(shared.clone())));
+        Self { drive: Some(drive), runtime: Handle::try_current().ok() }
+    }
+
+    fn poll(&mut self, cx: &mut std::task::Context<'_>) {
+        if let Some(drive) = &mut self.drive
+            && let Poll::Ready(()) = drive.as_mut().poll(cx)
+        {
+            self.drive = None;
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let (Some(drive), Some(runtime)) = (self.drive.take(), &self.runtime) {
+            runtime.spawn(drive);
+        }
+    }
+}
+
+/// The right to drive. If it is dropped in the middle, because the runtime ends or the store panics, whoever waits
+/// gets an error instead of waiting for ever.
+struct Turn {
+    shared: Arc<Shared>,
+    ended: bool,
+}
+
+impl Turn {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, ended: false }
+    }
+
+    /// The next batch; without one, the turn is over.
+    fn take(&mut self) -> Option<Vec<Waiting>> {
+        let mut queue = self.shared.queue.lock();
+        let (mut count, mut units) = (0, 0);
+        for waiting in &queue.waiting {
+            units += waiting.units as usize;
+            if count == BATCH_WRITES || (count > 0 && units > BATCH_UNITS) {
+                break;
+            }
+            count += 1;
+        }
+        if count == 0 {
+            queue.driven = false;
+            self.ended = true;
+            return None;
+        }
+        Some(queue.waiting.drain(..count).collect())
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let rest = {
+            let mut queue = self.shared.queue.lock();
+            queue.driven = false;
+            std::mem::take(&mut queue.waiting)
+        };
+        self.shared.room.add_permits(rest.iter().map(|it| it.units as usize).sum());
+        for waiting in rest {
+            self.shared.answer(waiting.answer, Err(gone().into()));
+        }
+    }
+}
+
+/// A batch at the store; gives its room back however it ends.
+struct Room<'a>(&'a Semaphore, usize);
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.0.add_permits(self.1);
+    }
+}
+
+async fn drive(mut turn: Turn) {
+    let mut last = 0;
+    loop {
+        gather(&turn.shared, last).await;
+        let Some(batch) = turn.take() else { return };
+        last = batch.len();
+        let shared = &turn.shared;
+        let room = Room(&shared.room, batch.iter().map(|it| it.units as usize).sum());
+        let (writes, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|it| (it.write, it.answer)).unzip();
+        let mut outcomes = shared.storage.commit(writes).await.into_iter();
+        drop(room);
+        for answer in answers {
+            shared.answer(answer, outcomes.next().unwrap_or_else(|| Err(silent().into())));
+        }
+    }
+}
+
+/// Callers that were just answered mostly come back with their next command. Committing the first of them alone would
+/// make all others wait for a whole commit, so they get the time to arrive; but never more time than it takes the
+/// runtime to let everybody run once.
+async fn gather(shared: &Shared, last: usize) {
+    let mut before = 0;
+    let mut idle = 0;
+    while last > 1 && idle < 3 {
+        tokio::task::yield_now().await;
+        let now = shared.waiting();
+        if now >= last {
+            return;
+        }
+        idle = if now > before { 0 } else { idle + 1 };
+        before = now;
+    }
+}
+
+/// What a write takes of the room: one for itself and one for each KiB.
+fn units(write: &Write) -> u32 {
+    let mut bytes = write.append.as_ref().map_or(0, append_bytes);
+    if let Some(extras) = &write.extras {
+        bytes += extras.appends.iter().map(append_bytes).sum::<usize>();
+        bytes += extras.snapshots.iter().map(|it| it.snapshot.state.len() + 64).sum::<usize>();
+        bytes += extras.checkpoints.len() * 32;
+        bytes += extras.dead_letters.iter().map(|it| prost::Message::encoded_len(&it.letter)).sum::<usize>();
+    }
+    u32::try_from(bytes / 1_024 + 1).unwrap_or(u32::MAX).min(ROOM)
+}
+
+fn append_bytes(append: &super::Append) -> usize {
+    append.events.iter().map(|event| event.payload.len() + 64).sum()
+}
+
+/// What a write that nobody waits for is about, for the trace of its failure.
+fn facts(write: &Write) -> String {
+    use std::fmt::Write as _;
+    let mut facts = String::new();
+    if let Some(append) = &write.append {
+        let _ = write!(facts, "{} events of {}, ", append.events.len(), append.key);
+    }
+    if let Some(extras) = &write.extras {
+        for it in &extras.snapshots {
+            let _ = write!(facts, "snapshot of {} at {}, ", it.key, it.snapshot.sequence);
+        }
+        for (subscriber, position) in &extras.checkpoints {
+            let _ = write!(facts, "checkpoint {subscriber} = {position}, ");
+        }
+        for append in &extras.appends {
+            let _ = write!(facts, "{} events of {}, ", append.events.len(), append.key);
+        }
+        for letter in &extras.dead_letters {
+            let _ = write!(facts, "dead letter {}, ", letter.id);
+        }
+    }
+    facts.truncate(facts.trim_end_matches(", ").len());
+    facts
+}
+
+fn gone() -> StorageError {
+    let message = "the runtime ended before the write was answered; whether it is stored shows when the stream is read";
+    StorageError::new(StorageErrorKind::Unavailable, "storage", message)
+}
+
+fn silent() -> StorageError {
+    let message = "the store answered fewer writes than it was given; this is a bug of the store";
+    StorageError::new(StorageErrorKind::Failed, "storage", message)
+}
+
+#[cfg(test)]
+#[path = "group_commit_tests.rs"]
+mod tests;

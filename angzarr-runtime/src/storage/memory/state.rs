@@ -1,0 +1,320 @@
+//! What the store holds, under one lock.
+//!
+//! In: one write or question at a time. Out: all of a write or nothing (promise 1). Never: locks, threads, futures.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+
+use bytes::Bytes;
+use foldhash::fast::RandomState;
+
+use super::super::write::{StreamHead, one_append_per_stream};
+use super::super::{
+    Append, Dedup, Extras, SnapshotWrite, StreamInfo, StreamRead, StreamSlice, Write, WriteError, Written,
+};
+use super::log::{Entry, Log};
+use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId, Resolution};
+use crate::stream::{LogEvent, Name, Nanos, Retention, StoredEvent, StoredSnapshot, StreamKey};
+
+type Map<K, V> = HashMap<K, V, RandomState>;
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    numbers: Map<StreamKey, u32>,
+    streams: Vec<Stream>,
+    log: Log,
+    dedup: Map<(u32, Bytes), Written>,
+    correlations: Map<String, Vec<u64>>,
+    checkpoints: Map<Name, u64>,
+    letters: Vec<DeadLetter>,
+    letter_numbers: Map<DeadLetterId, usize>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    key: StreamKey,
+    /// Where each event is in the log; the first one has the sequence `first`.
+    positions: Vec<u64>,
+    first: u32,
+    diverged_at: Option<u32>,
+    /// In order of their sequence.
+    snapshots: Vec<StoredSnapshot>,
+}
+
+impl Stream {
+    fn head(&self) -> StreamHead {
+        StreamHead {
+            next_sequence: self.next_sequence(),
+            has_events: !self.positions.is_empty(),
+            diverged_at: self.diverged_at,
+        }
+    }
+
+    fn next_sequence(&self) -> u32 {
+        // Every append checks that this fits.
+        self.first + self.positions.len() as u32
+    }
+}
+
+impl State {
+    /// The position of the last event.
+    pub(super) fn head(&self) -> u64 {
+        self.log.head()
+    }
+
+    pub(super) fn commit(&mut self, write: Write) -> Result<Written, WriteError> {
+        let Some(extras) = write.extras else {
+            return match write.append {
+                Some(append) => {
+                    let number = self.check(&append)?;
+                    Ok(self.apply(number, append))
+                }
+                None => Ok(Written::default()),
+            };
+        };
+        let Extras { appends, snapshots, checkpoints, dead_letters } = *extras;
+        // Everything is checked before anything is changed.
+        one_append_per_stream(write.append.as_ref(), &appends)?;
+        for append in write.append.iter().chain(&appends) {
+            self.check(append)?;
+        }
+        let mut written = Written::default();
+        if let Some(append) = write.append {
+            let number = self.numbers.get(&append.key).copied();
+            written = self.apply(number, append);
+        }
+        for append in appends {
+            let number = self.numbers.get(&append.key).copied();
+            self.apply(number, append);
+        }
+        for snapshot in snapshots {
+            self.add_snapshot(snapshot);
+        }
+        for (subscriber, position) in checkpoints {
+            let stored = self.checkpoints.entry(subscriber).or_default();
+            *stored = position.max(*stored);
+        }
+        for letter in dead_letters {
+            self.letter_numbers.entry(letter.id).or_insert_with(|| {
+                self.letters.push(letter);
+                self.letters.len() - 1
+            });
+        }
+        Ok(written)
+    }
+
+    /// Whether the append can be stored, and the number of its stream, if it exists.
+    fn check(&self, append: &Append) -> Result<Option<u32>, WriteError> {
+        let number = self.numbers.get(&append.key).copied();
+        if let (Some(number), Some(Dedup(key))) = (number, &append.dedup)
+            && let Some(first) = self.dedup.get(&(number, key.clone()))
+        {
+            return Err(WriteError::Duplicate(*first));
+        }
+        append.check(number.and_then(|number| self.streams.get(number as usize)).map(Stream::head))?;
+        Ok(number)
+    }
+
+    /// Stores an append that was checked.
+    fn apply(&mut self, number: Option<u32>, append: Append) -> Written {
+        let Append { key, expected, events, created_at, headers, dedup, diverged_at, isolated } = append;
+        if events.is_empty() && dedup.is_none() {
+            return Written { first_sequence: expected, ..Written::default() };
+        }
+        let number = number.unwrap_or_else(|| self.number(key));
+        let stream = &mut self.streams[number as usize];
+        if stream.positions.is_empty() {
+            stream.diverged_at = stream.diverged_at.or(diverged_at);
+            stream.first = expected;
+        }
+        let before = self.log.head();
+        let count = events.len() as u32;
+        for (sequence, event) in (expected..).zip(events) {
+            let position = self.log.push(Entry {
+                stream: number,
+                sequence,
+                schema_version: event.schema_version,
+                isolated,
+                created_at,
+                type_name: event.type_name,
+                payload: event.payload,
+                headers: headers.clone(),
+            });
+            stream.positions.push(position);
+        }
+        let correlation_id = headers.correlation_id();
+        if !correlation_id.is_empty() {
+            let positions = before + 1..=self.log.head();
+            match self.correlations.get_mut(correlation_id) {
+                Some(known) => known.extend(positions),
+                None => drop(self.correlations.insert(correlation_id.to_owned(), positions.collect())),
+            }
+        }
+        let last_position = if count == 0 { 0 } else { self.log.head() };
+        let written = Written { first_sequence: expected, count, last_position };
+        if let Some(Dedup(key)) = dedup {
+            self.dedup.insert((number, key), written);
+        }
+        written
+    }
+
+    fn number(&mut self, key: StreamKey) -> u32 {
+        if let Some(number) = self.numbers.get(&key) {
+            return *number;
+        }
+        let number = self.streams.len() as u32;
+        self.numbers.insert(key.clone(), number);
+        self.streams.push(Stream { key, positions: Vec::new(), first: 0, diverged_at: None, snapshots: Vec::new() });
+        number
+    }
+
+    /// Rows N1 to N3, N5, N6.
+    fn add_snapshot(&mut self, SnapshotWrite { key, snapshot }: SnapshotWrite) {
+        let number = self.number(key);
+        let stored = &mut self.streams[number as usize].snapshots;
+        let keep = snapshot.retention == Retention::Persist;
+        if !keep && stored.last().is_some_and(|newest| newest.sequence > snapshot.sequence) {
+            return; // late: the newer one has made it superfluous
+        }
+        let same = |it: &&mut StoredSnapshot| {
+            it.sequence == snapshot.sequence
+                && it.type_name == snapshot.type_name
+                && it.state_version == snapshot.state_version
+        };
+        if let Some(same) = stored.iter_mut().find(same) {
+            if keep {
+                same.retention = Retention::Persist;
+            }
+            return;
+        }
+        stored.retain(|it| it.sequence >= snapshot.sequence || it.retention == Retention::Persist);
+        let place = stored.partition_point(|it| it.sequence <= snapshot.sequence);
+        stored.insert(place, snapshot);
+    }
+
+    fn stream(&self, key: &StreamKey) -> Option<(u32, &Stream)> {
+        let number = *self.numbers.get(key)?;
+        Some((number, self.streams.get(number as usize)?))
+    }
+
+    /// Everything of a slice but its events, and which events those are: number of the stream and places in it.
+    pub(super) fn locate(&self, key: &StreamKey, read: &StreamRead) -> Option<(StreamSlice, u32, Range<usize>)> {
+        let (number, stream) = self.stream(key)?;
+        let snapshot = read.snapshot.as_ref().and_then(|(type_name, version)| {
+            stream.snapshots.iter().rev().find(|it| {
+                it.type_name == *type_name && it.state_version == *version && read.admits(it.sequence, it.created_at)
+            })
+        });
+        let from = snapshot.map_or(read.from, |it| it.sequence.saturating_add(1)).max(read.from);
+        let place = |sequence: u32| (sequence.saturating_sub(stream.first) as usize).min(stream.positions.len());
+        let end = read.to.map_or(stream.positions.len(), |to| if to < stream.first { 0 } else { place(to).saturating_add(1) });
+        let end = end.min(stream.positions.len());
+        let last = stream.positions.last().and_then(|position| self.log.get(*position));
+        let slice = StreamSlice {
+            snapshot: snapshot.cloned(),
+            events: Vec::new(),
+            next_sequence: stream.next_sequence(),
+            last_created_at: last.map_or(0, |entry| entry.created_at),
+            diverged_at: stream.diverged_at,
+        };
+        Some((slice, number, place(from).min(end)..end))
+    }
+
+    /// Copies events of a stream; `false` if one of them was later than `until`.
+    pub(super) fn copy(&self, stream: u32, places: Range<usize>, until: Option<Nanos>, into: &mut Vec<StoredEvent>) -> bool {
+        let Some(positions) = self.streams.get(stream as usize).and_then(|it| it.positions.get(places)) else { return false };
+        for &position in positions {
+            match self.log.get(position) {
+                Some(entry) if until.is_none_or(|until| entry.created_at <= until) => into.push(entry.event(position)),
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    pub(super) fn find_duplicate(&self, key: &StreamKey, Dedup(dedup): &Dedup) -> Option<Written> {
+        let number = *self.numbers.get(key)?;
+        self.dedup.get(&(number, dedup.clone())).copied()
+    }
+
+    fn log_event(&self, position: u64) -> Option<LogEvent> {
+        let entry = self.log.get(position)?;
+        let stream = self.streams.get(entry.stream as usize)?.key.clone();
+        Some(LogEvent { stream, event: entry.event(position) })
+    }
+
+    pub(super) fn read_log(&self, after: u64, limit: usize, into: &mut Vec<LogEvent>) {
+        let last = self.head().min(after.saturating_add(limit as u64));
+        into.extend((after.saturating_add(1)..=last).filter_map(|position| self.log_event(position)));
+    }
+
+    pub(super) fn read_correlation(&self, correlation_id: &str) -> Vec<LogEvent> {
+        let positions = self.correlations.get(correlation_id).map_or(&[][..], Vec::as_slice);
+        positions.iter().filter_map(|position| self.log_event(*position)).collect()
+    }
+
+    pub(super) fn streams(&self, domain: Option<&str>, after: Option<&StreamKey>, limit: usize) -> Vec<StreamInfo> {
+        let mut matching: Vec<&Stream> = self
+            .streams
+            .iter()
+            .filter(|it| !it.positions.is_empty())
+            .filter(|it| domain.is_none_or(|domain| it.key.domain == *domain))
+            .filter(|it| after.is_none_or(|after| it.key > *after))
+            .collect();
+        if limit < matching.len() {
+            matching.select_nth_unstable_by(limit, |a, b| a.key.cmp(&b.key));
+            matching.truncate(limit);
+        }
+        matching.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        let info = |it: &Stream| StreamInfo {
+            key: it.key.clone(),
+            next_sequence: it.next_sequence(),
+            last_created_at: it.positions.last().and_then(|at| self.log.get(*at)).map_or(0, |entry| entry.created_at),
+        };
+        matching.into_iter().map(info).collect()
+    }
+
+    pub(super) fn domains(&self) -> Vec<String> {
+        let domains: BTreeSet<&str> = self.streams.iter().map(|it| it.key.domain.as_str()).collect();
+        domains.into_iter().map(str::to_owned).collect()
+    }
+
+    pub(super) fn snapshots(&self, key: &StreamKey) -> Vec<StoredSnapshot> {
+        self.stream(key).map(|(_, stream)| stream.snapshots.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn checkpoint(&self, subscriber: &str) -> Option<u64> {
+        self.checkpoints.get(subscriber).copied()
+    }
+
+    pub(super) fn dead_letters(&self, filter: &DeadLetterFilter) -> Vec<DeadLetter> {
+        let wanted = |it: &&DeadLetter| {
+            (filter.include_resolved || it.resolution.is_none())
+                && filter.domain.as_deref().is_none_or(|domain| it.domain() == domain)
+                && filter.component.as_deref().is_none_or(|component| it.letter.source_component == component)
+                && filter.correlation_id.as_deref().is_none_or(|id| correlation_id(it) == id)
+        };
+        let mut letters: Vec<&DeadLetter> = self.letters.iter().filter(wanted).collect();
+        letters.sort_by_key(|it| it.occurred_at);
+        letters.into_iter().take(filter.limit.unwrap_or(1_000)).cloned().collect()
+    }
+
+    pub(super) fn dead_letter(&self, id: DeadLetterId) -> Option<DeadLetter> {
+        self.letter_numbers.get(&id).and_then(|number| self.letters.get(*number)).cloned()
+    }
+
+    pub(super) fn resolve(&mut self, id: DeadLetterId, resolution: Resolution) -> bool {
+        let letter = self.letter_numbers.get(&id).and_then(|number| self.letters.get_mut(*number));
+        match letter {
+            Some(letter) if letter.resolution.is_none() => {
+                letter.resolution = Some(resolution);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+fn correlation_id(letter: &DeadLetter) -> &str {
+    letter.letter.cover.as_ref().map_or("", |cover| cover.correlation_id.as_str())
+}

@@ -1,0 +1,15 @@
+//! The contract, on memory.
+
+use super::Memory;
+
+crate::storage_contract!(memory, async { Memory::new() });
+
+#[test]
+fn a_clone_is_the_same_store() {
+    use crate::storage::Storage;
+    let (one, two) = (Memory::new(), Memory::new());
+    let same = one.clone();
+    assert!(std::sync::Arc::ptr_eq(&one.shared, &same.shared));
+    assert!(!std::sync::Arc::ptr_eq(&one.shared, &two.shared));
+    assert_eq!(same.describe(), "memory");
+}

@@ -1,0 +1,192 @@
+//! Storage: the one place where truth lives.
+//!
+//! In: atomic [`Write`]s and questions. Out: stored events, in order. Never: handlers, folding, upcasting; a backend
+//! neither knows what an aggregate is nor decodes a payload.
+//!
+//! A backend is a folder here and an implementation of [`Storage`]; the promises stand on the trait's methods and
+//! `testing::storage_contract!` proves them line by line.
+
+mod error;
+mod group_commit;
+pub mod memory;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+mod write;
+
+pub(crate) use group_commit::Writer;
+
+pub use error::{StorageError, StorageErrorKind};
+pub use memory::Memory;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Durability, Sqlite};
+pub use write::{Append, Dedup, Extras, NewEvent, SnapshotWrite, Write, WriteError, Written};
+
+use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId, Resolution};
+use crate::stream::{LogEvent, Name, Nanos, StoredEvent, StoredSnapshot, StreamKey};
+
+/// A future in a box, as object-safe traits need it.
+pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Shorthand for what most methods of [`Storage`] return.
+pub type StorageFuture<'a, T> = BoxFuture<'a, Result<T, StorageError>>;
+
+/// Where events, snapshots, checkpoints and dead letters are kept.
+///
+/// # The promises of every backend
+/// 1. A [`Write`] is atomic: all of it is stored or nothing.
+/// 2. When [`commit`](Self::commit) answers `Ok` for a write, the write survives a crash (as far as the backend's
+///    chosen durability goes).
+/// 3. One write that fails never fails its neighbours in the batch; the outcomes come in the order of the batch.
+/// 4. A stream is gapless: an append whose `expected` is not the stream's next sequence is a
+///    [`WriteError::Conflict`] and stores nothing.
+/// 5. A dedup key is stored at most once per stream: a second append with it is a [`WriteError::Duplicate`] that tells
+///    which events the first one stored.
+/// 6. Positions grow strictly in commit order; once a reader saw position *n*, no event with a smaller position appears
+///    later (row R4).
+/// 7. Nothing is ever changed or removed, but snapshots as their retention says and dead letters' resolutions.
+pub trait Storage: Send + Sync + 'static {
+    /// What this is, for logs and `config`: `memory`, `sqlite bank.db (durable)`.
+    fn describe(&self) -> String;
+
+    /// Whether [`commit_now`](Self::commit_now) commits: then a command need not become a task that waits.
+    fn commits_now(&self) -> bool {
+        false
+    }
+
+    /// Commits without waiting, for backends that can; gives the write back otherwise.
+    ///
+    /// # Errors
+    /// `Err(write)` hands the write back untouched: it has to go through [`commit`](Self::commit).
+    #[allow(clippy::result_large_err)]
+    fn commit_now(&self, write: Write) -> Result<Result<Written, WriteError>, Write> {
+        Err(write)
+    }
+
+    /// Commits a batch in one transaction, with one outcome for each write (promises 1 to 5).
+    fn commit(&self, batch: Vec<Write>) -> BoxFuture<'_, Vec<Result<Written, WriteError>>>;
+
+    /// Reads one stream. A stream that does not exist reads as empty, with `next_sequence` 0.
+    fn read_stream<'a>(&'a self, key: &'a StreamKey, read: StreamRead) -> StorageFuture<'a, StreamSlice>;
+
+    /// What the first append with this dedup key on this stream stored, if there was one.
+    fn find_duplicate<'a>(&'a self, key: &'a StreamKey, dedup: &'a Dedup) -> StorageFuture<'a, Option<Written>>;
+
+    /// Events of the whole store with position > `after`, in order, at most `limit`, isolated ones included.
+    fn read_log(&self, after: u64, limit: usize) -> StorageFuture<'_, Vec<LogEvent>>;
+
+    /// The newest position that a reader may see; 0 for an empty store. Cheap: asked after every commit.
+    fn head(&self) -> u64;
+
+    /// Every event with this correlation id, in order of position (row I4).
+    fn read_correlation<'a>(&'a self, correlation_id: &'a str) -> StorageFuture<'a, Vec<LogEvent>>;
+
+    /// Streams in order of their key, after `after`, at most `limit`; of one domain, if given.
+    fn streams<'a>(
+        &'a self,
+        domain: Option<&'a str>,
+        after: Option<&'a StreamKey>,
+        limit: usize,
+    ) -> StorageFuture<'a, Vec<StreamInfo>>;
+
+    /// The domains that have streams, in order.
+    fn domains(&self) -> StorageFuture<'_, Vec<String>>;
+
+    /// The snapshots of a stream, oldest first.
+    fn snapshots<'a>(&'a self, key: &'a StreamKey) -> StorageFuture<'a, Vec<StoredSnapshot>>;
+
+    /// Where a subscriber stands; `None` if it never stored a checkpoint.
+    fn checkpoint<'a>(&'a self, subscriber: &'a str) -> StorageFuture<'a, Option<u64>>;
+
+    /// Dead letters that match, oldest first.
+    fn dead_letters<'a>(&'a self, filter: &'a DeadLetterFilter) -> StorageFuture<'a, Vec<DeadLetter>>;
+
+    /// One dead letter.
+    fn dead_letter(&self, id: DeadLetterId) -> StorageFuture<'_, Option<DeadLetter>>;
+
+    /// Marks an open dead letter as resolved; `false` if it does not exist or is no longer open.
+    fn resolve_dead_letter(&self, id: DeadLetterId, resolution: Resolution) -> StorageFuture<'_, bool>;
+
+    /// Finishes what is under way and releases files and locks. Called once, after the last write.
+    fn close(&self) -> StorageFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// Which part of a stream to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamRead {
+    /// First sequence; ignored where a snapshot says more.
+    pub from: u32,
+    /// Last sequence, inclusive; `None` for the head.
+    pub to: Option<u32>,
+    /// Only events with `created_at` ≤ this.
+    pub until: Option<Nanos>,
+    /// Start from the newest snapshot that has this state type and version and holds nothing from after the point
+    /// (rows N4, N6, T2); events then start behind it.
+    pub snapshot: Option<(Name, u32)>,
+}
+
+impl StreamRead {
+    /// Whether a snapshot of this sequence and time may serve this read (row T2). One from before `from` may not: it
+    /// would leave a hole.
+    pub(crate) fn admits(&self, sequence: u32, created_at: Nanos) -> bool {
+        sequence.checked_add(1).is_some_and(|next| next >= self.from)
+            && self.to.is_none_or(|to| sequence <= to)
+            && self.until.is_none_or(|until| created_at <= until)
+    }
+
+    /// The whole stream, no snapshot.
+    pub fn all() -> Self {
+        Self::default()
+    }
+}
+
+/// A stream, or the part of it that was asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StreamSlice {
+    /// The snapshot to start from, if one was asked for and fits.
+    pub snapshot: Option<StoredSnapshot>,
+    /// The events, in order.
+    pub events: Vec<StoredEvent>,
+    /// Next sequence of the whole stream, whatever part was read. For a stream without events: where it left the main
+    /// timeline if that is stored, otherwise 0.
+    pub next_sequence: u32,
+    /// `created_at` of the last event of the whole stream; 0 without one.
+    pub last_created_at: Nanos,
+    /// Where a stream of an edition left the main timeline (row B1); `None` on main and where nothing is stored.
+    pub diverged_at: Option<u32>,
+}
+
+/// A line of the list of streams.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamInfo {
+    /// The stream.
+    pub key: StreamKey,
+    /// Its next sequence.
+    pub next_sequence: u32,
+    /// When its last event was accepted.
+    pub last_created_at: Nanos,
+}
+
+/// The storage that a URL names.
+pub(crate) fn by_url(url: &str) -> Result<Box<dyn crate::runtime::OpenStorage>, String> {
+    let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
+    match scheme {
+        "memory" => Ok(Box::new(Memory::new())),
+        #[cfg(feature = "sqlite")]
+        "sqlite" => {
+            let rest = rest.strip_prefix("//").unwrap_or(rest);
+            let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+            if path.is_empty() {
+                return Err(format!("`{url}` names no file; write `sqlite:bank.db`"));
+            }
+            let sqlite = Sqlite::open(path);
+            match query {
+                "" | "durability=durable" => Ok(Box::new(sqlite)),
+                "durability=relaxed" => Ok(Box::new(sqlite.relaxed())),
+                _ => Err(format!("`{query}` is no option of `sqlite:`; write `?durability=relaxed` or nothing")),
+            }
+        }
+        _ => Err(format!("`{url}` is no storage of this build; write `memory:` or `sqlite:FILE`")),
+    }
+}

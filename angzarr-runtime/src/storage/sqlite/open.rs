@@ -1,0 +1,149 @@
+//! From a path to a connection that may be used.
+//!
+//! In: a path and what the user chose. Out: a connection to a database of this version. Never: a change of a file that is
+//! not ours, or that a newer program has written.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::super::StorageError;
+use super::error::{corrupt, failed, while_doing};
+use super::lock::Lock;
+use super::schema::{self, Content};
+use super::{Durability, Sqlite};
+
+/// Beyond this the log's file is cut when it starts anew: something had kept it from being moved for long.
+const LOG_BYTES: i64 = 64 << 20;
+/// How long another program may hold the file (a backup, a shell) before a call fails.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How much of the file readers map instead of copying it page by page.
+const MAPPED_BYTES: i64 = 256 << 20;
+
+/// What the writer starts from. The fields are dropped in this order: first the connections, then the lock.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    /// Moves the log into the database while the first one writes.
+    pub(super) second: Connection,
+    pub(super) path: PathBuf,
+    pub(super) head: u64,
+    pub(super) lock: Lock,
+}
+
+pub(super) fn for_writing(config: &Sqlite) -> Result<Opened, StorageError> {
+    let path = resolve(&config.path)?;
+    let name = config.path.display().to_string();
+    let lock = Lock::take(&path)?;
+    let fresh = !path.exists();
+    let doing = || while_doing(format!("cannot open {name}"));
+
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(&path, flags).map_err(doing())?;
+    connection.busy_timeout(PATIENCE).map_err(doing())?;
+    let content = schema::inspect(&connection, &name)?;
+
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(doing())?;
+    if mode != "wal" {
+        return Err(failed(format!(
+            "{name}: its file system cannot keep a write-ahead log (SQLite answered `{mode}`); use a local disk"
+        )));
+    }
+    let synchronous = match config.durability {
+        Durability::Durable => "FULL",
+        Durability::Relaxed => "NORMAL",
+    };
+    // A commit must not have to move the log: see `writer`.
+    let set_up = |connection: &Connection| -> rusqlite::Result<()> {
+        connection.pragma_update(None, "synchronous", synchronous)?;
+        connection.pragma_update(None, "wal_autocheckpoint", 0)
+    };
+    set_up(&connection).map_err(doing())?;
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES).map_err(doing())?;
+    set_cache(&connection, config.cache_bytes / 2).map_err(doing())?;
+    schema::migrate(&mut connection, &name, content)?;
+    if fresh {
+        remember_file(&path)?;
+    }
+    let second = Connection::open_with_flags(&path, flags).map_err(doing())?;
+    second.busy_timeout(PATIENCE).and_then(|()| set_up(&second)).map_err(doing())?;
+    let head = head(&connection, &name)?;
+    Ok(Opened { connection, second, path, head, lock })
+}
+
+pub(super) fn for_reading(config: &Sqlite) -> Result<(PathBuf, u64), StorageError> {
+    let path = resolve(&config.path)?;
+    let name = config.path.display().to_string();
+    let connection = reader(&path, config.cache_bytes / 2)?;
+    match schema::inspect(&connection, &name)? {
+        Content::Version(schema::VERSION) => Ok((path, head(&connection, &name)?)),
+        Content::Version(version) => Err(super::error::incompatible(format!(
+            "{name} has schema version {version}, this program reads version {}; start the program that runs on it once, \
+             it brings the file up to date",
+            schema::VERSION
+        ))),
+        Content::Empty => Err(failed(format!("{name} holds nothing yet"))),
+    }
+}
+
+/// A connection for questions.
+pub(super) fn reader(path: &Path, cache_bytes: u64) -> Result<Connection, StorageError> {
+    let doing = || while_doing(format!("cannot open {} for reading", path.display()));
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(doing())?;
+    connection.busy_timeout(PATIENCE).map_err(doing())?;
+    connection.pragma_update(None, "query_only", true).map_err(doing())?;
+    connection.pragma_update(None, "mmap_size", MAPPED_BYTES).map_err(doing())?;
+    set_cache(&connection, cache_bytes).map_err(doing())?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// One name for one file, however it was spelled: the lock is beside it.
+fn resolve(path: &Path) -> Result<PathBuf, StorageError> {
+    if path.as_os_str().is_empty() || path == Path::new(":memory:") {
+        return Err(failed(format!("`{}` is no file; `Memory` keeps everything in memory", path.display())));
+    }
+    if let Ok(path) = path.canonicalize() {
+        return if path.is_dir() {
+            Err(failed(format!("{} is a directory; give the path of a file in it", path.display())))
+        } else {
+            Ok(path)
+        };
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let parent = parent.canonicalize().map_err(|error| {
+        failed(format!("cannot open {}: its directory {} cannot be used: {error}", path.display(), parent.display()))
+    })?;
+    let name = path.file_name().ok_or_else(|| failed(format!("{} names no file", path.display())))?;
+    Ok(parent.join(name))
+}
+
+fn set_cache(connection: &Connection, bytes: u64) -> rusqlite::Result<()> {
+    // Negative: in KiB.
+    let kib = i64::try_from(bytes / 1_024).unwrap_or(i64::MAX).clamp(64, i64::from(i32::MAX));
+    connection.pragma_update(None, "cache_size", -kib)
+}
+
+/// A new file is only there for good when its directory says so on disk.
+fn remember_file(path: &Path) -> Result<(), StorageError> {
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    let parent = path.parent().unwrap_or(Path::new("."));
+    std::fs::File::open(parent)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|error| failed(format!("cannot write the directory {} to disk: {error}", parent.display())))
+}
+
+fn head(connection: &Connection, name: &str) -> Result<u64, StorageError> {
+    let head: i64 = connection
+        .query_row("SELECT coalesce(max(position), 0) FROM events", [], |row| row.get(0))
+        .map_err(while_doing(format!("cannot read {name}")))?;
+    u64::try_from(head).map_err(|_| corrupt(format!("{name} holds the position {head}")))
+}

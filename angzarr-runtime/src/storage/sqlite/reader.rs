@@ -1,0 +1,394 @@
+//! Questions, each answered from one view of the file.
+//!
+//! In: questions, on threads that may wait for the disk. Out: what was committed when the question began. Never: a write,
+//! or waiting for one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::super::{Dedup, StorageError, StreamInfo, StreamRead, StreamSlice, Written};
+use super::codec::{self, LastHeaders, bytes, integer, large, optional_small, signed, small, stream_key, text};
+use super::error::{corrupt, unavailable, while_doing};
+use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId};
+use crate::stream::{LogEvent, Name, StoredEvent, StoredSnapshot, StreamKey};
+
+/// Questions that may run at the same time.
+pub(super) const READERS: usize = 8;
+/// Streams whose keys are remembered, so that the log need not be joined with them.
+const KEYS: usize = 32_768;
+/// What an event is read from.
+const EVENT: &str = "position, sequence, created_at, type, isolated, correlation_id, ext, payload";
+
+/// Names of types by id; small, and never changed, only added to.
+type Types = Vec<Option<(Name, u32)>>;
+
+/// The connections for questions, and what they share.
+#[derive(Debug)]
+pub(super) struct Readers {
+    path: PathBuf,
+    cache_bytes: u64,
+    idle: Mutex<Option<Vec<Connection>>>,
+    turns: Arc<Semaphore>,
+    shared: Shared,
+}
+
+#[derive(Debug)]
+struct Shared {
+    types: RwLock<Arc<Types>>,
+    keys: quick_cache::sync::Cache<i64, StreamKey>,
+}
+
+impl Readers {
+    pub(super) fn new(path: PathBuf, cache_bytes: u64) -> Self {
+        Self {
+            path,
+            cache_bytes: cache_bytes / READERS as u64,
+            idle: Mutex::new(Some(Vec::new())),
+            turns: Arc::new(Semaphore::new(READERS)),
+            shared: Shared { types: RwLock::default(), keys: quick_cache::sync::Cache::new(KEYS) },
+        }
+    }
+
+    /// Waits until one more question may run: each takes a thread and a connection.
+    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, StorageError> {
+        self.turns.clone().acquire_owned().await.map_err(|_| unavailable("the store is closed"))
+    }
+
+    /// Asks on a connection of its own.
+    pub(super) fn ask<T>(
+        &self,
+        question: impl FnOnce(&mut Reader<'_>) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let idle = match &mut *self.idle.lock() {
+            Some(idle) => idle.pop(),
+            None => return Err(unavailable("the store is closed")),
+        };
+        let connection = match idle {
+            Some(connection) => connection,
+            None => super::open::reader(&self.path, self.cache_bytes)?,
+        };
+        let answer = {
+            // One view for all statements of a question; it ends when this goes out of scope.
+            let view = connection.unchecked_transaction().map_err(while_doing("cannot read"))?;
+            let types = self.shared.types.read().clone();
+            question(&mut Reader { connection: &view, types, shared: &self.shared })?
+        };
+        // After an error the connection is not used again: what is wrong may be wrong with it.
+        if let Some(idle) = &mut *self.idle.lock() {
+            idle.push(connection);
+        }
+        Ok(answer)
+    }
+
+    /// Closes the connections that nobody uses, and the others when they have answered.
+    pub(super) fn close(&self) {
+        *self.idle.lock() = None;
+    }
+}
+
+/// One question's view.
+pub(super) struct Reader<'c> {
+    connection: &'c Connection,
+    types: Arc<Types>,
+    shared: &'c Shared,
+}
+
+const ASKING: &str = "cannot read";
+
+impl Reader<'_> {
+    /// Id of a stream and where it diverged.
+    fn find(&self, key: &StreamKey) -> Result<Option<(i64, Option<u32>)>, StorageError> {
+        let sql = "SELECT id, diverged_at FROM streams WHERE domain = ?1 AND edition = ?2 AND root = ?3";
+        let key: &[&dyn ToSql] = &[&key.domain.as_str(), &key.edition.as_str(), key.root.as_bytes()];
+        self.one(sql, key, |row| Ok((integer(row, 0)?, optional_small(row, 1)?)))
+    }
+
+    fn one<T>(
+        &self,
+        sql: &str,
+        parameters: &[&dyn ToSql],
+        read: impl FnOnce(&Row<'_>) -> Result<T, StorageError>,
+    ) -> Result<Option<T>, StorageError> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(while_doing(ASKING))?;
+        let found = statement.query_row(parameters, |row| Ok(read(row))).optional().map_err(while_doing(ASKING))?;
+        found.transpose()
+    }
+
+    /// Reads rows until there are no more or `read` answers `false`.
+    fn each(
+        &mut self,
+        sql: &str,
+        parameters: &[&dyn ToSql],
+        mut read: impl FnMut(&mut Self, &Row<'_>) -> Result<bool, StorageError>,
+    ) -> Result<(), StorageError> {
+        let connection = self.connection;
+        let mut statement = connection.prepare_cached(sql).map_err(while_doing(ASKING))?;
+        let mut rows = statement.query(parameters).map_err(while_doing(ASKING))?;
+        while let Some(row) = rows.next().map_err(while_doing(ASKING))? {
+            if !read(self, row)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The name and version behind an id.
+    fn type_of(&mut self, id: i64) -> Result<(Name, u32), StorageError> {
+        let index = usize::try_from(id).unwrap_or(usize::MAX);
+        if let Some(Some((name, version))) = self.types.get(index) {
+            return Ok((name.clone(), *version));
+        }
+        let mut types = Types::new();
+        self.each("SELECT id, name, version FROM types", &[], |_, row| {
+            let index = usize::try_from(integer(row, 0)?).unwrap_or(usize::MAX);
+            if index < 1 << 24 {
+                types.resize(types.len().max(index + 1), None);
+                types[index] = Some((Name::new(text(row, 1)?), small(row, 2)?));
+            }
+            Ok(true)
+        })?;
+        self.types = Arc::new(types);
+        *self.shared.types.write() = self.types.clone();
+        match self.types.get(index) {
+            Some(Some((name, version))) => Ok((name.clone(), *version)),
+            _ => Err(corrupt(format!("a row refers to type {id}, which does not exist"))),
+        }
+    }
+
+    fn key_of(&self, id: i64) -> Result<StreamKey, StorageError> {
+        if let Some(key) = self.shared.keys.get(&id) {
+            return Ok(key);
+        }
+        let sql = "SELECT domain, edition, root FROM streams WHERE id = ?1";
+        let key = self
+            .one(sql, &[&id], |row| stream_key(row, 0))?
+            .ok_or_else(|| corrupt(format!("an event belongs to stream {id}, which does not exist")))?;
+        self.shared.keys.insert(id, key.clone());
+        Ok(key)
+    }
+
+    fn event(&mut self, row: &Row<'_>, last: &mut LastHeaders) -> Result<StoredEvent, StorageError> {
+        let (type_name, schema_version) = self.type_of(integer(row, 3)?)?;
+        Ok(StoredEvent {
+            position: large(row, 0)?,
+            sequence: small(row, 1)?,
+            created_at: integer(row, 2)?,
+            type_name,
+            schema_version,
+            payload: bytes(row, 7)?,
+            headers: last.read(row, 5)?,
+            isolated: integer(row, 4)? != 0,
+        })
+    }
+
+    pub(super) fn stream(&mut self, key: &StreamKey, read: &StreamRead) -> Result<StreamSlice, StorageError> {
+        let Some((id, diverged_at)) = self.find(key)? else {
+            return Ok(StreamSlice::default());
+        };
+        let sql = "SELECT sequence, created_at FROM events WHERE stream = ?1 ORDER BY sequence DESC LIMIT 1";
+        let last = self.one(sql, &[&id], |row| Ok((small(row, 0)?, integer(row, 1)?)))?;
+        let mut slice = StreamSlice {
+            next_sequence: last.map_or(diverged_at.unwrap_or(0), |(sequence, _)| sequence.saturating_add(1)),
+            last_created_at: last.map_or(0, |(_, created_at)| created_at),
+            diverged_at,
+            ..StreamSlice::default()
+        };
+        if let Some((type_name, version)) = &read.snapshot {
+            slice.snapshot = self.newest_snapshot(id, type_name, *version, read)?;
+        }
+        let Some((newest, _)) = last else { return Ok(slice) };
+        let from = slice.snapshot.as_ref().map_or(read.from, |it| it.sequence.saturating_add(1).max(read.from));
+        let to = read.to.unwrap_or(newest).min(newest);
+        if from > to {
+            return Ok(slice);
+        }
+        if read.until.is_none() {
+            slice.events.reserve_exact((to - from) as usize + 1);
+        }
+        let mut headers = LastHeaders::default();
+        let sql = select_events("WHERE stream = ?1 AND sequence BETWEEN ?2 AND ?3 ORDER BY sequence");
+        let mut events = std::mem::take(&mut slice.events);
+        self.each(&sql, &[&id, &from, &to], |reader, row| {
+            let event = reader.event(row, &mut headers)?;
+            // Times never go back in a stream, so what follows is too late as well.
+            let admitted = read.until.is_none_or(|until| event.created_at <= until);
+            if admitted {
+                events.push(event);
+            }
+            Ok(admitted)
+        })?;
+        slice.events = events;
+        Ok(slice)
+    }
+
+    fn newest_snapshot(
+        &mut self,
+        stream: i64,
+        type_name: &Name,
+        version: u32,
+        read: &StreamRead,
+    ) -> Result<Option<StoredSnapshot>, StorageError> {
+        let sql = "SELECT s.sequence, s.created_at, s.type, s.retention, s.state FROM snapshots s JOIN types t ON t.id = s.type
+                   WHERE s.stream = ?1 AND t.name = ?2 AND t.version = ?3 AND s.sequence <= ?4 AND s.created_at <= ?5
+                   ORDER BY s.sequence DESC LIMIT 1";
+        let to = i64::from(read.to.unwrap_or(u32::MAX));
+        let until = read.until.unwrap_or(i64::MAX);
+        let mut newest = None;
+        self.each(sql, &[&stream, &type_name.as_str(), &version, &to, &until], |reader, row| {
+            newest = Some(reader.snapshot(row)?);
+            Ok(true)
+        })?;
+        Ok(newest.filter(|it| read.admits(it.sequence, it.created_at)))
+    }
+
+    fn snapshot(&mut self, row: &Row<'_>) -> Result<StoredSnapshot, StorageError> {
+        let (type_name, state_version) = self.type_of(integer(row, 2)?)?;
+        Ok(StoredSnapshot {
+            sequence: small(row, 0)?,
+            created_at: integer(row, 1)?,
+            type_name,
+            state_version,
+            state: bytes(row, 4)?,
+            retention: codec::retention(row, 3)?,
+        })
+    }
+
+    pub(super) fn snapshots(&mut self, key: &StreamKey) -> Result<Vec<StoredSnapshot>, StorageError> {
+        let Some((id, _)) = self.find(key)? else { return Ok(Vec::new()) };
+        let sql = "SELECT sequence, created_at, type, retention, state FROM snapshots WHERE stream = ?1 ORDER BY sequence, id";
+        let mut snapshots = Vec::new();
+        self.each(sql, &[&id], |reader, row| {
+            snapshots.push(reader.snapshot(row)?);
+            Ok(true)
+        })?;
+        Ok(snapshots)
+    }
+
+    pub(super) fn duplicate(&self, key: &StreamKey, Dedup(dedup): &Dedup) -> Result<Option<Written>, StorageError> {
+        let Some((id, _)) = self.find(key)? else { return Ok(None) };
+        let sql = "SELECT first_sequence, count, last_position FROM dedup WHERE stream = ?1 AND key = ?2";
+        self.one(sql, &[&id, &&dedup[..]], |row| {
+            Ok(Written { first_sequence: small(row, 0)?, count: small(row, 1)?, last_position: large(row, 2)? })
+        })
+    }
+
+    fn log_events(&mut self, sql: &str, parameters: &[&dyn ToSql]) -> Result<Vec<LogEvent>, StorageError> {
+        let mut headers = LastHeaders::default();
+        let mut events = Vec::new();
+        self.each(sql, parameters, |reader, row| {
+            let stream = reader.key_of(integer(row, 8)?)?;
+            events.push(LogEvent { stream, event: reader.event(row, &mut headers)? });
+            Ok(true)
+        })?;
+        Ok(events)
+    }
+
+    pub(super) fn log(&mut self, after: u64, limit: usize) -> Result<Vec<LogEvent>, StorageError> {
+        let limit = signed(limit as u64);
+        let sql = select_events("WHERE position > ?1 ORDER BY position LIMIT ?2");
+        self.log_events(&sql, &[&signed(after), &limit])
+    }
+
+    pub(super) fn correlation(&mut self, correlation_id: &str) -> Result<Vec<LogEvent>, StorageError> {
+        if correlation_id.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = select_events("WHERE correlation_id = ?1 ORDER BY position");
+        self.log_events(&sql, &[&correlation_id])
+    }
+
+    pub(super) fn streams(
+        &mut self,
+        domain: Option<&str>,
+        after: Option<&StreamKey>,
+        limit: usize,
+    ) -> Result<Vec<StreamInfo>, StorageError> {
+        // With a domain, `after` of another domain means its start or its end.
+        let (start, edition, root) = match (domain, after) {
+            (Some(domain), Some(after)) if *after.domain > *domain => return Ok(Vec::new()),
+            (Some(domain), Some(after)) if *after.domain < *domain => (domain, "", &[][..]),
+            (_, Some(after)) => (after.domain.as_str(), after.edition.as_str(), &after.root.as_bytes()[..]),
+            (Some(domain), None) => (domain, "", &[][..]),
+            (None, None) => ("", "", &[][..]),
+        };
+        let within = if domain.is_some() { "s.domain = ?1 AND" } else { "" };
+        let sql = format!(
+            "SELECT s.domain, s.edition, s.root, e.sequence, e.created_at FROM streams s JOIN events e ON e.stream = s.id
+             WHERE {within} (s.domain, s.edition, s.root) > (?1, ?2, ?3)
+               AND e.sequence = (SELECT max(sequence) FROM events WHERE stream = s.id)
+             ORDER BY s.domain, s.edition, s.root LIMIT ?4"
+        );
+        let mut streams = Vec::new();
+        self.each(&sql, &[&start, &edition, &root, &signed(limit as u64)], |_, row| {
+            streams.push(StreamInfo {
+                key: stream_key(row, 0)?,
+                next_sequence: small(row, 3)?.saturating_add(1),
+                last_created_at: integer(row, 4)?,
+            });
+            Ok(true)
+        })?;
+        Ok(streams)
+    }
+
+    /// Asks for the next larger one each time instead of reading every stream.
+    pub(super) fn domains(&mut self) -> Result<Vec<String>, StorageError> {
+        let sql = "WITH RECURSIVE found(domain) AS (
+                       SELECT min(domain) FROM streams
+                       UNION ALL
+                       SELECT (SELECT min(s.domain) FROM streams s WHERE s.domain > found.domain) FROM found
+                       WHERE found.domain IS NOT NULL)
+                   SELECT domain FROM found WHERE domain IS NOT NULL";
+        let mut domains = Vec::new();
+        self.each(sql, &[], |_, row| {
+            domains.push(text(row, 0)?.to_owned());
+            Ok(true)
+        })?;
+        Ok(domains)
+    }
+
+    pub(super) fn checkpoint(&self, subscriber: &str) -> Result<Option<u64>, StorageError> {
+        let sql = "SELECT position FROM checkpoints WHERE subscriber = ?1";
+        self.one(sql, &[&subscriber], |row| large(row, 0))
+    }
+
+    pub(super) fn dead_letters(&mut self, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, StorageError> {
+        let mut sql = format!("SELECT {} FROM dead_letters WHERE TRUE", codec::DEAD_LETTER);
+        let limit = signed(filter.limit.unwrap_or(1_000) as u64);
+        let mut parameters: Vec<&dyn ToSql> = vec![&limit];
+        let columns =
+            [("domain", &filter.domain), ("component", &filter.component), ("correlation_id", &filter.correlation_id)];
+        for (column, wanted) in columns {
+            if let Some(wanted) = wanted {
+                parameters.push(wanted);
+                sql += &format!(" AND {column} = ?{}", parameters.len());
+            }
+        }
+        if filter.correlation_id.as_deref().is_some_and(|it| !it.is_empty()) {
+            sql += " AND correlation_id <> ''"; // lets SQLite use the partial index
+        }
+        if !filter.include_resolved {
+            sql += " AND resolution IS NULL";
+        }
+        sql += " ORDER BY occurred_at, number LIMIT ?1";
+        let mut letters = Vec::new();
+        self.each(&sql, &parameters, |_, row| {
+            letters.push(codec::dead_letter(row)?);
+            Ok(true)
+        })?;
+        Ok(letters)
+    }
+
+    pub(super) fn dead_letter(&self, id: DeadLetterId) -> Result<Option<DeadLetter>, StorageError> {
+        let sql = format!("SELECT {} FROM dead_letters WHERE id = ?1", codec::DEAD_LETTER);
+        self.one(&sql, &[id.as_bytes()], codec::dead_letter)
+    }
+}
+
+/// A question for events, with the stream as its ninth column.
+fn select_events(condition: &str) -> String {
+    format!("SELECT {EVENT}, stream FROM events {condition}")
+}

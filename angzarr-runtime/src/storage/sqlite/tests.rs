@@ -1,0 +1,339 @@
+//! The contract, on SQLite, and what only a file can go through: locks, versions, damage, the end of the process.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::super::{Append, NewEvent, Storage, StorageErrorKind, StreamRead, Write, WriteError};
+use super::{Durability, Sqlite, SqliteStorage, schema};
+use crate::stream::{Headers, Name, StreamKey};
+use crate::testing::storage_contract::{Subject, block_on};
+
+async fn subject(durability: Durability) -> Subject {
+    let directory = tempfile::tempdir().expect("a directory");
+    let storage = Sqlite::open(directory.path().join("test.db")).durability(durability).start().await;
+    Subject::new(Arc::new(storage.expect("a new file opens")), directory)
+}
+
+crate::storage_contract!(durable, subject(Durability::Durable));
+crate::storage_contract!(relaxed, subject(Durability::Relaxed));
+
+fn key(n: u128) -> StreamKey {
+    StreamKey::main("account", Uuid::from_u128(n))
+}
+
+fn write(key: &StreamKey, expected: u32, payload: &[u8]) -> Write {
+    Write::append(Append {
+        key: key.clone(),
+        expected,
+        events: vec![NewEvent {
+            type_name: Name::from_static("bank.Deposited"),
+            schema_version: 1,
+            payload: Bytes::copy_from_slice(payload),
+        }],
+        created_at: i64::from(expected),
+        headers: Headers::default(),
+        dedup: None,
+        diverged_at: None,
+        isolated: false,
+    })
+}
+
+async fn open(path: &Path) -> SqliteStorage {
+    Sqlite::open(path).start().await.expect("it opens")
+}
+
+async fn store(storage: &SqliteStorage, write: Write) -> Result<super::Written, WriteError> {
+    storage.commit(vec![write]).await.remove(0)
+}
+
+#[track_caller]
+fn refused(result: Result<SqliteStorage, super::StorageError>, kind: StorageErrorKind, words: &[&str]) {
+    let error = result.expect_err("it has to be refused");
+    assert_eq!(error.kind, kind, "{error}");
+    for word in words {
+        assert!(error.message.contains(word), "`{word}` is missing in: {error}");
+    }
+}
+
+#[test]
+fn reopening_keeps_everything() {
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.db");
+        for round in 0..4u32 {
+            let storage = open(&path).await;
+            assert_eq!(storage.head(), u64::from(round));
+            assert_eq!(store(&storage, write(&key(1), round, b"x")).await.expect("stored").first_sequence, round);
+            if round % 2 == 0 {
+                storage.close().await.expect("it closes");
+                let late = store(&storage, write(&key(1), round + 1, b"x")).await;
+                assert!(matches!(late, Err(WriteError::Storage(_))), "closed is closed");
+            }
+            // Otherwise it is only dropped.
+        }
+        let storage = open(&path).await;
+        let slice = storage.read_stream(&key(1), StreamRead::all()).await.expect("it reads");
+        assert_eq!(slice.events.len(), 4);
+    });
+}
+
+#[test]
+fn a_second_process_is_refused() {
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.db");
+        let storage = open(&path).await;
+        let own = format!("process {}", std::process::id());
+        refused(Sqlite::open(&path).start().await, StorageErrorKind::Locked, &[&own, "stop it first"]);
+        // However the file is spelled.
+        let detour = directory.path().join(".").join("a.db");
+        refused(Sqlite::open(detour).start().await, StorageErrorKind::Locked, &[&own]);
+        store(&storage, write(&key(1), 0, b"x")).await.expect("the first one goes on");
+
+        // Looking is allowed, writing is not.
+        let tool = Sqlite::open(&path).start_read_only().await.expect("a tool may look");
+        assert_eq!(tool.head(), 1);
+        store(&storage, write(&key(1), 1, b"y")).await.expect("the first one goes on");
+        let seen = tool.read_stream(&key(1), StreamRead::all()).await.expect("it reads");
+        assert_eq!(seen.events.len(), 2);
+        assert!(matches!(store(&tool, write(&key(1), 2, b"z")).await, Err(WriteError::Storage(_))));
+        drop(tool);
+
+        storage.close().await.expect("it closes");
+        open(&path).await;
+    });
+}
+
+#[test]
+fn a_closed_file_can_be_looked_into() {
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.db");
+        let storage = open(&path).await;
+        store(&storage, write(&key(1), 0, b"x")).await.expect("stored");
+        storage.close().await.expect("it closes");
+        let tool = Sqlite::open(&path).start_read_only().await.expect("a tool may look");
+        assert_eq!(tool.read_log(0, 10).await.expect("it reads").len(), 1);
+        let missing = Sqlite::open(directory.path().join("b.db")).start_read_only().await;
+        refused(missing, StorageErrorKind::Failed, &["b.db"]);
+        assert!(!directory.path().join("b.db").exists(), "looking creates nothing");
+    });
+}
+
+#[test]
+fn a_newer_version_is_refused() {
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.db");
+        drop(open(&path).await);
+        let newer = schema::VERSION + 1;
+        let other = rusqlite::Connection::open(&path).expect("it opens");
+        other.pragma_update(None, "user_version", newer).expect("it writes");
+        drop(other);
+        let before = std::fs::read(&path).expect("a file");
+        let words = [&newer.to_string()[..], &schema::VERSION.to_string()[..], "nothing was changed"];
+        refused(Sqlite::open(&path).start().await, StorageErrorKind::Incompatible, &words);
+        refused(Sqlite::open(&path).start_read_only().await, StorageErrorKind::Incompatible, &words);
+        assert_eq!(std::fs::read(&path).expect("a file"), before, "nothing was changed");
+    });
+}
+
+#[test]
+fn another_programs_database_is_refused() {
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.db");
+        let other = rusqlite::Connection::open(&path).expect("it opens");
+        other.execute_batch("CREATE TABLE users (id INTEGER)").expect("it writes");
+        drop(other);
+        let before = std::fs::read(&path).expect("a file");
+        refused(Sqlite::open(&path).start().await, StorageErrorKind::Incompatible, &["another program"]);
+        assert_eq!(std::fs::read(&path).expect("a file"), before, "nothing was changed");
+    });
+}
+
+#[test]
+fn what_cannot_be_opened_is_told() {
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.db");
+        std::fs::write(&path, b"this is a text, and it is long enough to be taken for a page".repeat(100)).expect("it writes");
+        refused(Sqlite::open(&path).start().await, StorageErrorKind::Corrupt, &["a.db", "no SQLite database"]);
+        let nowhere = directory.path().join("no").join("a.db");
+        refused(Sqlite::open(nowhere).start().await, StorageErrorKind::Failed, &["directory"]);
+        refused(Sqlite::open(directory.path()).start().await, StorageErrorKind::Failed, &["is a directory"]);
+        refused(Sqlite::open(":memory:").start().await, StorageErrorKind::Failed, &["Memory"]);
+    });
+}
+
+#[test]
+fn an_empty_file_is_a_new_store() {
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.db");
+        std::fs::write(&path, b"").expect("it writes");
+        assert_eq!(open(&path).await.head(), 0);
+    });
+}
+
+/// A trigger stands in for what SQLite may dislike about one write.
+#[test]
+fn p3_an_error_of_sqlite_fails_one_write_only() {
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.db");
+        let storage = open(&path).await;
+        store(&storage, write(&key(1), 0, b"x")).await.expect("stored");
+        let other = rusqlite::Connection::open(&path).expect("it opens");
+        let trigger = "CREATE TRIGGER bad BEFORE INSERT ON events WHEN NEW.payload = x'BAD0'
+                       BEGIN SELECT RAISE(ABORT, 'injected'); END";
+        other.execute_batch(trigger).expect("it writes");
+
+        let batch = vec![
+            write(&key(1), 1, b"y"),
+            write(&key(2), 0, &[0xBA, 0xD0]),
+            write(&key(2), 0, b"z"),
+            write(&key(1), 2, b"y"),
+            write(&key(1), 2, b"conflict"),
+        ];
+        let outcomes = storage.commit(batch).await;
+        assert_eq!(outcomes[0].as_ref().expect("stored").last_position, 2);
+        match &outcomes[1] {
+            Err(WriteError::Storage(error)) => assert!(error.message.contains("injected"), "{error}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(outcomes[2].as_ref().expect("stored").last_position, 3);
+        assert_eq!(outcomes[3].as_ref().expect("stored").last_position, 4);
+        assert!(matches!(outcomes[4], Err(WriteError::Conflict { actual: 3, .. })));
+        assert_eq!(storage.head(), 4);
+        assert_eq!(storage.read_log(0, 100).await.expect("it reads").len(), 4);
+    });
+}
+
+/// A constraint that is checked at the commit stands in for a disk that fails.
+#[test]
+fn a_failed_commit_fails_all_and_leaves_no_memory() {
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.db");
+        let storage = open(&path).await;
+        store(&storage, write(&key(1), 0, b"x")).await.expect("stored");
+        let other = rusqlite::Connection::open(&path).expect("it opens");
+        let trap = "CREATE TABLE trap (id INTEGER REFERENCES types (id) DEFERRABLE INITIALLY DEFERRED);
+                    CREATE TRIGGER bad AFTER INSERT ON events WHEN NEW.payload = x'BAD0'
+                    BEGIN INSERT INTO trap VALUES (4711); END";
+        other.execute_batch(trap).expect("it writes");
+
+        let new_type = |mut write: Write| {
+            if let Some(append) = &mut write.append {
+                append.events[0].type_name = Name::from_static("bank.New");
+            }
+            write
+        };
+        let batch = vec![new_type(write(&key(3), 0, b"y")), write(&key(2), 0, &[0xBA, 0xD0]), write(&key(1), 1, b"y")];
+        for outcome in storage.commit(batch).await {
+            assert!(matches!(outcome, Err(WriteError::Storage(_))), "{outcome:?}");
+        }
+        assert_eq!(storage.head(), 1);
+        // Streams, sequences, types and positions are those from before.
+        let batch = vec![new_type(write(&key(3), 0, b"y")), write(&key(1), 1, b"y")];
+        let outcomes = storage.commit(batch).await;
+        assert_eq!(outcomes[0].as_ref().expect("stored").last_position, 2);
+        assert_eq!(outcomes[1].as_ref().expect("stored").last_position, 3);
+        let log = storage.read_log(0, 10).await.expect("it reads");
+        assert_eq!(log[1].event.type_name, "bank.New");
+        assert_eq!(log[2].stream, key(1));
+    });
+}
+
+/// Another program that holds the file for a moment delays a write; readers go on.
+#[test]
+fn another_writer_delays_but_does_not_break() {
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.db");
+        let storage = Arc::new(open(&path).await);
+        store(&storage, write(&key(1), 0, b"x")).await.expect("stored");
+        let other = rusqlite::Connection::open(&path).expect("it opens");
+        other.execute_batch("BEGIN IMMEDIATE").expect("it holds the file");
+        let held = {
+            let storage = storage.clone();
+            tokio::spawn(async move { store(&storage, write(&key(1), 1, b"y")).await })
+        };
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        assert_eq!(storage.read_log(0, 10).await.expect("a reader goes on").len(), 1);
+        other.execute_batch("ROLLBACK").expect("it lets go");
+        held.await.expect("no panic").expect("stored");
+    });
+}
+
+/// Row R1: what a copy of the files shows is what would be there had the process died at that moment.
+#[test]
+fn r1_a_crash_loses_nothing_that_was_acknowledged() {
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.db");
+        let storage = Arc::new(open(&path).await);
+        let acknowledged = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let load = {
+            let (storage, acknowledged) = (storage.clone(), acknowledged.clone());
+            std::thread::spawn(move || {
+                block_on(async {
+                    for n in 0..300 {
+                        let batch = vec![write(&key(1), n, &[7; 100]), write(&key(2), n, &[8; 100])];
+                        for outcome in storage.commit(batch).await {
+                            outcome.expect("stored");
+                        }
+                        acknowledged.store(n + 1, std::sync::atomic::Ordering::Release);
+                    }
+                });
+            })
+        };
+        for round in 0..10 {
+            std::thread::sleep(std::time::Duration::from_millis(3));
+            let sure = acknowledged.load(std::sync::atomic::Ordering::Acquire);
+            let copy = directory.path().join(format!("copy{round}.db"));
+            // The log is too short for a checkpoint here, so the database does not change under the copy.
+            std::fs::copy(&path, &copy).expect("it copies");
+            std::fs::copy(directory.path().join("a.db-wal"), directory.path().join(format!("copy{round}.db-wal")))
+                .expect("it copies");
+            let restarted = open(&copy).await;
+            let one = restarted.read_stream(&key(1), StreamRead::all()).await.expect("it reads");
+            let two = restarted.read_stream(&key(2), StreamRead::all()).await.expect("it reads");
+            assert!(one.next_sequence >= sure, "{} of {sure} acknowledged", one.next_sequence);
+            assert_eq!(one.next_sequence, two.next_sequence, "a transaction is there as a whole or not at all");
+            assert_eq!(one.events.len() as u32, one.next_sequence, "no gap");
+            store(&restarted, write(&key(1), one.next_sequence, b"x")).await.expect("and it goes on from there");
+        }
+        load.join().expect("the load ends well");
+    });
+}
+
+/// More than one checkpoint's worth, with a reader that looks on: the log does not grow without end.
+#[test]
+fn the_log_starts_anew() {
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.db");
+        let storage = Sqlite::open(&path).relaxed().start().await.expect("it opens");
+        let mut n = 0;
+        for _ in 0..60 {
+            let batch = (0..200).map(|_| {
+                n += 1;
+                write(&key(1), n - 1, &[7; 4_000])
+            });
+            for outcome in storage.commit(batch.collect()).await {
+                outcome.expect("stored");
+            }
+            storage.read_log(u64::from(n) - 1, 10).await.expect("a reader looks on");
+        }
+        let log = std::fs::metadata(directory.path().join("a.db-wal")).expect("a log").len();
+        assert!(log < 40 << 20, "48 MiB were written, the log has {} MiB", log >> 20);
+        storage.close().await.expect("it closes");
+        let left = std::fs::metadata(directory.path().join("a.db-wal")).map_or(0, |it| it.len());
+        assert_eq!(left, 0, "after a close everything is in the database");
+    });
+}

@@ -1,0 +1,167 @@
+//! What is written: one atomic unit (promise 1 of `Storage`).
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+
+use super::{StorageError, StorageErrorKind};
+use crate::dead_letter::DeadLetter;
+use crate::stream::{Headers, Name, Nanos, StoredSnapshot, StreamKey};
+
+/// One atomic unit of work for a store.
+#[derive(Clone, Debug, Default)]
+pub struct Write {
+    /// The append that this write is about, if it is about one.
+    pub append: Option<Append>,
+    /// What else must be stored in the same step. Rare, so it stays out of the way of the hot path.
+    pub extras: Option<Box<Extras>>,
+}
+
+/// The rarer parts of a [`Write`].
+#[derive(Clone, Debug, Default)]
+pub struct Extras {
+    /// More appends, each on another stream; all of them happen or none.
+    pub appends: Vec<Append>,
+    /// Snapshots.
+    pub snapshots: Vec<SnapshotWrite>,
+    /// Positions of subscribers: (subscriber, position). A checkpoint never moves backwards.
+    pub checkpoints: Vec<(Name, u64)>,
+    /// Dead letters; one whose id is stored already is left as it is.
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+impl Write {
+    /// A write that only appends.
+    pub fn append(append: Append) -> Self {
+        Self { append: Some(append), extras: None }
+    }
+
+    /// A write of the rarer parts only.
+    pub fn extras(extras: Extras) -> Self {
+        Self { append: None, extras: Some(Box::new(extras)) }
+    }
+}
+
+/// Events for the end of one stream.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// The stream.
+    pub key: StreamKey,
+    /// The sequence that the first event gets; it must be the stream's next sequence.
+    pub expected: u32,
+    /// The events. May be empty where only the dedup key is to be remembered.
+    pub events: Vec<NewEvent>,
+    /// When they were accepted; the same for all events of one append.
+    pub created_at: Nanos,
+    /// Correlation id and extension, the same for all events of one append.
+    pub headers: Headers,
+    /// Makes the append idempotent on its stream (rows C10, F2, G2).
+    pub dedup: Option<Dedup>,
+    /// For a stream of an edition that has no events yet: where it leaves the main timeline. Such a stream's next
+    /// sequence is this number.
+    pub diverged_at: Option<u32>,
+    /// No subscriber may ever see these events (row S5).
+    pub isolated: bool,
+}
+
+/// What a store knows about the end of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StreamHead {
+    pub(crate) next_sequence: u32,
+    pub(crate) has_events: bool,
+    pub(crate) diverged_at: Option<u32>,
+}
+
+impl Append {
+    /// Whether this is the next append of its stream (promise 4); `None` for a stream that does not exist.
+    ///
+    /// Two commands may be the first ones of an edition's stream and leave the main timeline at different places. The
+    /// later one was decided on another past, even if it happens to expect the right sequence: it conflicts as well.
+    pub(crate) fn check(&self, head: Option<StreamHead>) -> Result<(), WriteError> {
+        let (actual, same_past) = match head {
+            Some(head) if head.has_events || head.diverged_at.is_some() => {
+                (head.next_sequence, self.diverged_at.is_none_or(|at| head.diverged_at == Some(at)))
+            }
+            _ => (self.diverged_at.unwrap_or(0), true),
+        };
+        if actual != self.expected || !same_past {
+            return Err(WriteError::Conflict { key: self.key.clone(), expected: self.expected, actual });
+        }
+        let fits = u32::try_from(self.events.len()).is_ok_and(|count| actual.checked_add(count).is_some());
+        if !fits {
+            let message = format!("{} is full: a stream holds {} events; start a new root", self.key, u32::MAX);
+            return Err(StorageError::new(StorageErrorKind::Failed, "storage", message).into());
+        }
+        Ok(())
+    }
+}
+
+/// A write names each stream at most once: otherwise checking all appends before storing the first would prove nothing.
+pub(crate) fn one_append_per_stream(first: Option<&Append>, more: &[Append]) -> Result<(), WriteError> {
+    let mut seen = HashSet::with_capacity(more.len() + 1);
+    for append in first.into_iter().chain(more) {
+        if !seen.insert(&append.key) {
+            let message = format!("one write appends to {} twice; put the events into one append", append.key);
+            return Err(StorageError::new(StorageErrorKind::Failed, "storage", message).into());
+        }
+    }
+    Ok(())
+}
+
+/// One event to append.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewEvent {
+    /// Full protobuf name.
+    pub type_name: Name,
+    /// Current version of its schema, from 1.
+    pub schema_version: u32,
+    /// The encoded payload.
+    pub payload: Bytes,
+}
+
+/// What makes an append idempotent on its stream: an external id, or the provenance of a reaction's command.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Dedup(pub Bytes);
+
+/// A snapshot to store with its stream. Storing one deletes older ones of that stream as their retention says
+/// (rows N1, N3, N6), and never the newest (row N5).
+#[derive(Clone, Debug)]
+pub struct SnapshotWrite {
+    /// The stream.
+    pub key: StreamKey,
+    /// The snapshot.
+    pub snapshot: StoredSnapshot,
+}
+
+/// What an append stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Sequence of the first event.
+    pub first_sequence: u32,
+    /// Number of events; they have consecutive sequences and positions.
+    pub count: u32,
+    /// Position of the last event; 0 where nothing was appended.
+    pub last_position: u64,
+}
+
+/// Why a write was not stored.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The stream has moved (promise 4).
+    #[error("{key} is at {actual}, not at {expected}")]
+    Conflict {
+        /// The stream.
+        key: StreamKey,
+        /// What the append expected.
+        expected: u32,
+        /// The next sequence it has.
+        actual: u32,
+    },
+    /// The dedup key is known (promise 5).
+    #[error("already stored: {count} events from sequence {first_sequence}", count = .0.count, first_sequence = .0.first_sequence)]
+    Duplicate(Written),
+    /// The store failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}

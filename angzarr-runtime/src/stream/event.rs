@@ -1,0 +1,102 @@
+//! Events as they are stored and read back.
+
+use bytes::Bytes;
+use std::sync::Arc;
+
+use super::{Name, StreamKey};
+
+/// Nanoseconds since 1970-01-01T00:00:00Z.
+pub type Nanos = i64;
+
+/// One event as the store holds it. The payload is the protobuf encoding, exactly as it was written (row U1).
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredEvent {
+    /// Place in the whole store: strictly increasing, from 1; 0 while not stored.
+    pub position: u64,
+    /// Place in its stream, the first event is 0.
+    pub sequence: u32,
+    /// When it was accepted; never earlier than the event before it in the stream (row C2).
+    pub created_at: Nanos,
+    /// Full protobuf name of the payload.
+    pub type_name: Name,
+    /// Version of the payload's schema, from 1.
+    pub schema_version: u32,
+    /// The encoded payload.
+    pub payload: Bytes,
+    /// What came with the command: correlation id and extension.
+    pub headers: Headers,
+    /// Stored by an ISOLATED command: no subscriber may ever see it (row S5).
+    pub isolated: bool,
+}
+
+/// What a command hands on to each of its events (rows I1, I3). Empty in most systems, so it is shared.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Headers(Option<Arc<HeaderFields>>);
+
+/// The fields behind [`Headers`].
+#[derive(Debug, Default, PartialEq)]
+pub struct HeaderFields {
+    /// The correlation id; empty means none (row I2).
+    pub correlation_id: String,
+    /// The opaque extension of the cover.
+    pub ext: Option<prost_types::Any>,
+}
+
+impl Headers {
+    /// Headers from a correlation id (empty for none) and an extension.
+    pub fn new(correlation_id: impl Into<String>, ext: Option<prost_types::Any>) -> Self {
+        let correlation_id = correlation_id.into();
+        if correlation_id.is_empty() && ext.is_none() {
+            return Self(None);
+        }
+        Self(Some(Arc::new(HeaderFields { correlation_id, ext })))
+    }
+
+    /// The correlation id, empty if there is none.
+    pub fn correlation_id(&self) -> &str {
+        self.0.as_deref().map_or("", |fields| fields.correlation_id.as_str())
+    }
+
+    /// The extension of the cover.
+    pub fn ext(&self) -> Option<&prost_types::Any> {
+        self.0.as_deref().and_then(|fields| fields.ext.as_ref())
+    }
+}
+
+/// An event with the stream that it belongs to, as a subscriber reads it from the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogEvent {
+    /// The stream.
+    pub stream: StreamKey,
+    /// The event.
+    pub event: StoredEvent,
+}
+
+/// The state of a stream at one point, as the store holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredSnapshot {
+    /// Sequence of the last event that the state holds.
+    pub sequence: u32,
+    /// `created_at` of that event; decides whether a snapshot may serve an `as_of_time` (row T2).
+    pub created_at: Nanos,
+    /// Names the kind of state, so that another kind is never decoded by mistake.
+    pub type_name: Name,
+    /// Version of the state's shape (row N4).
+    pub state_version: u32,
+    /// The encoded state.
+    pub state: Bytes,
+    /// How long it is kept.
+    pub retention: Retention,
+}
+
+/// How long a snapshot is kept (rows N1 to N3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retention {
+    /// Until a newer one is written.
+    #[default]
+    Default,
+    /// For good.
+    Persist,
+    /// Until a newer one is written.
+    Transient,
+}

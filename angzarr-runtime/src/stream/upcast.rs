@@ -1,0 +1,241 @@
+//! Upcasting: old versions of events become the current one when they are read, everywhere they are read (rows U).
+//!
+//! In: declared steps, then stored events. Out: events in the shape that the program knows. Never: a change of what is
+//! stored.
+
+use std::any::TypeId;
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use crate::declare::{MessageType, UpcastSink, UpcasterDescriptor};
+use crate::registry::Problem;
+use crate::stream::{Name, StoredEvent};
+
+/// The chains of the whole program.
+#[derive(Debug, Default)]
+pub(crate) struct Upcasters {
+    /// What to do with a stored (type, version).
+    steps: HashMap<(Name, u32), &'static UpcasterDescriptor>,
+    /// The next step for what a step returned.
+    by_input: HashMap<TypeId, &'static UpcasterDescriptor>,
+    /// Names of the shapes that steps return.
+    shapes: HashMap<TypeId, Name>,
+    /// Current version of each type that has a chain; every other type is at 1.
+    current: HashMap<Name, u32>,
+    /// Names that only old events have, with the newest version that was stored under them.
+    retired: HashMap<Name, u32>,
+}
+
+/// Why an event cannot be brought to the current version.
+#[derive(Debug)]
+pub(crate) enum UpcastError {
+    TooNew { stored: u32, known: u32 },
+    Undecodable(prost::DecodeError),
+}
+
+/// One stored event after upcasting: one in nearly all cases, none if it was dropped, several if it was split. All of
+/// them keep the sequence of the stored one (row U4).
+#[derive(Debug)]
+pub(crate) enum Upcasted {
+    Same(StoredEvent),
+    Changed(Vec<StoredEvent>),
+}
+
+impl IntoIterator for Upcasted {
+    type Item = StoredEvent;
+    type IntoIter = std::iter::Chain<std::option::IntoIter<StoredEvent>, std::vec::IntoIter<StoredEvent>>;
+    fn into_iter(self) -> Self::IntoIter {
+        let (same, changed) = match self {
+            Self::Same(event) => (Some(event), Vec::new()),
+            Self::Changed(events) => (None, events),
+        };
+        same.into_iter().chain(changed)
+    }
+}
+
+impl Upcasters {
+    /// Puts the steps into chains; every mistake of the whole program becomes a problem (row U3).
+    pub(crate) fn build(descriptors: &[&'static UpcasterDescriptor], problems: &mut Vec<Problem>) -> Self {
+        let mut upcasters = Self::default();
+        for &step in descriptors {
+            if step.from == 0 {
+                problems.push(
+                    Problem::error(format!("the upcaster `{}` has `from = 0`: versions start at 1", step.function))
+                        .at(step.location, "here"),
+                );
+            }
+            if let Some(other) = upcasters.by_input.insert((step.input.id)(), step) {
+                problems.push(
+                    Problem::error(format!(
+                        "two upcasters take `{}`: a chain may not fork",
+                        (step.input.rust_path)()
+                    ))
+                    .at(other.location, format!("`{}`, from = {}", other.function, other.from))
+                    .at(step.location, format!("`{}`, from = {}", step.function, step.from))
+                    .hint("give each old version a struct of its own, and each struct one upcaster"),
+                );
+            }
+            for shape in outputs(step) {
+                upcasters.shapes.insert((shape.id)(), Name::from((shape.full_name)()));
+            }
+        }
+
+        // A chain is named after the shape that it ends in.
+        let mut chains: HashMap<String, Vec<&'static UpcasterDescriptor>> = HashMap::new();
+        for &step in descriptors {
+            match upcasters.end_of(step) {
+                Some(end) => chains.entry(end).or_default().push(step),
+                None => problems.push(
+                    Problem::error(format!("the chain of the upcaster `{}` runs in a circle", step.function))
+                        .at(step.location, format!("from = {}", step.from))
+                        .hint("every step must return a newer shape, and the last one the current event"),
+                ),
+            }
+        }
+        let mut chains: Vec<_> = chains.into_iter().collect();
+        chains.sort_by(|a, b| a.0.cmp(&b.0));
+        for (event, mut chain) in chains {
+            chain.sort_by_key(|step| step.from);
+            upcasters.add_chain(&event, &chain, problems);
+        }
+        upcasters
+    }
+
+    fn add_chain(&mut self, event: &str, chain: &[&'static UpcasterDescriptor], problems: &mut Vec<Problem>) {
+        for pair in chain.windows(2) {
+            let (step, next) = (pair[0], pair[1]);
+            if step.from == next.from {
+                problems.push(
+                    Problem::error(format!("two upcasters take version {} of `{event}`", step.from))
+                        .at(step.location, format!("`{}`", step.function))
+                        .at(next.location, format!("`{}`", next.function))
+                        .hint("a version has one successor: remove one, or correct its `from`"),
+                );
+            } else if step.from + 1 != next.from {
+                problems.push(
+                    Problem::error(format!(
+                        "the upcasters of `{event}` have a hole: nothing takes version {}",
+                        step.from + 1
+                    ))
+                    .at(step.location, format!("`{}` ends at version {}", step.function, step.from + 1))
+                    .at(next.location, format!("`{}` goes on at version {}", next.function, next.from))
+                    .hint("add the missing step, or correct the `from` of one of these"),
+                );
+            } else if !outputs(step).iter().any(|shape| (shape.id)() == (next.input.id)()) {
+                problems.push(
+                    Problem::error(format!(
+                        "the upcasters of `{event}` do not fit together: version {} is returned as `{}` and taken as `{}`",
+                        next.from,
+                        outputs(step).first().map_or("nothing", |shape| (shape.rust_path)()),
+                        (next.input.rust_path)()
+                    ))
+                    .at(step.location, format!("`{}`", step.function))
+                    .at(next.location, format!("`{}`", next.function)),
+                );
+            }
+        }
+        if let Some(first) = chain.first().filter(|first| first.from > 1) {
+            problems.push(
+                Problem::error(format!(
+                    "the upcasters of `{event}` have a hole: they start at version {}, nothing takes version 1",
+                    first.from
+                ))
+                .at(first.location, format!("`{}`", first.function)),
+            );
+        }
+        let event_name = Name::new(event);
+        for step in chain {
+            self.steps.insert((event_name.clone(), step.from), step);
+            let own_name = Name::from((step.input.full_name)());
+            if own_name != event_name {
+                let retired = self.retired.entry(own_name.clone()).or_default();
+                *retired = (*retired).max(step.from);
+                self.steps.insert((own_name, step.from), step);
+            }
+        }
+        if let Some(last) = chain.last() {
+            self.current.insert(event_name, last.from + 1);
+        }
+    }
+
+    /// Name of the event that the chain of `step` ends in; `None` for a circle.
+    fn end_of(&self, step: &'static UpcasterDescriptor) -> Option<String> {
+        if let Some(event) = step.event {
+            return Some(event.to_owned());
+        }
+        let mut step = step;
+        for _ in 0..=self.by_input.len() {
+            let Some(shape) = outputs(step).into_iter().next() else {
+                return Some((step.input.full_name)());
+            };
+            match self.by_input.get(&(shape.id)()) {
+                Some(next) => step = next,
+                None => return Some(step.event.map_or_else(|| (shape.full_name)(), str::to_owned)),
+            }
+        }
+        None
+    }
+
+    /// The version that new events of this type are stamped with (row U2).
+    pub(crate) fn current_version(&self, type_name: &str) -> u32 {
+        if self.current.is_empty() { 1 } else { self.current.get(type_name).copied().unwrap_or(1) }
+    }
+
+    /// Types that have a chain, with their current version.
+    pub(crate) fn chains(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.current.iter().map(|(name, version)| (name.as_str(), *version))
+    }
+
+    /// Brings a stored event to the current version.
+    pub(crate) fn upcast(&self, event: StoredEvent) -> Result<Upcasted, UpcastError> {
+        let stored = event.schema_version.max(1);
+        if self.current.is_empty() && stored == 1 {
+            return Ok(Upcasted::Same(event));
+        }
+        let known = self
+            .current
+            .get(&event.type_name)
+            .or_else(|| self.retired.get(&event.type_name))
+            .copied()
+            .unwrap_or(1);
+        if stored > known {
+            return Err(UpcastError::TooNew { stored, known });
+        }
+        match self.steps.get(&(event.type_name.clone(), stored)) {
+            None => Ok(Upcasted::Same(event)),
+            Some(step) => {
+                let mut changed = Vec::new();
+                self.run(step, &event, event.payload.clone(), &mut changed)?;
+                Ok(Upcasted::Changed(changed))
+            }
+        }
+    }
+
+    fn run(
+        &self,
+        step: &UpcasterDescriptor,
+        stored: &StoredEvent,
+        payload: Bytes,
+        into: &mut Vec<StoredEvent>,
+    ) -> Result<(), UpcastError> {
+        let mut sink = UpcastSink::default();
+        (step.upcast)(&payload, &mut sink).map_err(UpcastError::Undecodable)?;
+        for (shape, payload) in sink.events {
+            if let Some(next) = self.by_input.get(&shape) {
+                self.run(next, stored, payload, into)?;
+                continue;
+            }
+            let type_name = self.shapes.get(&shape).cloned().unwrap_or_else(|| stored.type_name.clone());
+            let schema_version = self.current_version(&type_name);
+            into.push(StoredEvent { type_name, payload, schema_version, ..stored.clone() });
+        }
+        Ok(())
+    }
+}
+
+fn outputs(step: &UpcasterDescriptor) -> Vec<MessageType> {
+    let mut shapes = Vec::new();
+    (step.outputs)(&mut shapes);
+    shapes
+}

@@ -1,0 +1,1 @@
+//! Kits for tests: of a domain, of a store.
