@@ -16,7 +16,7 @@ pub mod transport;
 
 pub use angzarr_macros::{Events, aggregate, apply, handler, projector, saga, upcaster};
 pub use angzarr_proto as proto;
-pub use {inventory, prost, prost_types, uuid};
+pub use {inventory, prost, prost_types, smallvec, uuid};
 
 pub use command::{Preview, PreviewCommand, Projection, Receipt, SendCommand, StateQuery, SyncMode};
 pub use declare::{

@@ -168,7 +168,7 @@ impl Core {
         if prepared.is_nothing(submission) {
             return Ok(Attempt::Done(prepared.nothing()));
         }
-        prepared.waiting = self.waits.expect(&self.registry, submission, &prepared.stored);
+        prepared.waiting = self.waits.expect(&self.registry, submission, &prepared.stored, &prepared.decided.sync);
         let write = prepared.write(submission);
         let committed = match self.writer.commit_now(write) {
             Ok(committed) => committed,
@@ -223,7 +223,7 @@ impl Core {
         if prepared.is_nothing(submission) {
             return Some(Ok(prepared.nothing()));
         }
-        prepared.waiting = self.waits.expect(&self.registry, submission, &prepared.stored);
+        prepared.waiting = self.waits.expect(&self.registry, submission, &prepared.stored, &prepared.decided.sync);
         match self.writer.commit_now(prepared.write(submission)) {
             Ok(Ok(written)) => Some(Ok(self.finish(submission, &slot, guard, prepared, written))),
             failed => {
@@ -245,10 +245,9 @@ impl Core {
         let now = submission.at.unwrap_or_else(|| nanos_of(self.clock.now())).max(loaded.last_created_at);
         let mut events = EventSink::default();
         let decided = self.decide(submission, loaded, now, &mut events)?;
-        let isolated = submission.pages.iter().any(|page| page.sync == SyncMode::Isolated);
         let first = loaded.next_sequence;
-        let stored = self.stored_events(submission, &events, first, now, isolated);
-        Ok(Prepared { events, stored, decided, first, now, isolated, diverges_at: loaded.diverges_at, waiting: None })
+        let stored = self.stored_events(submission, &events, first, now, &decided.sync);
+        Ok(Prepared { events, stored, decided, first, now, diverges_at: loaded.diverges_at, waiting: None })
     }
 
     /// The events are stored: the state follows, subscribers are woken.
@@ -260,7 +259,7 @@ impl Core {
         prepared: Prepared,
         written: Written,
     ) -> Outcome {
-        self.advance(submission, slot, &mut guard, &prepared.events, prepared.decided, prepared.now);
+        self.advance(submission, slot, &mut guard, &prepared.events, &prepared.decided, prepared.now);
         drop(guard);
         self.answer(prepared.stored, written, prepared.waiting)
     }
@@ -284,6 +283,7 @@ impl Core {
         let evolving = submission.pages.len() > 1;
         let milestone = Cell::new(false);
         let mut applied = 0;
+        let mut sync: SmallVec<[SyncMode; 1]> = SmallVec::new();
         for page in submission.pages {
             let next_sequence = loaded.next_sequence.saturating_add(u32::try_from(events.events.len()).unwrap_or(u32::MAX));
             let fail = |error| Box::new(Failure { error, state_moved: applied > 0 });
@@ -329,6 +329,7 @@ impl Core {
                     "bytes; store large content elsewhere and refer to it",
                 ))));
             }
+            sync.resize(events.events.len(), page.sync);
             if evolving {
                 for event in &events.events[before..] {
                     applied += 1;
@@ -353,7 +354,7 @@ impl Core {
             let error = Error::limit("stream", u32::MAX as usize, u32::MAX as usize, "events in one stream; start a new root");
             return Err(Box::new(Failure { error: Refusal::Error(error), state_moved: applied > 0 }));
         }
-        Ok(Decided { applied: evolving, milestone: milestone.get() })
+        Ok(Decided { applied: evolving, milestone: milestone.get(), sync })
     }
 
     fn panicked(&self, submission: &Submission<'_>, page: &Page<'_>, panic: &(dyn Any + Send)) -> Error {
@@ -417,13 +418,14 @@ impl Core {
         events: &EventSink,
         first: u32,
         now: Nanos,
-        isolated: bool,
+        sync: &[SyncMode],
     ) -> StoredEvents {
         events
             .events
             .iter()
             .zip(first..)
-            .map(|(event, sequence)| StoredEvent {
+            .zip(sync)
+            .map(|((event, sequence), sync)| StoredEvent {
                 position: 0,
                 sequence,
                 created_at: now,
@@ -431,7 +433,7 @@ impl Core {
                 schema_version: self.registry.upcasters.current_version(&event.type_name),
                 payload: event.payload.clone(),
                 headers: submission.headers.clone(),
-                isolated,
+                isolated: *sync == SyncMode::Isolated,
             })
             .collect()
     }
@@ -443,7 +445,7 @@ impl Core {
         slot: &Arc<Slot>,
         guard: &mut MutexGuard<'_, Option<Loaded>>,
         events: &EventSink,
-        decided: Decided,
+        decided: &Decided,
         now: Nanos,
     ) {
         let Some(loaded) = guard.as_mut() else { return };
@@ -542,7 +544,6 @@ struct Prepared {
     decided: Decided,
     first: u32,
     now: Nanos,
-    isolated: bool,
     diverges_at: Option<u32>,
     waiting: Option<Waiting>,
 }
@@ -562,6 +563,7 @@ impl Prepared {
             type_name: event.type_name.clone(),
             schema_version: event.schema_version,
             payload: event.payload.clone(),
+            isolated: event.isolated,
         });
         Write::append(Append {
             key: submission.key.clone(),
@@ -571,18 +573,18 @@ impl Prepared {
             headers: submission.headers.clone(),
             dedup: submission.dedup.clone(),
             diverged_at: self.diverges_at,
-            isolated: self.isolated,
         })
     }
 }
 
 /// What the handlers did besides returning events.
-#[derive(Clone, Copy)]
 struct Decided {
     /// The events are applied to the state already.
     applied: bool,
     /// A handler asked for a snapshot that is kept (row N2).
     milestone: bool,
+    /// The sync mode of each event: that of its command (row S6).
+    sync: SmallVec<[SyncMode; 1]>,
 }
 
 struct Failure {

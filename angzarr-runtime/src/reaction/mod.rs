@@ -13,7 +13,7 @@ mod sqlx_read_model;
 mod subscription;
 mod wait_board;
 
-pub use read_model::{ErasedReadModel, ReadModel, erase_read_model};
+pub use read_model::{ErasedReadModel, OpenTransaction, ReadModel, erase_read_model};
 #[cfg(feature = "sqlite")]
 pub use sqlite_read_model::{SqliteReadModel, SqliteTransaction};
 pub use subscription::{ComponentKind, SubscriptionStatus};

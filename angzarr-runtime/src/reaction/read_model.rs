@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
+use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
 
 use crate::declare::{EventContext, ReactionError};
 use crate::storage::BoxFuture;
@@ -61,12 +61,15 @@ pub fn erase_read_model<R: ReadModel + Clone>(model: &R) -> Arc<dyn ErasedReadMo
     Arc::new(Erased { model: model.clone() })
 }
 
+/// An open transaction, lent to a handler. Derefs to the transaction.
+pub type OpenTransaction<T> = OwnedMappedMutexGuard<Option<T>, T>;
+
 struct Erased<R> {
     model: R,
 }
 
 struct Unit<R: ReadModel> {
-    transaction: Mutex<Option<R::Transaction>>,
+    transaction: Arc<Mutex<Option<R::Transaction>>>,
 }
 
 impl<R: ReadModel + Clone> Erased<R> {
@@ -80,7 +83,7 @@ impl<R: ReadModel + Clone> Erased<R> {
 
 impl<R: ReadModel + Clone> ErasedReadModel for Erased<R> {
     fn unit(&self) -> Arc<dyn Any + Send + Sync> {
-        Arc::new(Unit::<R> { transaction: Mutex::new(None) })
+        Arc::new(Unit::<R> { transaction: Arc::default() })
     }
 
     fn checkpoint<'a>(&'a self, projector: &'a str) -> BoxFuture<'a, Result<Option<u64>, ReactionError>> {
@@ -122,19 +125,22 @@ impl EventContext {
     ///
     /// # Errors
     /// The database cannot begin, or `model` is not the read model that this projector holds.
-    pub async fn transaction<R: ReadModel>(
-        &self,
-        model: &R,
-    ) -> Result<MappedMutexGuard<'_, R::Transaction>, ReactionError> {
-        let unit = self.transaction.as_ref().and_then(|unit| unit.downcast_ref::<Unit<R>>()).ok_or_else(|| {
-            ReactionError::permanent(
-                "this event is handled without a read model: the projector needs exactly one field that is one",
-            )
-        })?;
-        let mut slot = unit.transaction.lock().await;
-        if slot.is_none() {
-            *slot = Some(model.begin().await?);
-        }
-        MutexGuard::try_map(slot, Option::as_mut).map_err(|_| ReactionError::transient("the transaction is gone"))
+    // A box and an owned guard, because the compiler cannot prove through borrowed ones that a handler's future is `Send`.
+    pub fn transaction<'a, R: ReadModel>(
+        &'a self,
+        model: &'a R,
+    ) -> BoxFuture<'a, Result<OpenTransaction<R::Transaction>, ReactionError>> {
+        Box::pin(async move {
+            let unit = self.transaction.as_ref().and_then(|unit| unit.downcast_ref::<Unit<R>>()).ok_or_else(|| {
+                ReactionError::permanent(
+                    "this event is handled without a read model: the projector needs exactly one field that is one",
+                )
+            })?;
+            let mut slot = unit.transaction.clone().lock_owned().await;
+            if slot.is_none() {
+                *slot = Some(model.begin().await?);
+            }
+            OwnedMutexGuard::try_map(slot, Option::as_mut).map_err(|_| ReactionError::transient("the transaction is gone"))
+        })
     }
 }

@@ -64,16 +64,17 @@ impl WaitBoard {
         registry: &Registry,
         submission: &Submission<'_>,
         events: &[StoredEvent],
+        sync: &[SyncMode],
     ) -> Option<Waiting> {
-        if submission.pages.iter().all(|page| page.sync != SyncMode::Simple) {
+        if !sync.contains(&SyncMode::Simple) {
             return None;
         }
         let mut open = Vec::new();
         for projector in registry.projectors.values() {
             let concerned = projector.descriptor.domains.contains(&submission.key.domain.as_str())
                 && (submission.key.is_main() || projector.descriptor.all_editions);
-            for event in events.iter().filter(|event| concerned && !event.isolated) {
-                if projector.handlers.contains_key(event.type_name.as_str()) {
+            for (event, sync) in events.iter().zip(sync) {
+                if concerned && *sync == SyncMode::Simple && projector.handlers.contains_key(event.type_name.as_str()) {
                     open.push((projector.descriptor.name, event.sequence));
                 }
             }

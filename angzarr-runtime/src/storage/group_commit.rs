@@ -42,6 +42,9 @@ struct Shared {
     queue: Mutex<Queue>,
     room: Semaphore,
     failed: AtomicU64,
+    /// Where this was made, and what is left over is finished: a caller's own runtime may end before others have their
+    /// answers.
+    home: Option<Handle>,
 }
 
 #[derive(Default)]
@@ -49,14 +52,24 @@ struct Queue {
     waiting: VecDeque<Waiting>,
     /// Somebody drives: takes batches until nothing waits.
     driven: bool,
-    /// A task will come and look after writes that nobody waits for.
+    /// How many of them a caller waits for.
+    hurried: usize,
+    /// A task will come and look after the others.
     watched: bool,
+    /// It came: they have waited long enough.
+    overdue: bool,
 }
 
 struct Waiting {
     write: Write,
     units: u32,
     answer: Answer,
+}
+
+impl Waiting {
+    fn is_hurried(&self) -> bool {
+        matches!(self.answer, Answer::Caller(_))
+    }
 }
 
 enum Answer {
@@ -66,9 +79,15 @@ enum Answer {
 }
 
 impl Writer {
+    /// Made within the runtime that lives as long as the store.
     pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
-        let room = Semaphore::new(ROOM as usize);
-        let shared = Shared { storage, queue: Mutex::default(), room, failed: AtomicU64::new(0) };
+        let shared = Shared {
+            storage,
+            queue: Mutex::default(),
+            room: Semaphore::new(ROOM as usize),
+            failed: AtomicU64::new(0),
+            home: Handle::try_current().ok(),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -142,17 +161,18 @@ impl Shared {
     fn enqueue(&self, waiting: Waiting) -> bool {
         let mut queue = self.queue.lock();
         queue.waiting.push_back(waiting);
+        queue.hurried += 1;
         !std::mem::replace(&mut queue.driven, true)
     }
 
     fn enqueue_unhurried(self: &Arc<Self>, waiting: Waiting) {
         let mut queue = self.queue.lock();
         queue.waiting.push_back(waiting);
-        if queue.driven || queue.watched {
+        if queue.watched {
             return;
         }
         // Without a runtime it waits for the next commit.
-        if let Ok(runtime) = Handle::try_current() {
+        if let Some(runtime) = self.runtime() {
             queue.watched = true;
             drop(queue);
             let watch = Watch(self.clone());
@@ -162,13 +182,18 @@ impl Shared {
                 drop(watch);
                 let drives = {
                     let mut queue = shared.queue.lock();
-                    !queue.waiting.is_empty() && !std::mem::replace(&mut queue.driven, true)
+                    queue.overdue = !queue.waiting.is_empty();
+                    queue.overdue && !std::mem::replace(&mut queue.driven, true)
                 };
                 if drives {
                     drive(Turn::new(shared)).await;
                 }
             });
         }
+    }
+
+    fn runtime(&self) -> Option<Handle> {
+        self.home.clone().or_else(|| Handle::try_current().ok())
     }
 
     fn note(&self, facts: &str, outcome: Outcome) {
@@ -186,8 +211,9 @@ impl Shared {
         }
     }
 
+    /// How many callers wait.
     fn waiting(&self) -> usize {
-        self.queue.lock().waiting.len()
+        self.queue.lock().hurried
     }
 }
 
@@ -209,7 +235,7 @@ struct Driver {
 impl Driver {
     fn new(shared: &Arc<Shared>) -> Self {
         let drive = Box::pin(drive(Turn::new(shared.clone())));
-        Self { drive: Some(drive), runtime: Handle::try_current().ok() }
+        Self { drive: Some(drive), runtime: shared.runtime() }
     }
 
     fn poll(&mut self, cx: &mut std::task::Context<'_>) {
@@ -241,9 +267,15 @@ impl Turn {
         Self { shared, ended: false }
     }
 
-    /// The next batch; without one, the turn is over.
+    /// The next batch; without one, the turn is over. Writes that nobody waits for are left for the next commit, unless
+    /// they are overdue.
     fn take(&mut self) -> Option<Vec<Waiting>> {
         let mut queue = self.shared.queue.lock();
+        if queue.waiting.is_empty() || (queue.hurried == 0 && !queue.overdue) {
+            queue.driven = false;
+            self.ended = true;
+            return None;
+        }
         let (mut count, mut units) = (0, 0);
         for waiting in &queue.waiting {
             units += waiting.units as usize;
@@ -252,12 +284,10 @@ impl Turn {
             }
             count += 1;
         }
-        if count == 0 {
-            queue.driven = false;
-            self.ended = true;
-            return None;
-        }
-        Some(queue.waiting.drain(..count).collect())
+        let batch: Vec<_> = queue.waiting.drain(..count).collect();
+        queue.hurried -= batch.iter().filter(|it| it.is_hurried()).count();
+        queue.overdue &= !queue.waiting.is_empty();
+        Some(batch)
     }
 }
 
@@ -269,6 +299,7 @@ impl Drop for Turn {
         let rest = {
             let mut queue = self.shared.queue.lock();
             queue.driven = false;
+            queue.hurried = 0;
             std::mem::take(&mut queue.waiting)
         };
         self.shared.room.add_permits(rest.iter().map(|it| it.units as usize).sum());
@@ -292,7 +323,7 @@ async fn drive(mut turn: Turn) {
     loop {
         gather(&turn.shared, last).await;
         let Some(batch) = turn.take() else { return };
-        last = batch.len();
+        last = batch.iter().filter(|it| it.is_hurried()).count();
         let shared = &turn.shared;
         let room = Room(&shared.room, batch.iter().map(|it| it.units as usize).sum());
         let (writes, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|it| (it.write, it.answer)).unzip();

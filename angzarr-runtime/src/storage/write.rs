@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::{StorageError, StorageErrorKind};
 use crate::dead_letter::DeadLetter;
@@ -50,7 +51,7 @@ pub struct Append {
     /// The sequence that the first event gets; it must be the stream's next sequence.
     pub expected: u32,
     /// The events. May be empty where only the dedup key is to be remembered.
-    pub events: Vec<NewEvent>,
+    pub events: SmallVec<[NewEvent; 1]>,
     /// When they were accepted; the same for all events of one append.
     pub created_at: Nanos,
     /// Correlation id and extension, the same for all events of one append.
@@ -60,8 +61,6 @@ pub struct Append {
     /// For a stream of an edition that has no events yet: where it leaves the main timeline. Such a stream's next
     /// sequence is this number.
     pub diverged_at: Option<u32>,
-    /// No subscriber may ever see these events (row S5).
-    pub isolated: bool,
 }
 
 /// What a store knows about the end of a stream.
@@ -117,6 +116,8 @@ pub struct NewEvent {
     pub schema_version: u32,
     /// The encoded payload.
     pub payload: Bytes,
+    /// No subscriber may ever see it (row S5).
+    pub isolated: bool,
 }
 
 /// What makes an append idempotent on its stream: an external id, or the provenance of a reaction's command.

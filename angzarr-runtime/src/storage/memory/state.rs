@@ -20,7 +20,9 @@ type Map<K, V> = HashMap<K, V, RandomState>;
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    numbers: Map<StreamKey, u32>,
+    /// The stream of each root that was seen first; the others follow in [`Stream::same_root`]. Mostly there are none,
+    /// so a lookup hashes 16 bytes and no names.
+    roots: Map<u128, u32>,
     streams: Vec<Stream>,
     log: Log,
     dedup: Map<(u32, Bytes), Written>,
@@ -33,6 +35,8 @@ pub(super) struct State {
 #[derive(Debug)]
 struct Stream {
     key: StreamKey,
+    /// The next stream of this root, in another domain or edition.
+    same_root: Option<u32>,
     /// Where each event is in the log; the first one has the sequence `first`.
     positions: Vec<u64>,
     first: u32,
@@ -80,11 +84,11 @@ impl State {
         }
         let mut written = Written::default();
         if let Some(append) = write.append {
-            let number = self.numbers.get(&append.key).copied();
+            let number = self.find(&append.key);
             written = self.apply(number, append);
         }
         for append in appends {
-            let number = self.numbers.get(&append.key).copied();
+            let number = self.find(&append.key);
             self.apply(number, append);
         }
         for snapshot in snapshots {
@@ -105,7 +109,7 @@ impl State {
 
     /// Whether the append can be stored, and the number of its stream, if it exists.
     fn check(&self, append: &Append) -> Result<Option<u32>, WriteError> {
-        let number = self.numbers.get(&append.key).copied();
+        let number = self.find(&append.key);
         if let (Some(number), Some(Dedup(key))) = (number, &append.dedup)
             && let Some(first) = self.dedup.get(&(number, key.clone()))
         {
@@ -117,7 +121,7 @@ impl State {
 
     /// Stores an append that was checked.
     fn apply(&mut self, number: Option<u32>, append: Append) -> Written {
-        let Append { key, expected, events, created_at, headers, dedup, diverged_at, isolated } = append;
+        let Append { key, expected, events, created_at, headers, dedup, diverged_at } = append;
         if events.is_empty() && dedup.is_none() {
             return Written { first_sequence: expected, ..Written::default() };
         }
@@ -134,7 +138,7 @@ impl State {
                 stream: number,
                 sequence,
                 schema_version: event.schema_version,
-                isolated,
+                isolated: event.isolated,
                 created_at,
                 type_name: event.type_name,
                 payload: event.payload,
@@ -158,13 +162,34 @@ impl State {
         written
     }
 
+    /// The number of a stream, if it exists.
+    fn find(&self, key: &StreamKey) -> Option<u32> {
+        let mut next = self.roots.get(&key.root.as_u128()).copied();
+        while let Some(number) = next {
+            let stream = self.streams.get(number as usize)?;
+            if same(&stream.key.domain, &key.domain) && same(&stream.key.edition, &key.edition) {
+                return Some(number);
+            }
+            next = stream.same_root;
+        }
+        None
+    }
+
+    /// The number of a stream; it gets one now if it has none.
     fn number(&mut self, key: StreamKey) -> u32 {
-        if let Some(number) = self.numbers.get(&key) {
-            return *number;
+        if let Some(number) = self.find(&key) {
+            return number;
         }
         let number = self.streams.len() as u32;
-        self.numbers.insert(key.clone(), number);
-        self.streams.push(Stream { key, positions: Vec::new(), first: 0, diverged_at: None, snapshots: Vec::new() });
+        let same_root = self.roots.insert(key.root.as_u128(), number);
+        self.streams.push(Stream {
+            key,
+            same_root,
+            positions: Vec::new(),
+            first: 0,
+            diverged_at: None,
+            snapshots: Vec::new(),
+        });
         number
     }
 
@@ -193,7 +218,7 @@ impl State {
     }
 
     fn stream(&self, key: &StreamKey) -> Option<(u32, &Stream)> {
-        let number = *self.numbers.get(key)?;
+        let number = self.find(key)?;
         Some((number, self.streams.get(number as usize)?))
     }
 
@@ -233,7 +258,7 @@ impl State {
     }
 
     pub(super) fn find_duplicate(&self, key: &StreamKey, Dedup(dedup): &Dedup) -> Option<Written> {
-        let number = *self.numbers.get(key)?;
+        let number = self.find(key)?;
         self.dedup.get(&(number, dedup.clone())).copied()
     }
 
@@ -313,6 +338,11 @@ impl State {
             _ => false,
         }
     }
+}
+
+/// Most names are the same literal of the program.
+fn same(one: &Name, other: &Name) -> bool {
+    std::ptr::eq(one.as_str(), other.as_str()) || one == other
 }
 
 fn correlation_id(letter: &DeadLetter) -> &str {

@@ -203,11 +203,17 @@ impl Storage for SqliteStorage {
     }
 
     fn read_stream<'a>(&'a self, key: &'a StreamKey, read: StreamRead) -> StorageFuture<'a, StreamSlice> {
+        if let Some(answer) = self.readers.ask_here(|reader| reader.short_stream(key, &read)) {
+            return Box::pin(std::future::ready(answer));
+        }
         let key = key.clone();
         self.read(move |reader| reader.stream(&key, &read))
     }
 
     fn find_duplicate<'a>(&'a self, key: &'a StreamKey, dedup: &'a Dedup) -> StorageFuture<'a, Option<Written>> {
+        if let Some(answer) = self.readers.ask_here(|reader| reader.duplicate(key, dedup).map(Some)) {
+            return Box::pin(std::future::ready(answer));
+        }
         let (key, dedup) = (key.clone(), dedup.clone());
         self.read(move |reader| reader.duplicate(&key, &dedup))
     }

@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql};
@@ -18,6 +20,12 @@ use crate::stream::{LogEvent, Name, StoredEvent, StoredSnapshot, StreamKey};
 
 /// Questions that may run at the same time.
 pub(super) const READERS: usize = 8;
+/// Events that are read where the caller runs.
+const SHORT: u32 = 64;
+/// A question that took longer was too long for a caller's thread.
+const QUICK: Duration = Duration::from_millis(1);
+/// Questions that go to a thread after that, before a caller tries again.
+const CAUTION: u32 = 32;
 /// Streams whose keys are remembered, so that the log need not be joined with them.
 const KEYS: usize = 32_768;
 /// What an event is read from.
@@ -33,6 +41,8 @@ pub(super) struct Readers {
     cache_bytes: u64,
     idle: Mutex<Option<Vec<Connection>>>,
     turns: Arc<Semaphore>,
+    /// Questions that still go to a thread because the disk was slow.
+    caution: AtomicU32,
     shared: Shared,
 }
 
@@ -49,6 +59,7 @@ impl Readers {
             cache_bytes: cache_bytes / READERS as u64,
             idle: Mutex::new(Some(Vec::new())),
             turns: Arc::new(Semaphore::new(READERS)),
+            caution: AtomicU32::new(0),
             shared: Shared { types: RwLock::default(), keys: quick_cache::sync::Cache::new(KEYS) },
         }
     }
@@ -71,6 +82,34 @@ impl Readers {
             Some(connection) => connection,
             None => super::open::reader(&self.path, self.cache_bytes)?,
         };
+        self.ask_on(connection, question)
+    }
+
+    /// Asks where the caller runs, if a connection is at hand and the disk was quick lately: handing a short question to
+    /// a thread takes several times as long as answering it. `None` means that it has to go there.
+    pub(super) fn ask_here<T>(
+        &self,
+        question: impl FnOnce(&mut Reader<'_>) -> Result<Option<T>, StorageError>,
+    ) -> Option<Result<T, StorageError>> {
+        let caution = self.caution.load(Ordering::Relaxed);
+        if caution > 0 {
+            self.caution.store(caution - 1, Ordering::Relaxed);
+            return None;
+        }
+        let connection = self.idle.lock().as_mut()?.pop()?;
+        let start = Instant::now();
+        let answer = self.ask_on(connection, question);
+        if start.elapsed() > QUICK {
+            self.caution.store(CAUTION, Ordering::Relaxed);
+        }
+        answer.transpose()
+    }
+
+    fn ask_on<T>(
+        &self,
+        connection: Connection,
+        question: impl FnOnce(&mut Reader<'_>) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
         let answer = {
             // One view for all statements of a question; it ends when this goes out of scope.
             let view = connection.unchecked_transaction().map_err(while_doing("cannot read"))?;
@@ -186,8 +225,26 @@ impl Reader<'_> {
     }
 
     pub(super) fn stream(&mut self, key: &StreamKey, read: &StreamRead) -> Result<StreamSlice, StorageError> {
+        self.stream_up_to(key, read, u32::MAX).map(Option::unwrap_or_default)
+    }
+
+    /// `None` if there is more to read than a caller's thread should read.
+    pub(super) fn short_stream(
+        &mut self,
+        key: &StreamKey,
+        read: &StreamRead,
+    ) -> Result<Option<StreamSlice>, StorageError> {
+        self.stream_up_to(key, read, SHORT)
+    }
+
+    fn stream_up_to(
+        &mut self,
+        key: &StreamKey,
+        read: &StreamRead,
+        limit: u32,
+    ) -> Result<Option<StreamSlice>, StorageError> {
         let Some((id, diverged_at)) = self.find(key)? else {
-            return Ok(StreamSlice::default());
+            return Ok(Some(StreamSlice::default()));
         };
         let sql = "SELECT sequence, created_at FROM events WHERE stream = ?1 ORDER BY sequence DESC LIMIT 1";
         let last = self.one(sql, &[&id], |row| Ok((small(row, 0)?, integer(row, 1)?)))?;
@@ -200,11 +257,14 @@ impl Reader<'_> {
         if let Some((type_name, version)) = &read.snapshot {
             slice.snapshot = self.newest_snapshot(id, type_name, *version, read)?;
         }
-        let Some((newest, _)) = last else { return Ok(slice) };
+        let Some((newest, _)) = last else { return Ok(Some(slice)) };
         let from = slice.snapshot.as_ref().map_or(read.from, |it| it.sequence.saturating_add(1).max(read.from));
         let to = read.to.unwrap_or(newest).min(newest);
         if from > to {
-            return Ok(slice);
+            return Ok(Some(slice));
+        }
+        if to - from >= limit {
+            return Ok(None);
         }
         if read.until.is_none() {
             slice.events.reserve_exact((to - from) as usize + 1);
@@ -222,7 +282,7 @@ impl Reader<'_> {
             Ok(admitted)
         })?;
         slice.events = events;
-        Ok(slice)
+        Ok(Some(slice))
     }
 
     fn newest_snapshot(

@@ -32,12 +32,13 @@ fn write(key: &StreamKey, expected: u32, payload: &[u8]) -> Write {
             type_name: Name::from_static("bank.Deposited"),
             schema_version: 1,
             payload: Bytes::copy_from_slice(payload),
-        }],
+            isolated: false,
+        }]
+        .into(),
         created_at: i64::from(expected),
         headers: Headers::default(),
         dedup: None,
         diverged_at: None,
-        isolated: false,
     })
 }
 
@@ -336,4 +337,65 @@ fn the_log_starts_anew() {
         let left = std::fs::metadata(directory.path().join("a.db-wal")).map_or(0, |it| it.len());
         assert_eq!(left, 0, "after a close everything is in the database");
     });
+}
+
+const KILLED: &str = "ANGZARR_TEST_KILLED";
+
+/// Not a test by itself: what the next test starts and kills.
+#[test]
+#[ignore = "started by r1_a_killed_process_loses_nothing_that_was_acknowledged"]
+fn writes_until_it_is_killed() {
+    let Some(path) = std::env::var_os(KILLED) else { return };
+    block_on(async {
+        let storage = open(Path::new(&path)).await;
+        for n in 0.. {
+            // By turns alone and in a batch: the two ways to the file.
+            let batch = match n % 2 {
+                0 => vec![write(&key(1), n, &[7; 2_000])],
+                _ => vec![write(&key(1), n, &[7; 2_000]), write(&key(2), n / 2, &[8; 2_000])],
+            };
+            for outcome in storage.commit(batch).await {
+                outcome.expect("stored");
+            }
+            println!("acknowledged {n}");
+        }
+    });
+}
+
+/// Row R1, with a process that is killed while it writes.
+#[test]
+fn r1_a_killed_process_loses_nothing_that_was_acknowledged() {
+    use std::io::{BufRead, BufReader};
+    let directory = tempfile::tempdir().expect("a directory");
+    let module = module_path!().split_once("::").map_or("", |(_, module)| module);
+    let mut next = 0;
+    for round in 1..=3u32 {
+        let file = directory.path().join(format!("{round}.db"));
+        let mut child = std::process::Command::new(std::env::current_exe().expect("a program"))
+            .args(["--ignored", "--exact", "--nocapture", &format!("{module}::writes_until_it_is_killed")])
+            .env(KILLED, &file)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        for line in lines {
+            let line = line.expect("a line");
+            if let Some(n) = line.strip_prefix("acknowledged ") {
+                next = n.parse::<u32>().expect("a number") + 1;
+                if next == round * 40 {
+                    child.kill().expect("it can be killed");
+                }
+            }
+        }
+        child.wait().expect("it ends");
+        assert!(next >= round * 40);
+        block_on(async {
+            let storage = open(&file).await; // the lock is free: the system has taken it back
+            let one = storage.read_stream(&key(1), StreamRead::all()).await.expect("it reads");
+            let two = storage.read_stream(&key(2), StreamRead::all()).await.expect("it reads");
+            assert!(one.next_sequence >= next, "{} of {next} acknowledged", one.next_sequence);
+            assert_eq!(two.next_sequence, one.next_sequence / 2, "a transaction is there as a whole or not at all");
+            assert_eq!(storage.read_log(0, 10_000).await.expect("it reads").len() as u64, storage.head());
+        });
+    }
 }

@@ -302,7 +302,7 @@ impl Transaction<'_> {
                 sequence,
                 created_at: append.created_at,
                 type_id,
-                isolated: append.isolated,
+                isolated: event.isolated,
                 correlation_id: append.headers.correlation_id(),
                 ext: ext.as_deref(),
                 payload: &event.payload,
