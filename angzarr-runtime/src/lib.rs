@@ -1,5 +1,52 @@
-//! Angzarr: declarative CQRS and event sourcing. (Front door; see the README.)
-#![doc = ""]
+//! Angzarr: declarative CQRS and event sourcing.
+//!
+//! Annotate domain structs and plain functions; the runtime rebuilds state, routes commands, keeps writers apart, retries,
+//! takes snapshots and delivers events. Everything that is wired wrongly does not compile, or stops
+//! [`Builder::build`] with every mistake at once.
+//!
+//! ```
+//! use angzarr_runtime::prelude::*;
+//!
+//! #[derive(Clone, PartialEq, prost::Message)]
+//! pub struct Deposit { #[prost(int64, tag = "1")] pub amount: i64 }
+//! #[derive(Clone, PartialEq, prost::Message)]
+//! pub struct Deposited { #[prost(int64, tag = "1")] pub amount: i64 }
+//! angzarr_runtime::name_messages!("bank": Deposit, Deposited); // or generate messages from a `.proto` file
+//!
+//! /// The state: folded from events.
+//! #[aggregate(domain = "account")]
+//! #[derive(Clone, PartialEq, prost::Message)]
+//! pub struct Account { #[prost(int64, tag = "1")] pub balance: i64 }
+//!
+//! #[aggregate]
+//! impl Account {
+//!     #[handler]
+//!     fn deposit(&self, cmd: Deposit) -> Result<Deposited, Rejection> {
+//!         ensure!(cmd.amount > 0, "not_positive");
+//!         Ok(Deposited { amount: cmd.amount })
+//!     }
+//!     #[apply]
+//!     fn deposited(&mut self, event: Deposited) { self.balance += event.amount; }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> angzarr_runtime::Result<()> {
+//! let runtime = Runtime::builder().storage(Memory::new()).build().await?;
+//! let ada = root("account", "Ada");
+//! runtime.send::<Account>(ada, Deposit { amount: 5 }).await?;
+//! assert_eq!(runtime.state::<Account>(ada).await?.balance, 5);
+//! let refused = runtime.send::<Account>(ada, Deposit { amount: 0 }).await.unwrap_err();
+//! assert_eq!(refused.rejection().unwrap().code(), "not_positive");
+//! runtime.shutdown().await
+//! # }
+//! ```
+//!
+//! # Where to go
+//! - What you write: the attributes [`aggregate`], [`handler`], [`apply`], [`upcaster`], [`saga`], [`projector`], and what
+//!   their functions may take: [`CommandContext`], [`EventContext`].
+//! - What you call: [`Runtime`], from [`Runtime::builder`].
+//! - What you may replace: [`storage::Storage`], [`transport::Transport`], [`Clock`], [`IdSource`], [`ReadModel`].
+//! - Limits, errors: [`Limits`], [`Error`].
 
 pub mod command;
 pub mod dead_letter;

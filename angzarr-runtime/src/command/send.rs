@@ -307,7 +307,10 @@ impl Core {
     }
 
     async fn run_inside(&self, submission: &Submission<'_>) -> Result<Receipt> {
-        let mut outcome = self.execute(submission).await?;
+        let mut outcome = match self.execute_now(submission) {
+            Some(answer) => answer?,
+            None => self.execute(submission).await?,
+        };
         accepted(submission, &outcome);
         let waited = match outcome.waiting.take() {
             Some(waiting) => self.waits.wait(waiting, self.sync_deadline).await,

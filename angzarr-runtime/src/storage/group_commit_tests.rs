@@ -109,7 +109,13 @@ fn sized_write(stream: u128, expected: u32, bytes: usize) -> Write {
     Write::append(Append {
         key: StreamKey::main("account", Uuid::from_u128(stream)),
         expected,
-        events: vec![NewEvent { type_name: "e".into(), schema_version: 1, payload: Bytes::from(vec![0; bytes]), isolated: false }].into(),
+        events: vec![NewEvent {
+            type_name: "e".into(),
+            schema_version: 1,
+            payload: Bytes::from(vec![0; bytes]),
+            isolated: false,
+        }]
+        .into(),
         created_at: 0,
         headers: Headers::default(),
         dedup: None,
@@ -383,5 +389,8 @@ fn threads_and_tasks_get_every_answer() {
 #[test]
 fn facts_name_what_is_lost() {
     assert!(facts(&snapshot(7)).starts_with("snapshot of account/"), "{}", facts(&snapshot(7)));
-    assert_eq!(facts(&Write::extras(Extras { checkpoints: vec![("p".into(), 3)], ..Extras::default() })), "checkpoint p = 3");
+    assert_eq!(
+        facts(&Write::extras(Extras { checkpoints: vec![("p".into(), 3)], ..Extras::default() })),
+        "checkpoint p = 3"
+    );
 }

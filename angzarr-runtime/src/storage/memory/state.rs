@@ -232,7 +232,9 @@ impl State {
         });
         let from = snapshot.map_or(read.from, |it| it.sequence.saturating_add(1)).max(read.from);
         let place = |sequence: u32| (sequence.saturating_sub(stream.first) as usize).min(stream.positions.len());
-        let end = read.to.map_or(stream.positions.len(), |to| if to < stream.first { 0 } else { place(to).saturating_add(1) });
+        let end = read
+            .to
+            .map_or(stream.positions.len(), |to| if to < stream.first { 0 } else { place(to).saturating_add(1) });
         let end = end.min(stream.positions.len());
         let last = stream.positions.last().and_then(|position| self.log.get(*position));
         let slice = StreamSlice {
@@ -246,8 +248,16 @@ impl State {
     }
 
     /// Copies events of a stream; `false` if one of them was later than `until`.
-    pub(super) fn copy(&self, stream: u32, places: Range<usize>, until: Option<Nanos>, into: &mut Vec<StoredEvent>) -> bool {
-        let Some(positions) = self.streams.get(stream as usize).and_then(|it| it.positions.get(places)) else { return false };
+    pub(super) fn copy(
+        &self,
+        stream: u32,
+        places: Range<usize>,
+        until: Option<Nanos>,
+        into: &mut Vec<StoredEvent>,
+    ) -> bool {
+        let Some(positions) = self.streams.get(stream as usize).and_then(|it| it.positions.get(places)) else {
+            return false;
+        };
         for &position in positions {
             match self.log.get(position) {
                 Some(entry) if until.is_none_or(|until| entry.created_at <= until) => into.push(entry.event(position)),

@@ -16,7 +16,9 @@ use crate::stream::{Headers, Name, Retention, StreamKey};
 
 fn wrong(row: &Row<'_>, column: usize) -> StorageError {
     let name = row.as_ref().column_name(column).unwrap_or("?").to_owned();
-    corrupt(format!("the column `{name}` holds a value that no program of ours writes; run `PRAGMA integrity_check` on a copy"))
+    corrupt(format!(
+        "the column `{name}` holds a value that no program of ours writes; run `PRAGMA integrity_check` on a copy"
+    ))
 }
 
 fn value<'r>(row: &'r Row<'_>, column: usize) -> Result<ValueRef<'r>, StorageError> {

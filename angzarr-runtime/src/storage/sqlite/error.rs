@@ -41,10 +41,9 @@ pub(super) fn while_doing(what: impl std::fmt::Display) -> impl FnOnce(rusqlite:
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
                 (StorageErrorKind::Failed, "; the process may not write there: check owner and permissions")
             }
-            Some(ErrorCode::CannotOpen) => (
-                StorageErrorKind::Failed,
-                "; check that the directory exists and that the process may write to it",
-            ),
+            Some(ErrorCode::CannotOpen) => {
+                (StorageErrorKind::Failed, "; check that the directory exists and that the process may write to it")
+            }
             Some(ErrorCode::SystemIoFailure) => {
                 (StorageErrorKind::Failed, "; reading or writing the disk failed: look into the system's log")
             }

@@ -44,8 +44,7 @@ pub(super) fn for_writing(config: &Sqlite) -> Result<Opened, StorageError> {
     connection.busy_timeout(PATIENCE).map_err(doing())?;
     let content = schema::inspect(&connection, &name)?;
 
-    let mode: String =
-        connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(doing())?;
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(doing())?;
     if mode != "wal" {
         return Err(failed(format!(
             "{name}: its file system cannot keep a write-ahead log (SQLite answered `{mode}`); use a local disk"

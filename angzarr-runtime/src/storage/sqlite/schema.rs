@@ -31,9 +31,7 @@ pub(super) enum Content {
 /// Files of other programs and of newer versions of this one are refused.
 pub(super) fn inspect(connection: &Connection, name: &str) -> Result<Content, StorageError> {
     let ask = |pragma: &str| -> Result<i32, StorageError> {
-        connection
-            .query_row(pragma, [], |row| row.get(0))
-            .map_err(while_doing(format_args!("cannot read {name}")))
+        connection.query_row(pragma, [], |row| row.get(0)).map_err(while_doing(format_args!("cannot read {name}")))
     };
     let application = ask("PRAGMA application_id")?;
     let version = ask("PRAGMA user_version")?;

@@ -14,19 +14,23 @@ const FIND_STREAM: &str = "SELECT id, diverged_at FROM streams WHERE domain = ?1
 const LAST_SEQUENCE: &str = "SELECT max(sequence) FROM events WHERE stream = ?1";
 const ADD_STREAM: &str = "INSERT INTO streams (domain, edition, root, diverged_at) VALUES (?1, ?2, ?3, ?4)";
 const DIVERGE: &str = "UPDATE streams SET diverged_at = ?2 WHERE id = ?1";
-const ADD_EVENT: &str = "INSERT INTO events (position, stream, sequence, created_at, type, isolated, correlation_id, ext, payload)
+const ADD_EVENT: &str =
+    "INSERT INTO events (position, stream, sequence, created_at, type, isolated, correlation_id, ext, payload)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 const ADD_TYPE: &str = "INSERT INTO types (name, version) VALUES (?1, ?2)";
 const FIND_DEDUP: &str = "SELECT first_sequence, count, last_position FROM dedup WHERE stream = ?1 AND key = ?2";
-const ADD_DEDUP: &str = "INSERT INTO dedup (stream, key, first_sequence, count, last_position) VALUES (?1, ?2, ?3, ?4, ?5)
+const ADD_DEDUP: &str =
+    "INSERT INTO dedup (stream, key, first_sequence, count, last_position) VALUES (?1, ?2, ?3, ?4, ?5)
      ON CONFLICT DO NOTHING";
 const NEWEST_SNAPSHOT: &str = "SELECT max(sequence) FROM snapshots WHERE stream = ?1";
-const ADD_SNAPSHOT: &str = "INSERT INTO snapshots (stream, sequence, type, created_at, retention, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+const ADD_SNAPSHOT: &str =
+    "INSERT INTO snapshots (stream, sequence, type, created_at, retention, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
      ON CONFLICT (stream, sequence, type) DO UPDATE SET retention = 1 WHERE excluded.retention = 1";
 const DROP_SNAPSHOTS: &str = "DELETE FROM snapshots WHERE stream = ?1 AND sequence < ?2 AND retention <> 1";
 const CHECKPOINT: &str = "INSERT INTO checkpoints (subscriber, position) VALUES (?1, ?2)
      ON CONFLICT DO UPDATE SET position = excluded.position WHERE excluded.position > position";
-const ADD_LETTER: &str = "INSERT INTO dead_letters (id, occurred_at, domain, component, correlation_id, attempts, letter,
+const ADD_LETTER: &str =
+    "INSERT INTO dead_letters (id, occurred_at, domain, component, correlation_id, attempts, letter,
                                resolution, resolved_at, reason)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING";
 const RESOLVE: &str = "UPDATE dead_letters SET resolution = ?2, resolved_at = ?3, reason = ?4
@@ -88,7 +92,12 @@ impl<'c> Statements<'c> {
     }
 
     pub(super) fn add_stream(&self, key: &StreamKey, diverged_at: Option<u32>) -> Result<i64> {
-        self.get(ADD_STREAM)?.insert(params![key.domain.as_str(), key.edition.as_str(), key.root.as_bytes(), diverged_at])
+        self.get(ADD_STREAM)?.insert(params![
+            key.domain.as_str(),
+            key.edition.as_str(),
+            key.root.as_bytes(),
+            diverged_at
+        ])
     }
 
     pub(super) fn diverge(&self, stream: i64, at: u32) -> Result<()> {
@@ -138,8 +147,7 @@ impl<'c> Statements<'c> {
 
     /// Whether the key is new.
     pub(super) fn add_dedup(&self, stream: i64, Dedup(key): &Dedup, written: &Written) -> Result<bool> {
-        let values =
-            params![stream, &key[..], written.first_sequence, written.count, signed(written.last_position)];
+        let values = params![stream, &key[..], written.first_sequence, written.count, signed(written.last_position)];
         Ok(self.get(ADD_DEDUP)?.execute(values)? == 1)
     }
 

@@ -161,7 +161,8 @@ fn what_cannot_be_opened_is_told() {
     block_on(async {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("a.db");
-        std::fs::write(&path, b"this is a text, and it is long enough to be taken for a page".repeat(100)).expect("it writes");
+        std::fs::write(&path, b"this is a text, and it is long enough to be taken for a page".repeat(100))
+            .expect("it writes");
         refused(Sqlite::open(&path).start().await, StorageErrorKind::Corrupt, &["a.db", "no SQLite database"]);
         let nowhere = directory.path().join("no").join("a.db");
         refused(Sqlite::open(nowhere).start().await, StorageErrorKind::Failed, &["directory"]);

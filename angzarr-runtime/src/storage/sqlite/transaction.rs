@@ -349,7 +349,9 @@ impl Transaction<'_> {
     }
 
     fn type_id(&mut self, name: &Name, version: u32) -> rusqlite::Result<i64> {
-        if let Some((_, id)) = self.memory.types.get(name).and_then(|ids| ids.iter().find(|(known, _)| *known == version)) {
+        if let Some((_, id)) =
+            self.memory.types.get(name).and_then(|ids| ids.iter().find(|(known, _)| *known == version))
+        {
             return Ok(*id);
         }
         let id = self.statements.add_type(name, version)?;
