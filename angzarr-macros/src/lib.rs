@@ -1,84 +1,88 @@
-//! stopgap
-mod diagnostics; mod item;
-use diagnostics::Mistakes; use item::*;
-use proc_macro2::{TokenStream, Ident};
-use quote::{quote, quote_spanned, ToTokens, format_ident};
-use syn::{*, spanned::Spanned, parse::Parser, punctuated::Punctuated};
-type PT = proc_macro::TokenStream;
-#[proc_macro_attribute] pub fn aggregate(a: PT, i: PT) -> PT { go(a, i, aggregate_) }
-#[proc_macro_attribute] pub fn saga(a: PT, i: PT) -> PT { go(a, i, saga_) }
-#[proc_macro_attribute] pub fn projector(a: PT, i: PT) -> PT { go(a, i, projector_) }
-#[proc_macro_attribute] pub fn upcaster(a: PT, i: PT) -> PT { go(a, i, upcaster_) }
-#[proc_macro_attribute] pub fn handler(_: PT, i: PT) -> PT { i }
-#[proc_macro_attribute] pub fn apply(_: PT, i: PT) -> PT { i }
-fn go(a: PT, i: PT, f: fn(TokenStream, Item, &mut Mistakes) -> TokenStream) -> PT {
-    let mut m = Mistakes::default();
-    let item = match syn::parse::<Item>(i) { Ok(x) => x, Err(e) => return e.into_compile_error().into() };
-    let mut out = f(a.into(), item, &mut m); out.extend(m.into_tokens()); out.into()
+//! The attributes of Angzarr. Their documentation stands where users meet them: on the re-exports of `angzarr_runtime`.
+//!
+//! Every attribute goes the same way: [`parse`] turns the item into a small typed [`model`] (and reports what does not fit),
+//! [`validate`] looks at the model as a whole, [`expand`] writes code from it. Mistakes are gathered in [`diagnostics`], so
+//! that one compile shows all of an item; the user's item is emitted again whatever happened.
+
+mod attribute;
+mod diagnostics;
+mod expand;
+mod model;
+mod parse;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+use proc_macro::TokenStream;
+
+/// An aggregate: on the struct that is its state, and on `impl` blocks with its `#[handler]` and `#[apply]` methods.
+#[proc_macro_attribute]
+pub fn aggregate(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::aggregate(arguments.into(), item.into()).into()
 }
-fn args(a: TokenStream, m: &mut Mistakes) -> Vec<Meta2> { m.take(Punctuated::<Meta2, Token![,]>::parse_terminated.parse2(a)).map(|p| p.into_iter().collect()).unwrap_or_default() }
-struct Meta2 { key: Ident, value: Option<Expr>, list: Option<TokenStream> }
-impl syn::parse::Parse for Meta2 { fn parse(i: syn::parse::ParseStream) -> Result<Self> { let key: Ident = i.parse()?;
-  if i.peek(Token![=]) { i.parse::<Token![=]>()?; Ok(Meta2{key, value: Some(i.parse()?), list: None}) }
-  else if i.peek(token::Paren) { let c; parenthesized!(c in i); Ok(Meta2{key, value: None, list: Some(c.parse()?)}) } else { Ok(Meta2{key, value: None, list: None}) } } }
-fn get<'a>(a: &'a [Meta2], k: &str) -> Option<&'a Meta2> { a.iter().find(|x| x.key == k) }
-fn val(a: &[Meta2], k: &str) -> Option<Expr> { get(a,k).and_then(|m| m.value.clone()) }
-fn strip(attrs: &mut Vec<Attribute>) -> Option<(String, Attribute)> { let mut found = None; attrs.retain(|a| { let Some(n) = marker(a) else { return true }; let n = n.to_string(); if ["handler","apply"].contains(&n.as_str()) { found = Some((n, a.clone())); false } else { true } }); found }
-fn ref_inner(t: &Type) -> (Type, bool) { if let Type::Reference(r) = t { ((*r.elem).clone(), true) } else { (t.clone(), false) } }
-fn params(s: &Signature) -> Vec<Type> { s.inputs.iter().filter_map(|a| if let FnArg::Typed(t) = a { Some((*t.ty).clone()) } else { None }).collect() }
-fn generic_args(t: &Type, name: &str) -> Option<Vec<Type>> { if let Type::Path(p) = t { let l = p.path.segments.last()?; if l.ident == name { if let PathArguments::AngleBracketed(a) = &l.arguments { return Some(a.args.iter().filter_map(|g| if let GenericArgument::Type(t) = g { Some(t.clone()) } else { None }).collect()) } } } None }
-fn leaves(t: &Type, out: &mut Vec<Type>) { if let Type::Tuple(tt) = t { for e in &tt.elems { leaves(e, out) } } else if let Some(a) = generic_args(t, "Option").or_else(|| generic_args(t, "Vec")) { if let Some(x) = a.first() { leaves(x, out) } } else { out.push(t.clone()) } }
-fn emit(t: &Type, v: TokenStream, leaf: &dyn Fn(&Type, TokenStream) -> TokenStream, depth: usize) -> TokenStream {
-  if let Type::Tuple(tt) = t { let names: Vec<_> = (0..tt.elems.len()).map(|i| format_ident!("v{}_{}", depth, i)).collect(); let parts = tt.elems.iter().zip(&names).map(|(e,n)| emit(e, quote!(#n), leaf, depth+1)); let parts: Vec<_> = parts.collect(); return quote!({ let (#(#names,)*) = #v; #(#parts)* }); }
-  if let Some(a) = generic_args(t, "Option").or_else(|| generic_args(t, "Vec")) { if let Some(x) = a.first() { let n = format_ident!("v{}", depth); let inner = emit(x, quote!(#n), leaf, depth+1); return quote!(for #n in #v { #inner }); } }
-  leaf(t, v) }
-fn drop_default(attrs: &mut [Attribute]) { for a in attrs { if a.path().is_ident("derive") { if let Ok(p) = a.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated) { if p.iter().any(|x| x.segments.last().is_some_and(|s| s.ident == "Message")) { let keep: Vec<_> = p.iter().filter(|x| !x.is_ident("Default")).collect(); let new: Attribute = parse_quote!(#[derive(#(#keep),*)]); *a = new; } } } } }
-fn aggregate_(a: TokenStream, item: Item, m: &mut Mistakes) -> TokenStream { let p = runtime(); let a = args(a, m);
-  match item { Item::Struct(mut s) => { drop_default(&mut s.attrs); let d = declare_aggregate(&p, &a, &s.ident.clone().into_token_stream(), &s.ident.to_string(), &doc(&s.attrs), s.ident.span()); 
-     if get(&a, "remote").is_some() { let dom = val(&a, "domain"); let id = &s.ident; let hs: Vec<Type> = get(&a,"handles").and_then(|h| h.list.clone()).and_then(|l| Punctuated::<Type, Token![,]>::parse_terminated.parse2(l).ok()).map(|p| p.into_iter().collect()).unwrap_or_default(); let loc = location(&p, id.span()); let n = id.to_string();
-       return quote!(#s const _: () = { impl #p::Domain for #id { const DOMAIN: &'static str = #dom; } #(impl #p::Accepts<#hs> for #id {})* static D: #p::RemoteAggregateDescriptor = #p::RemoteAggregateDescriptor { domain: #dom, name: #n, commands: &[#(#p::MessageType::of::<#hs>()),*], doc: "", location: #loc }; #p::inventory::submit!{ #p::RegisteredRemoteAggregate(&D) } };) }
-     quote!(#s #d) }
-   Item::Impl(mut im) => { let ty = (*im.self_ty).clone(); let mut out = TokenStream::new(); let domain = &a; if get(domain,"domain").is_some() { let name = ty.to_token_stream().to_string(); out.extend(declare_aggregate(&p, &a, &ty.to_token_stream(), name.rsplit(':').next().unwrap_or("").trim(), &doc(&im.attrs), im.self_ty.span())); }
-     for it in &mut im.items { if let ImplItem::Fn(f) = it { let Some((kind, attr)) = strip(&mut f.attrs) else { continue }; let cf = cfgs(&f.attrs); let name = &f.sig.ident; let nm = name.to_string(); let dc = doc(&f.attrs); let loc = location(&p, name.span()); let ps = params(&f.sig); let Some(first) = ps.first() else { m.on(&f.sig, "missing parameter"); continue }; let (msg, by_ref) = ref_inner(first);
-       let pass = if by_ref { quote!(&message) } else { quote!(message) };
-       if kind == "handler" { let merge = match &attr.meta { Meta::List(l) => { let aa = args(l.tokens.clone(), m); val(&aa, "merge").map(|e| quote!(::core::option::Option::Some(#p::MergeStrategy::#e))).unwrap_or(quote!(::core::option::Option::None)) } _ => quote!(::core::option::Option::None) };
-         let ret = match &f.sig.output { ReturnType::Type(_, t) => (**t).clone(), _ => parse_quote!(()) }; let ok = generic_args(&ret, "Result").and_then(|v| v.first().cloned()).unwrap_or(parse_quote!(()));
-         let ctx = if ps.len() > 1 { quote!(, context) } else { quote!() };
-         let mut ls = vec![]; leaves(&ok, &mut ls);
-         let em = emit(&ok, quote!(returned), &|t, v| quote_spanned!(t.span()=> <#t as #p::EmittedBy<#ty>>::emit(#v, events);), 0);
-         out.extend(quote!(#(#cf)* const _: () = { impl #p::Accepts<#msg> for #ty {} 
-           impl #p::Handles<#msg> for #ty { fn handler() -> &'static #p::CommandHandlerDescriptor { &D } #[allow(unused_variables, clippy::all)] fn decide(&self, message: #msg, context: &#p::CommandContext<'_>, events: &mut #p::EventSink) -> ::core::result::Result<(), #p::Rejection> { let returned = match <#ty>::#name(self, #pass #ctx) { ::core::result::Result::Ok(r) => r, ::core::result::Result::Err(e) => return ::core::result::Result::Err(::core::convert::Into::into(e)) }; #em ::core::result::Result::Ok(()) } }
-           static D: #p::CommandHandlerDescriptor = #p::CommandHandlerDescriptor { aggregate: <#ty as #p::Aggregate>::descriptor, method: #nm, command: #p::MessageType::of::<#msg>(), merge: #merge, emits: |into| { let _ = &into; #(<#ls as #p::EmittedBy<#ty>>::event_types(into);)* }, decide: #p::decide_encoded::<#ty, #msg>, doc: #dc, location: #loc };
-           #p::inventory::submit!{ #p::RegisteredCommandHandler(&D) } };)); }
-       else { out.extend(quote!(#(#cf)* const _: () = { impl #p::Applies<#msg> for #ty { fn event_name() -> #p::Name { static N: #p::NameCell = #p::NameCell::new(); N.get::<#msg>() } fn apply(&mut self, message: #msg) { <#ty>::#name(self, #pass) } }
-           static D: #p::ApplyDescriptor = #p::ApplyDescriptor { aggregate: <#ty as #p::Aggregate>::descriptor, method: #nm, event: #p::MessageType::of::<#msg>(), apply: #p::apply_encoded::<#ty, #msg>, doc: #dc, location: #loc }; #p::inventory::submit!{ #p::RegisteredApply(&D) } };)); } } }
-     quote!(#im #out) }
-   o => { m.on(&o, "`#[aggregate]` belongs on a struct or an impl"); o.to_token_stream() } } }
-fn declare_aggregate(p: &TokenStream, a: &[Meta2], ty: &TokenStream, name: &str, dc: &str, span: proc_macro2::Span) -> TokenStream { if get(a, "remote").is_some() { return quote!() } let dom = val(a, "domain"); let loc = location(p, span); let ver = val(a, "state_version").map(|e| e.to_token_stream()).unwrap_or(quote!(1));
-  let snap = match get(a, "snapshot").and_then(|s| s.list.clone()) { Some(l) => { let mut mm = Mistakes::default(); let aa = args(l, &mut mm); if get(&aa, "off").is_some() { quote!(::core::option::Option::None) } else { let every = val(&aa, "every").map(|e| e.to_token_stream()).unwrap_or(quote!(16)); let codec = if val(&aa, "codec").is_some_and(|c| c.to_token_stream().to_string() == "Serde") { quote!(#p::serde_codec::<#ty>()) } else { quote!(#p::prost_codec::<#ty>()) }; quote!(::core::option::Option::Some(#p::SnapshotPolicy { every: #every, codec: #codec })) } } None => quote!({ #[allow(unused_imports)] use #p::ProbeFallback as _; match #p::Probe::<#ty>::PROST { ::core::option::Option::Some(codec) => ::core::option::Option::Some(#p::SnapshotPolicy { every: 16, codec }), ::core::option::Option::None => ::core::option::Option::None } }) };
-  quote!(const _: () = { impl #p::Domain for #ty { const DOMAIN: &'static str = #dom; } impl #p::Aggregate for #ty { fn descriptor() -> &'static #p::AggregateDescriptor { &D } }
-   static D: #p::AggregateDescriptor = #p::AggregateDescriptor { domain: #dom, name: #name, state: ::core::any::TypeId::of::<#ty>, doc: #dc, location: #loc, snapshot: #snap, state_version: #ver, new_state: #p::new_state::<#ty>, clone_state: { #[allow(unused_imports)] use #p::ProbeFallback as _; #p::Probe::<#ty>::CLONE }, debug_state: { #[allow(unused_imports)] use #p::ProbeFallback as _; #p::Probe::<#ty>::DEBUG } };
-   #p::inventory::submit!{ #p::RegisteredAggregate(&D) } };) }
-fn upcaster_(a: TokenStream, item: Item, m: &mut Mistakes) -> TokenStream { let p = runtime(); let a = args(a, m); let Item::Fn(f) = item else { m.on(&item, "fn"); return item.to_token_stream() }; let name = &f.sig.ident; let nm = name.to_string(); let from = val(&a, "from"); let ev = val(&a, "event").map(|e| quote!(::core::option::Option::Some(#e))).unwrap_or(quote!(::core::option::Option::None)); let input = params(&f.sig).remove(0); let ret: Type = match &f.sig.output { ReturnType::Type(_, t) => (**t).clone(), _ => parse_quote!(()) }; let mut ls = vec![]; leaves(&ret, &mut ls); let em = emit(&ret, quote!(returned), &|t, v| quote!(<#t as #p::UpcastOutput>::upcast_into(#v, sink);), 0); let dc = doc(&f.attrs); let loc = location(&p, name.span());
-  quote!(#f const _: () = { static D: #p::UpcasterDescriptor = #p::UpcasterDescriptor { function: #nm, from: #from, event: #ev, input: #p::MessageType::of::<#input>(), outputs: |into| { #(<#ls as #p::UpcastOutput>::shapes(into);)* }, upcast: |payload, sink| { let old = <#input as #p::prost::Message>::decode(payload)?; let returned = #name(old); #em ::core::result::Result::Ok(()) }, doc: #dc, location: #loc }; #p::inventory::submit!{ #p::RegisteredUpcaster(&D) } };) }
-fn inst(p: &TokenStream, s: &ItemStruct) -> TokenStream { let id = &s.ident; if matches!(s.fields, Fields::Unit) { quote!(::core::option::Option::Some(|| #p::Arc::new(#id))) } else { quote!(::core::option::Option::None) } }
-fn saga_handler(p: &TokenStream, comp: &TokenStream, f: &Signature, attrs: &[Attribute], call: TokenStream) -> TokenStream { let ps = params(f); let (ev, by_ref) = ref_inner(&ps[0]); let pass = if by_ref { quote!(&event) } else { quote!(event) }; let ctx = if ps.len() > 1 { quote!(, context) } else { quote!() }; let ret: Type = match &f.output { ReturnType::Type(_, t) => (**t).clone(), _ => parse_quote!(()) }; let nm = f.ident.to_string(); let dc = doc(attrs); let loc = location(p, f.ident.span());
-  quote!(const _: () = { static D: #p::SagaHandlerDescriptor = #p::SagaHandlerDescriptor { component: ::core::any::TypeId::of::<#comp>, method: #nm, event: #p::MessageType::of::<#ev>(), targets: <#ret as #p::SagaOutput>::targets, react: |instance, payload, context, commands| { let _ = (&instance, &context); let event = <#ev as #p::prost::Message>::decode(payload)?; <#ret as #p::SagaOutput>::collect(#call(#pass #ctx), commands) }, doc: #dc, location: #loc }; #p::inventory::submit!{ #p::RegisteredSagaHandler(&D) } };) }
-fn saga_(a: TokenStream, item: Item, m: &mut Mistakes) -> TokenStream { let p = runtime(); let a = args(a, m); let name = val(&a, "name"); let from = val(&a, "from");
-  match item { Item::Fn(f) => { let fid = &f.sig.ident; let n = fid.to_string(); let dc = doc(&f.attrs); let loc = location(&p, fid.span()); let h = saga_handler(&p, &quote!(Component), &f.sig, &f.attrs, quote!(#fid));
-      quote!(#f const _: () = { struct Component; static D: #p::SagaDescriptor = #p::SagaDescriptor { name: #name, rust_name: #n, component: ::core::any::TypeId::of::<Component>, domain: <#from as #p::Domain>::DOMAIN, instance: ::core::option::Option::Some(|| #p::Arc::new(Component)), doc: #dc, location: #loc }; #p::inventory::submit!{ #p::RegisteredSaga(&D) } #h };) }
-   Item::Struct(s) => { let id = &s.ident; let n = id.to_string(); let dc = doc(&s.attrs); let loc = location(&p, id.span()); let i = inst(&p, &s); quote!(#s const _: () = { static D: #p::SagaDescriptor = #p::SagaDescriptor { name: #name, rust_name: #n, component: ::core::any::TypeId::of::<#id>, domain: <#from as #p::Domain>::DOMAIN, instance: #i, doc: #dc, location: #loc }; #p::inventory::submit!{ #p::RegisteredSaga(&D) } };) }
-   Item::Impl(mut im) => { let ty = (*im.self_ty).clone(); let mut out = quote!(); for it in &mut im.items { if let ImplItem::Fn(f) = it { if strip(&mut f.attrs).is_none() { continue } let fid = &f.sig.ident; let ctx = params(&f.sig).len() > 1; let h = saga_handler(&p, &ty.to_token_stream(), &f.sig, &f.attrs, if ctx { quote!((|event, context| match ::core::any::Any::downcast_ref::<#ty>(instance) { _ => unreachable!() })) } else { quote!() }); let _ = h; 
-      let ps = params(&f.sig); let (ev, by_ref) = ref_inner(&ps[0]); let pass = if by_ref { quote!(&event) } else { quote!(event) }; let c = if ctx { quote!(, context) } else { quote!() }; let ret: Type = match &f.sig.output { ReturnType::Type(_, t) => (**t).clone(), _ => parse_quote!(()) }; let nm = fid.to_string(); let dc = doc(&f.attrs); let loc = location(&p, fid.span());
-      out.extend(quote!(const _: () = { static D: #p::SagaHandlerDescriptor = #p::SagaHandlerDescriptor { component: ::core::any::TypeId::of::<#ty>, method: #nm, event: #p::MessageType::of::<#ev>(), targets: <#ret as #p::SagaOutput>::targets, react: |instance, payload, context, commands| { let _ = &context; let event = <#ev as #p::prost::Message>::decode(payload)?; let Some(me) = instance.downcast_ref::<#ty>() else { unreachable!() }; <#ret as #p::SagaOutput>::collect(me.#fid(#pass #c), commands) }, doc: #dc, location: #loc }; #p::inventory::submit!{ #p::RegisteredSagaHandler(&D) } };)); } } quote!(#im #out) }
-   o => o.to_token_stream() } }
-fn projector_(a: TokenStream, item: Item, m: &mut Mistakes) -> TokenStream { let p = runtime(); let a = args(a, m);
-  match item { Item::Struct(s) => { let id = &s.ident; let n = id.to_string(); let name = val(&a, "name"); let doms: Vec<TokenStream> = match val(&a, "domains") { Some(Expr::Array(x)) => x.elems.iter().map(|e| if matches!(e, Expr::Lit(_)) { quote!(#e) } else { quote!(<#e as #p::Domain>::DOMAIN) }).collect(), _ => vec![] }; let all = val(&a, "editions").is_some(); let dc = doc(&s.attrs); let loc = location(&p, id.span()); let i = inst(&p, &s);
-     let probes: Vec<_> = s.fields.iter().filter_map(|f| { let fi = f.ident.as_ref()?; let t = &f.ty; Some(quote!(if let ::core::option::Option::Some(f) = #p::Probe::<#t>::READ_MODEL { return ::core::option::Option::Some(f(&me.#fi)); })) }).collect();
-     quote!(#s const _: () = { static D: #p::ProjectorDescriptor = #p::ProjectorDescriptor { name: #name, rust_name: #n, component: ::core::any::TypeId::of::<#id>, domains: &[#(#doms),*], all_editions: #all, instance: #i, read_model: |instance| { #[allow(unused_imports)] use #p::ProbeFallback as _; let ::core::option::Option::Some(me) = instance.downcast_ref::<#id>() else { return ::core::option::Option::None }; let _ = me; #(#probes)* ::core::option::Option::None }, doc: #dc, location: #loc }; #p::inventory::submit!{ #p::RegisteredProjector(&D) } };) }
-   Item::Impl(mut im) => { let ty = (*im.self_ty).clone(); let mut out = quote!(); for it in &mut im.items { if let ImplItem::Fn(f) = it { if strip(&mut f.attrs).is_none() { continue } let fid = &f.sig.ident; let ps = params(&f.sig); let (ev, by_ref) = ref_inner(&ps[0]); let pass = if by_ref { quote!(&event) } else { quote!(event) }; let c = if ps.len() > 1 { quote!(, context) } else { quote!() }; let aw = if f.sig.asyncness.is_some() { quote!(.await) } else { quote!() }; let ret: Type = match &f.sig.output { ReturnType::Type(_, t) => (**t).clone(), _ => parse_quote!(()) }; let ok = generic_args(&ret, "Result").and_then(|v| v.first().cloned()).unwrap_or(parse_quote!(())); let conv = if let Some(x) = generic_args(&ok, "Option") { let x = &x[0]; quote!(::core::option::Option::and_then(view, <#x as #p::ProjectorOutput>::into_projection)) } else { quote!(<#ok as #p::ProjectorOutput>::into_projection(view)) }; let nm = fid.to_string(); let dc = doc(&f.attrs); let loc = location(&p, fid.span());
-      out.extend(quote!(const _: () = { static D: #p::ProjectorHandlerDescriptor = #p::ProjectorHandlerDescriptor { component: ::core::any::TypeId::of::<#ty>, method: #nm, event: #p::MessageType::of::<#ev>(), project: |instance, payload, context| ::std::boxed::Box::pin(async move { let _ = &context; let event = <#ev as #p::prost::Message>::decode(payload)?; let Some(me) = instance.downcast_ref::<#ty>() else { unreachable!() }; let view = me.#fid(#pass #c)#aw?; ::core::result::Result::Ok(#conv) }), doc: #dc, location: #loc }; #p::inventory::submit!{ #p::RegisteredProjectorHandler(&D) } };)); } } quote!(#im #out) }
-   o => o.to_token_stream() } }
-#[proc_macro_derive(Events)] pub fn events(i: PT) -> PT { let p = runtime(); let d = parse_macro_input!(i as DeriveInput); let id = &d.ident; let Data::Enum(e) = &d.data else { return quote!(compile_error!("enum")).into() }; let vs: Vec<_> = e.variants.iter().map(|v| v.ident.clone()).collect(); let ts: Vec<_> = e.variants.iter().filter_map(|v| v.fields.iter().next().map(|f| f.ty.clone())).collect();
-  quote!(impl<A: #(#p::Applies<#ts>)+*> #p::EmittedBy<A> for #id { fn event_types(into: &mut ::std::vec::Vec<#p::MessageType>) { #(into.push(#p::MessageType::of::<#ts>());)* } fn emit(self, events: &mut #p::EventSink) { match self { #(Self::#vs(e) => <#ts as #p::EmittedBy<A>>::emit(e, events),)* } } }
-   impl #p::UpcastOutput for #id { fn shapes(into: &mut ::std::vec::Vec<#p::MessageType>) { #(into.push(#p::MessageType::of::<#ts>());)* } fn upcast_into(self, sink: &mut #p::UpcastSink) { match self { #(Self::#vs(e) => <#ts as #p::UpcastOutput>::upcast_into(e, sink),)* } } }).into() }
+
+/// A saga: on a function, or on a struct and on `impl` blocks with its `#[handler]` methods.
+#[proc_macro_attribute]
+pub fn saga(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::saga(arguments.into(), item.into()).into()
+}
+
+/// A projector: on a struct, and on `impl` blocks with its `#[handler]` methods.
+#[proc_macro_attribute]
+pub fn projector(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::projector(arguments.into(), item.into()).into()
+}
+
+/// One step of an event's evolution: on a function from an old shape to the next.
+#[proc_macro_attribute]
+pub fn upcaster(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::upcaster(arguments.into(), item.into()).into()
+}
+
+/// An enum of events that a handler may return.
+#[proc_macro_derive(Events)]
+pub fn events(item: TokenStream) -> TokenStream {
+    expand::events(item.into()).into()
+}
+
+/// Marks a method of an `#[aggregate]`, `#[saga]` or `#[projector]` block that handles one command or event.
+#[proc_macro_attribute]
+pub fn handler(_arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::stray_marker(model::Marker::Handler, item.into()).into()
+}
+
+/// Marks a method of an `#[aggregate]` block that folds one event into the state.
+#[proc_macro_attribute]
+pub fn apply(_arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::stray_marker(model::Marker::Apply, item.into()).into()
+}
+
+/// Reserved: process managers are not in this version yet.
+#[proc_macro_attribute]
+pub fn process_manager(_arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::process_manager(item.into()).into()
+}
+
+/// Reserved: `#[rejected]` is not in this version yet.
+#[proc_macro_attribute]
+pub fn rejected(_arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::stray_marker(model::Marker::Rejected, item.into()).into()
+}
+
+/// Reserved: `#[compensate]` is not in this version yet.
+#[proc_macro_attribute]
+pub fn compensate(_arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::stray_marker(model::Marker::Compensate, item.into()).into()
+}
+
+/// Reserved: `#[fact]` is not in this version yet.
+#[proc_macro_attribute]
+pub fn fact(_arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::stray_marker(model::Marker::Fact, item.into()).into()
+}
+
+/// Reserved: `#[timeout]` is not in this version yet.
+#[proc_macro_attribute]
+pub fn timeout(_arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::stray_marker(model::Marker::Timeout, item.into()).into()
+}

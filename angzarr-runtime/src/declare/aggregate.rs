@@ -225,7 +225,7 @@ pub struct AggregateDescriptor {
 
 /// The [`AggregateDescriptor::new_state`] of `A`.
 #[doc(hidden)]
-pub fn new_state<A: Default + Send + Sync + 'static>() -> State {
+pub fn new_state<A: Aggregate>() -> State {
     Box::new(A::default())
 }
 

@@ -9,6 +9,7 @@ mod message;
 mod probe;
 mod reaction;
 mod rejection;
+mod shim;
 
 use std::fmt;
 
@@ -18,6 +19,7 @@ pub use context::{Clock, CommandContext, EventContext, IdSource, RandomIds, Syst
 pub use message::{Message, MessageType, NameCell};
 pub use probe::*;
 pub use reaction::*;
+pub use shim::*;
 pub use rejection::{ProjectionError, ReactionError, Rejection};
 
 /// A place in the user's source.

@@ -74,7 +74,7 @@ pub trait SerdeState: serde::Serialize + serde::de::DeserializeOwned + Send + Sy
 impl<T: serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 'static> SerdeState for T {}
 
 /// Snapshots of a state that is a protobuf message.
-pub const fn prost_codec<T: prost::Message + Default + Send + Sync + 'static>() -> SnapshotCodec {
+pub const fn prost_codec<T: ProstState>() -> SnapshotCodec {
     SnapshotCodec {
         name: "prost",
         encode: |state| match state.downcast_ref::<T>() {

@@ -259,11 +259,10 @@ pub struct ProjectorHandlerDescriptor {
 }
 
 /// Runs a projector handler on an instance and an encoded event.
-pub type ProjectFn = for<'a> fn(
-    &'a (dyn Any + Send + Sync),
-    &'a [u8],
-    &'a EventContext,
-) -> crate::storage::BoxFuture<'a, Result<Option<prost_types::Any>, ReactionError>>;
+pub type ProjectFn = for<'a> fn(&'a (dyn Any + Send + Sync), &'a [u8], &'a EventContext) -> ProjectFuture<'a>;
+
+/// What a projector handler will have said: the projection, if there is one.
+pub type ProjectFuture<'a> = crate::storage::BoxFuture<'a, Result<Option<prost_types::Any>, ReactionError>>;
 
 /// What a projector handler may return inside its `Result`: nothing, a message (the projection that a SIMPLE command's
 /// answer carries), or an `Option` of one.

@@ -10,9 +10,9 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -26,6 +26,8 @@ const BATCH_WRITES: usize = 1_024;
 const BATCH_UNITS: usize = 8 * 1_024;
 /// Units that may wait before callers have to wait for room: 64 MiB.
 const ROOM: u32 = 64 * 1_024;
+/// How long callers that come alone may follow each other before others get their turn.
+const ALONE: Duration = Duration::from_micros(100);
 /// How long a write that nobody waits for may wait for company.
 const PATIENCE: Duration = Duration::from_millis(5);
 
@@ -42,6 +44,11 @@ struct Shared {
     queue: Mutex<Queue>,
     room: Semaphore,
     failed: AtomicU64,
+    /// Callers in the last batch: about so many will come back.
+    last: AtomicUsize,
+    start: Instant,
+    /// When others got their turn, in microseconds since the start.
+    gave_way: AtomicU64,
     /// Where this was made, and what is left over is finished: a caller's own runtime may end before others have their
     /// answers.
     home: Option<Handle>,
@@ -86,6 +93,9 @@ impl Writer {
             queue: Mutex::default(),
             room: Semaphore::new(ROOM as usize),
             failed: AtomicU64::new(0),
+            last: AtomicUsize::new(0),
+            start: Instant::now(),
+            gave_way: AtomicU64::new(0),
             home: Handle::try_current().ok(),
         };
         Self { shared: Arc::new(shared) }
@@ -319,12 +329,11 @@ impl Drop for Room<'_> {
 }
 
 async fn drive(mut turn: Turn) {
-    let mut last = 0;
     loop {
-        gather(&turn.shared, last).await;
+        gather(&turn.shared).await;
         let Some(batch) = turn.take() else { return };
-        last = batch.iter().filter(|it| it.is_hurried()).count();
         let shared = &turn.shared;
+        shared.last.store(batch.iter().filter(|it| it.is_hurried()).count(), Ordering::Relaxed);
         let room = Room(&shared.room, batch.iter().map(|it| it.units as usize).sum());
         let (writes, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|it| (it.write, it.answer)).unzip();
         let mut outcomes = shared.storage.commit(writes).await.into_iter();
@@ -338,10 +347,21 @@ async fn drive(mut turn: Turn) {
 /// Callers that were just answered mostly come back with their next command. Committing the first of them alone would
 /// make all others wait for a whole commit, so they get the time to arrive; but never more time than it takes the
 /// runtime to let everybody run once.
-async fn gather(shared: &Shared, last: usize) {
-    let mut before = 0;
-    let mut idle = 0;
-    while last > 1 && idle < 3 {
+async fn gather(shared: &Shared) {
+    let last = shared.last.load(Ordering::Relaxed);
+    if last <= 1 {
+        // A store may commit where its caller runs. Now and then the others there get their turn first: for their own
+        // sake, and because they may turn out to have something to commit as well.
+        let now = shared.start.elapsed();
+        let before = Duration::from_micros(shared.gave_way.load(Ordering::Relaxed));
+        if shared.waiting() > 0 && now.saturating_sub(before) >= ALONE {
+            shared.gave_way.store(u64::try_from(now.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+        return;
+    }
+    let (mut before, mut idle) = (0, 0);
+    while idle < 3 {
         tokio::task::yield_now().await;
         let now = shared.waiting();
         if now >= last {

@@ -1,0 +1,161 @@
+//! Return types, taken apart by their syntax.
+
+use syn::spanned::Spanned;
+use syn::{GenericArgument, PathArguments, Type};
+
+use super::signature::Checked;
+use super::bare;
+use crate::diagnostics::{Diagnostics, source};
+use crate::model::{Commands, Fallible, Shape};
+
+/// The generic arguments of a type whose path ends in a word that fits.
+fn arguments(ty: &Type, fits: impl Fn(&str) -> bool) -> Option<Vec<&Type>> {
+    let Type::Path(path) = bare(ty) else { return None };
+    let last = path.path.segments.last()?;
+    if !fits(&last.ident.to_string()) {
+        return None;
+    }
+    match &last.arguments {
+        PathArguments::AngleBracketed(arguments) => Some(
+            arguments
+                .args
+                .iter()
+                .filter_map(|argument| match argument {
+                    GenericArgument::Type(ty) => Some(ty),
+                    _ => None,
+                })
+                .collect(),
+        ),
+        _ => None,
+    }
+}
+
+/// `Result<T, E>`, or an alias that ends in `Result` and names `T`.
+pub(super) fn is_result(ty: &Type) -> bool {
+    arguments(ty, |word| word.ends_with("Result")).is_some_and(|arguments| !arguments.is_empty())
+}
+
+fn only<'a>(ty: &'a Type, word: &str) -> Option<&'a Type> {
+    match arguments(ty, |written| written == word)?.as_slice() {
+        [one] => Some(one),
+        _ => None,
+    }
+}
+
+/// A value that holds messages; the first type that can hold none otherwise.
+fn shape(ty: &Type) -> Result<Shape, &Type> {
+    let ty = bare(ty);
+    if let Some(inner) = only(ty, "Option") {
+        return Ok(Shape::Option(Box::new(shape(inner)?)));
+    }
+    if let Some(inner) = only(ty, "Vec") {
+        return Ok(Shape::Many(Box::new(shape(inner)?)));
+    }
+    if let Some(inner) = only(ty, "Box") {
+        return Ok(Shape::Boxed(Box::new(shape(inner)?)));
+    }
+    match ty {
+        Type::Array(array) => Ok(Shape::Many(Box::new(shape(&array.elem)?))),
+        Type::Tuple(tuple) => Ok(Shape::Tuple(tuple.elems.iter().map(shape).collect::<Result<_, _>>()?)),
+        Type::Path(_) if !is_result(ty) => Ok(Shape::Leaf(ty.clone())),
+        other => Err(other),
+    }
+}
+
+/// `Result<events, E>` of a command handler.
+pub(super) fn events(checked: &Checked, diagnostics: &mut Diagnostics) -> Option<Fallible> {
+    let ty = checked.output.as_ref()?;
+    let why = "a handler says what happened (events) or that nothing may happen (a rejection)";
+    let inner = fallible(checked, ty, why, "Rejection", diagnostics)?;
+    match shape(inner.0) {
+        Ok(success) => Some(Fallible { success, error: inner.1 }),
+        Err(other) => {
+            let why = "every event that a handler can return is known by its type, so that its `#[apply]` can be checked";
+            let write = "write an event, `Option<…>`, `Vec<…>`, a tuple of these, `()`, or an enum with `#[derive(Events)]`";
+            let what = format!("returns `{}` among its events", source(other));
+            checked.refuse_output(other, &what, why, write, diagnostics);
+            None
+        }
+    }
+}
+
+/// `Result<projection, E>` of a projector's handler.
+pub(super) fn projection(checked: &Checked, diagnostics: &mut Diagnostics) -> Option<Fallible> {
+    let ty = checked.output.as_ref()?;
+    let why = "an event that could not be projected is tried again, so the handler says whether it could";
+    let (inner, error) = fallible(checked, ty, why, "ProjectionError", diagnostics)?;
+    let inner = bare(inner);
+    let (option, message) = match only(inner, "Option") {
+        Some(message) => (true, bare(message)),
+        None => (false, inner),
+    };
+    let is_unit = matches!(message, Type::Tuple(tuple) if tuple.elems.is_empty());
+    if !is_unit && (!matches!(message, Type::Path(_)) || only(message, "Vec").is_some() || is_result(message)) {
+        let why = "what a projector returns is one message, which the answer of a command carries in sync mode SIMPLE";
+        let write = "write `Result<(), ProjectionError>`, or one message, or `Option` of one; a list belongs into a message";
+        let what = format!("returns `{}`", source(message));
+        checked.refuse_output(message, &what, why, write, diagnostics);
+        return None;
+    }
+    let leaf = Shape::Leaf(message.clone());
+    let success = if option { Shape::Option(Box::new(leaf)) } else { leaf };
+    Some(Fallible { success, error })
+}
+
+/// The success type and the place of the error type.
+fn fallible<'a>(
+    checked: &Checked,
+    ty: &'a Type,
+    why: &str,
+    error: &str,
+    diagnostics: &mut Diagnostics,
+) -> Option<(&'a Type, proc_macro2::Span)> {
+    let parts = arguments(ty, |word| word.ends_with("Result")).unwrap_or_default();
+    match parts.as_slice() {
+        [success, failure, ..] => Some((success, failure.span())),
+        [success] => Some((success, ty.span())),
+        [] => {
+            let what = format!("returns `{}`", source(ty));
+            let inner = if matches!(bare(ty), Type::ImplTrait(_) | Type::Never(_)) { "…".to_owned() } else { source(ty) };
+            let write = format!("write `Result<{inner}, {error}>`");
+            checked.refuse_output(ty, &what, why, &write, diagnostics);
+            None
+        }
+    }
+}
+
+/// What a saga returns: commands, or a `Result` of them.
+pub(super) fn commands(checked: &Checked, diagnostics: &mut Diagnostics) -> Option<Commands> {
+    let ty = checked.output.as_ref()?;
+    let (inner, error) = match arguments(ty, |word| word.ends_with("Result")).as_deref() {
+        Some([success, failure, ..]) => (*success, Some(failure.span())),
+        Some([success]) => (*success, Some(ty.span())),
+        _ => (ty, None),
+    };
+    match shape(inner) {
+        Ok(commands) => Some(Commands { commands, error }),
+        Err(other) => {
+            let why = "the targets of a saga are known by its return type, so that they can be checked and shown";
+            let write = "write `Command<Target>`, `Option<…>`, `Vec<…>` or a tuple of these, `Vec<AnyCommand>` for several \
+                         targets, or a `Result` of one of them";
+            checked.refuse_output(other, &format!("returns `{}`", source(other)), why, write, diagnostics);
+            None
+        }
+    }
+}
+
+/// What an upcaster returns.
+pub(super) fn shapes(checked: &Checked, diagnostics: &mut Diagnostics) -> Option<Shape> {
+    let ty = checked.output.as_ref()?;
+    let why = "old events are read again and again, so an upcaster cannot fail, and the new shapes are known by their types";
+    let write = "write the new message, `Option<…>` to drop the event, `Vec<…>` or a tuple to split it, or an enum with `#[derive(Events)]`";
+    let refuse = |other: &Type, what: String, diagnostics: &mut Diagnostics| {
+        checked.refuse_output(other, &what, why, write, diagnostics);
+        None
+    };
+    match shape(ty) {
+        Ok(shape) if shape.leaves().is_empty() => refuse(ty, "returns `()`".to_owned(), diagnostics),
+        Ok(shape) => Some(shape),
+        Err(other) => refuse(other, format!("returns `{}`", source(other)), diagnostics),
+    }
+}

@@ -1,0 +1,483 @@
+//! The signature of a user's function, compared with the form that its marker asks for.
+
+use syn::visit_mut::VisitMut;
+use syn::{FnArg, GenericParam, Lifetime, Pat, ReceiverKind, ReturnType, Safety, Signature, Type};
+
+use super::return_type::is_result;
+use super::{bare, last_word, replace_self};
+use crate::diagnostics::{Diagnostics, source};
+use crate::model::Call;
+
+/// What a marked function looks like.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    /// With its article.
+    pub(super) what: &'static str,
+    receiver: Receiver,
+    /// What it takes: `command`, `event`.
+    message: &'static str,
+    /// How the parameter is called in examples, and a type for it.
+    example: (&'static str, &'static str),
+    context: Option<&'static str>,
+    returns: Returns,
+    /// Why it cannot be `async`; `None` if it can.
+    not_async: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Receiver {
+    None,
+    Shared,
+    Mutable,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Returns {
+    /// A `Result` with this error; where nothing better is known, of this.
+    Fallible { error: &'static str, example: &'static str },
+    /// Whatever is in the example.
+    Plain { example: &'static str },
+    Nothing,
+}
+
+const PURE: &str = "the framework runs it again with fresh state after a conflict, and replays must give the same answer; \
+                    it waits for nothing";
+
+pub(super) const COMMAND_HANDLER: Form = Form {
+    what: "a command handler",
+    receiver: Receiver::Shared,
+    message: "command",
+    example: ("cmd", "SomeCommand"),
+    context: Some("CommandContext"),
+    returns: Returns::Fallible { error: "Rejection", example: "SomeEvent" },
+    not_async: Some(PURE),
+};
+
+pub(super) const APPLY: Form = Form {
+    what: "an `#[apply]`",
+    receiver: Receiver::Mutable,
+    message: "event",
+    example: ("e", "SomeEvent"),
+    context: None,
+    returns: Returns::Nothing,
+    not_async: Some("folding an event into the state only assigns: it waits for nothing, and runs at every replay"),
+};
+
+pub(super) const SAGA_FUNCTION: Form = Form {
+    what: "a saga",
+    receiver: Receiver::None,
+    message: "event",
+    example: ("e", "SomeEvent"),
+    context: Some("EventContext"),
+    returns: Returns::Plain { example: "Vec<Command<Target>>" },
+    not_async: Some("a saga is pure: one event in, commands out. It may run again after a crash and waits for nothing"),
+};
+
+pub(super) const SAGA_HANDLER: Form = Form { what: "a saga's handler", receiver: Receiver::Shared, ..SAGA_FUNCTION };
+
+pub(super) const PROJECTOR_HANDLER: Form = Form {
+    what: "a projector's handler",
+    receiver: Receiver::Shared,
+    message: "event",
+    example: ("e", "SomeEvent"),
+    context: Some("EventContext"),
+    returns: Returns::Fallible { error: "ProjectionError", example: "()" },
+    not_async: None,
+};
+
+pub(super) const UPCASTER: Form = Form {
+    what: "an upcaster",
+    receiver: Receiver::None,
+    message: "old event",
+    example: ("old", "OldEvent"),
+    context: None,
+    returns: Returns::Plain { example: "NewEvent" },
+    not_async: Some("old events are reshaped whenever they are read: it waits for nothing"),
+};
+
+/// A signature that was compared with its form.
+#[derive(Debug)]
+pub(super) struct Checked {
+    form: Form,
+    name: String,
+    /// For the checks of the return type, which come later.
+    expected: String,
+    /// `None` if no parameter can be the message.
+    pub(super) call: Option<Call>,
+    /// `None` if it returns nothing.
+    pub(super) output: Option<Type>,
+}
+
+impl Checked {
+    /// Tells that a return type does not fit, with the whole signature first.
+    pub(super) fn refuse_output(
+        &self,
+        at: &dyn quote::ToTokens,
+        what: &str,
+        why: &str,
+        write: &str,
+        diagnostics: &mut Diagnostics,
+    ) {
+        diagnostics.report(at, with_form(&self.form, &self.expected, &self.name, what), why, write);
+    }
+}
+
+/// Compares; reports everything that does not fit.
+pub(super) fn check(form: &Form, signature: &Signature, self_ty: Option<&Type>, diagnostics: &mut Diagnostics) -> Checked {
+    let expected = expected(form, signature);
+    let before = diagnostics.count();
+    let mut checker = Checker { form, signature, expected: &expected, told: false, diagnostics };
+    checker.modifiers();
+    checker.receiver();
+    let parameters = checker.parameters();
+    checker.output();
+
+    let broken = checker.diagnostics.count() > before;
+    let call = parameters.message.map(|(mut message, by_reference)| {
+        if let Some(with) = self_ty {
+            replace_self(&mut message, with);
+        }
+        let is_async = signature.asyncness.is_some();
+        Call { message, by_reference, context: parameters.context, is_async, broken }
+    });
+    let output = match &signature.output {
+        ReturnType::Default => None,
+        ReturnType::Type(_, ty) => {
+            let mut ty = ty.as_ref().clone();
+            if let Some(with) = self_ty {
+                replace_self(&mut ty, with);
+            }
+            Some(ty)
+        }
+    };
+    Checked { form: *form, name: signature.ident.to_string(), expected, call, output }
+}
+
+fn with_form(form: &Form, expected: &str, name: &str, what: &str) -> String {
+    format!("{} looks like this:\n    {expected}\nbut `{name}` {what}", form.what)
+}
+
+#[derive(Debug, Default)]
+struct Parameters {
+    message: Option<(Type, bool)>,
+    context: Option<Type>,
+}
+
+struct Checker<'a> {
+    form: &'a Form,
+    signature: &'a Signature,
+    expected: &'a str,
+    /// The whole form is shown once.
+    told: bool,
+    diagnostics: &'a mut Diagnostics,
+}
+
+impl Checker<'_> {
+    fn wrong(&mut self, at: &dyn quote::ToTokens, what: &str, why: &str, write: &str) {
+        let name = self.signature.ident.to_string();
+        let text = if self.told { format!("`{name}` {what}") } else { with_form(self.form, self.expected, &name, what) };
+        self.told = true;
+        self.diagnostics.report(at, text, why, write);
+    }
+
+    fn modifiers(&mut self) {
+        let signature = self.signature;
+        let plain = "the framework calls it as an ordinary function";
+        if let Some(token) = &signature.constness {
+            self.wrong(token, "is `const`", plain, "remove `const`");
+        }
+        if let (Some(token), Some(why)) = (&signature.asyncness, self.form.not_async) {
+            self.wrong(token, "is `async`", why, "remove `async`; what needs I/O belongs in a projector or in the caller");
+        }
+        if let Safety::Unsafe(token) = &signature.safety {
+            self.wrong(token, "is `unsafe`", plain, "remove `unsafe`");
+        }
+        if let Some(abi) = &signature.abi {
+            self.wrong(abi, "is `extern`", plain, "remove `extern`");
+        }
+        for parameter in &signature.generics.params {
+            if !matches!(parameter, GenericParam::Lifetime(_)) {
+                let why = "it is registered once for the whole program, for one concrete type";
+                self.wrong(parameter, "is generic", why, "name the type, and write a function for each if there are several");
+            }
+        }
+        if let Some(clause) = &signature.generics.where_clause {
+            let why = "it is registered once for the whole program, so nothing is left to be bounded";
+            self.wrong(clause, "has a `where` clause", why, "remove the clause");
+        }
+    }
+
+    fn receiver(&mut self) {
+        let written = self.signature.receiver();
+        let kind = written.map(|receiver| match &receiver.kind {
+            ReceiverKind::Reference(_, _, None) => Receiver::Shared,
+            ReceiverKind::Reference(_, _, Some(_)) => Receiver::Mutable,
+            _ => Receiver::None,
+        });
+        let is_apply = self.form.receiver == Receiver::Mutable;
+        match (self.form.receiver, written, kind) {
+            (Receiver::None, Some(written), _) => {
+                let why = "it is a function of its message, without anything to look up";
+                self.wrong(written, &format!("takes `{}`", source(written)), why, "remove the receiver");
+            }
+            (Receiver::None, None, _) => {}
+            (wanted, Some(_), Some(kind)) if wanted == kind => {}
+            (_, Some(written), _) if is_apply => {
+                let why = "it folds the event into the state, so it changes the state in place";
+                self.wrong(written, &format!("takes `{}`", source(written)), why, "write `&mut self`");
+            }
+            (_, Some(written), kind) => {
+                let why = match (self.form.message, kind) {
+                    ("command", _) => "a handler decides and changes nothing: its events change the state, in `#[apply]`",
+                    (_, Some(Receiver::Mutable)) if self.form.context.is_some() && self.form.not_async.is_some() => {
+                        "a saga has no state: it may run anywhere and again; what remembers between events is a process manager"
+                    }
+                    _ => "one instance serves many events at once, so it is shared",
+                };
+                self.wrong(written, &format!("takes `{}`", source(written)), why, "write `&self`");
+            }
+            (_, None, _) => {
+                let (why, write) = if is_apply {
+                    ("it folds the event into the state, so it needs the state", "add `&mut self` in front")
+                } else if self.form.message == "command" {
+                    ("it decides on the state, so it needs the state", "add `&self` in front")
+                } else {
+                    ("it is called on the component's instance", "add `&self` in front")
+                };
+                let ident = self.signature.ident.clone();
+                self.wrong(&ident, "takes no `self`", why, write);
+            }
+        }
+    }
+
+    fn parameters(&mut self) -> Parameters {
+        let mut parameters = Parameters::default();
+        let typed: Vec<_> = self
+            .signature
+            .inputs
+            .iter()
+            .filter_map(|input| match input {
+                FnArg::Typed(typed) => Some(typed),
+                FnArg::Receiver(_) => None,
+            })
+            .collect();
+        let (contexts, others): (Vec<_>, Vec<_>) =
+            typed.iter().enumerate().partition(|(_, parameter)| context_name(&parameter.ty).is_some());
+
+        match others.first() {
+            None => {
+                let noun = self.form.message;
+                let (parameter, ty) = self.form.example;
+                let at = self.signature.ident.clone();
+                let why = format!("the type of that parameter says which {noun} it is for");
+                let write = format!("add `{parameter}: {ty}`, with the type of your {noun}");
+                self.wrong(&at, &format!("takes no {noun}"), &why, &write);
+            }
+            Some((_, first)) => parameters.message = self.message(&first.ty),
+        }
+        let mut surplus: Vec<usize> = others.iter().skip(1).map(|(index, _)| *index).collect();
+        match contexts.first() {
+            Some((index, context)) => {
+                if self.context(&context.ty) {
+                    parameters.context = Some(elide(&context.ty));
+                }
+                if let Some((message, _)) = others.first()
+                    && index < message
+                    && self.form.context.is_some()
+                {
+                    let noun = self.form.message;
+                    let why = "parameters come in one order everywhere: the message, then the context";
+                    self.wrong(*context, &format!("takes the context before the {noun}"), why, &format!("put the {noun} first"));
+                }
+                surplus.extend(contexts.iter().skip(1).map(|(index, _)| *index));
+            }
+            // A context under another name: the compiler compares the types.
+            None if self.form.context.is_some() && others.len() == 2 => {
+                if let Some((index, second)) = others.get(1)
+                    && let Type::Reference(reference) = bare(&second.ty)
+                    && reference.mutability.is_none()
+                {
+                    parameters.context = Some(elide(&second.ty));
+                    surplus.retain(|other| other != index);
+                }
+            }
+            None => {}
+        }
+        surplus.sort_unstable();
+        for parameter in surplus.into_iter().filter_map(|index| typed.get(index)) {
+            let (why, write) = match self.form.context {
+                Some(context) => (
+                    format!("it is called with one {} and, if it asks for it, the context", self.form.message),
+                    format!("remove it; time, ids and the root come from `ctx: &{context}`"),
+                ),
+                None => (
+                    format!("it is called with one {} and nothing else", self.form.message),
+                    format!("remove it; what it needs must be in the {}", self.form.message),
+                ),
+            };
+            self.wrong(*parameter, &format!("takes `{}` as well", source(*parameter)), &why, &write);
+        }
+        parameters
+    }
+
+    /// The message's type, and whether it is taken by reference.
+    fn message(&mut self, ty: &Type) -> Option<(Type, bool)> {
+        let noun = self.form.message;
+        let (plain, by_reference) = match bare(ty) {
+            Type::Reference(reference) => {
+                if reference.mutability.is_some() {
+                    let why = format!("the {noun} is what was said or what happened: there is nothing to change in it");
+                    let write = format!("write `{}` or `&{}`", source(bare(&reference.elem)), source(bare(&reference.elem)));
+                    self.wrong(ty, &format!("takes the {noun} by `&mut`"), &why, &write);
+                }
+                (bare(&reference.elem), true)
+            }
+            other => (other, false),
+        };
+        if matches!(plain, Type::Path(_)) {
+            return Some((plain.clone(), by_reference));
+        }
+        let why = format!("one function is for one {noun}, whose type is a protobuf message");
+        let (parameter, example) = self.form.example;
+        let write = format!("write `{parameter}: {example}`, with the type of your {noun}");
+        self.wrong(ty, &format!("takes `{}` for its {noun}", source(ty)), &why, &write);
+        None
+    }
+
+    /// Whether it is the right context, rightly taken.
+    fn context(&mut self, ty: &Type) -> bool {
+        let name = context_name(ty).unwrap_or_default();
+        let Some(wanted) = self.form.context else {
+            let why = match self.form.message {
+                "event" => {
+                    "the state is what its events make of it, at any time and in any process: what an event needs is in the event"
+                }
+                _ => "an old event is reshaped by what is in it, whenever it is read",
+            };
+            self.wrong(ty, &format!("takes a `{name}`"), why, "remove the parameter, and put what it needs into the event");
+            return false;
+        };
+        if name != wanted {
+            let why = format!("`{name}` belongs to {}", owner_of(&name));
+            self.wrong(ty, &format!("takes a `{name}`"), &why, &format!("write `ctx: &{wanted}`"));
+            return false;
+        }
+        let taken = match bare(ty) {
+            Type::Reference(reference) if reference.mutability.is_none() => return true,
+            Type::Reference(_) => "by `&mut`",
+            _ => "by value",
+        };
+        let why = "the context is lent for the call: it is read, not kept and not changed";
+        self.wrong(ty, &format!("takes the context {taken}"), why, &format!("write `ctx: &{wanted}`"));
+        false
+    }
+
+    fn output(&mut self) {
+        let signature = self.signature;
+        match (&signature.output, self.form.returns) {
+            (ReturnType::Type(_, ty), Returns::Nothing) => {
+                let is_unit = matches!(bare(ty), Type::Tuple(tuple) if tuple.elems.is_empty());
+                if !is_unit {
+                    let why = "what happened has happened: it cannot be refused any more, and nobody takes what is returned";
+                    self.wrong(ty, &format!("returns `{}`", source(ty)), why, "remove the return type; checks belong in the command's `#[handler]`");
+                }
+            }
+            (ReturnType::Default, Returns::Fallible { error, example }) => {
+                let why = match self.form.message {
+                    "command" => "a handler says what happened (events) or that nothing may happen (a rejection)",
+                    _ => "an event that could not be projected is tried again, so the handler says whether it could",
+                };
+                self.wrong(&signature.ident, "returns nothing", why, &format!("add `-> Result<{example}, {error}>`"));
+            }
+            (ReturnType::Default, Returns::Plain { example }) => {
+                let why = match self.form.message {
+                    "event" => "a saga is pure: all that it can do is return commands",
+                    _ => "its answer takes the place of the old event",
+                };
+                self.wrong(&signature.ident, "returns nothing", why, &format!("add `-> {example}`"));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn owner_of(context: &str) -> &'static str {
+    match context {
+        "CommandContext" => "a command; sagas and projectors handle events",
+        _ => "an event; the handler of an aggregate handles commands",
+    }
+}
+
+/// The name of the framework's context that a type is, by its last word.
+fn context_name(ty: &Type) -> Option<String> {
+    let plain = match bare(ty) {
+        Type::Reference(reference) => bare(&reference.elem),
+        other => other,
+    };
+    let name = last_word(plain)?.to_string();
+    matches!(name.as_str(), "CommandContext" | "EventContext").then_some(name)
+}
+
+/// The type without the user's lifetimes, which generated code does not know.
+fn elide(ty: &Type) -> Type {
+    struct Elide;
+    impl VisitMut for Elide {
+        fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
+            if lifetime.ident != "static" {
+                *lifetime = Lifetime::new("'_", lifetime.span());
+            }
+        }
+    }
+    let mut ty = bare(ty).clone();
+    Elide.visit_type_mut(&mut ty);
+    ty
+}
+
+/// The signature as it should be, with the user's own names and types where they are known.
+fn expected(form: &Form, signature: &Signature) -> String {
+    let mut parameters = Vec::new();
+    match form.receiver {
+        Receiver::None => {}
+        Receiver::Shared => parameters.push("&self".to_owned()),
+        Receiver::Mutable => parameters.push("&mut self".to_owned()),
+    }
+    let typed = signature.inputs.iter().filter_map(|input| match input {
+        FnArg::Typed(typed) => Some(typed),
+        FnArg::Receiver(_) => None,
+    });
+    let message = typed.clone().find(|typed| context_name(&typed.ty).is_none());
+    parameters.push(match message {
+        Some(typed) => {
+            let name = match typed.pat.as_ref() {
+                Pat::Ident(name) => name.ident.to_string(),
+                _ => form.example.0.to_owned(),
+            };
+            let ty = match bare(&typed.ty) {
+                Type::Reference(reference) if reference.mutability.is_some() => source(&reference.elem),
+                Type::Path(_) | Type::Reference(_) => source(&elide(&typed.ty)).replace("'_ ", ""),
+                _ => form.example.1.to_owned(),
+            };
+            format!("{name}: {ty}")
+        }
+        None => format!("{}: {}", form.example.0, form.example.1),
+    });
+    if let Some(context) = form.context
+        && typed.clone().any(|typed| context_name(&typed.ty).is_some())
+    {
+        parameters.push(format!("ctx: &{context}"));
+    }
+    let written = match &signature.output {
+        ReturnType::Default => None,
+        ReturnType::Type(_, ty) => Some(bare(ty)).filter(|ty| !matches!(ty, Type::ImplTrait(_) | Type::Never(_))),
+    };
+    let returns = match (form.returns, written) {
+        (Returns::Nothing, _) => String::new(),
+        (Returns::Fallible { .. }, Some(ty)) if is_result(ty) => format!(" -> {}", source(ty)),
+        (Returns::Fallible { error, .. }, Some(ty)) => format!(" -> Result<{}, {error}>", source(ty)),
+        (Returns::Fallible { error, example }, None) => format!(" -> Result<{example}, {error}>"),
+        (Returns::Plain { .. }, Some(ty)) => format!(" -> {}", source(ty)),
+        (Returns::Plain { example }, None) => format!(" -> {example}"),
+    };
+    let asyncness = if signature.asyncness.is_some() && form.not_async.is_none() { "async " } else { "" };
+    format!("{asyncness}fn {}({}){returns}", signature.ident, parameters.join(", "))
+}
