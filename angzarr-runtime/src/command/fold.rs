@@ -22,6 +22,8 @@ pub(crate) struct Loaded {
     pub(crate) diverges_at: Option<u32>,
     /// Next sequence at which the state is weighed again.
     pub(crate) weigh_at: u32,
+    /// Bytes of the payloads that were folded since the load.
+    pub(crate) folded_bytes: u64,
 }
 
 impl Core {
@@ -127,6 +129,7 @@ impl Core {
     ) -> Result<Loaded> {
         for event in slice.events {
             let (sequence, created_at) = (event.sequence, event.created_at);
+            loaded.folded_bytes += event.payload.len() as u64;
             self.apply_stored(aggregate, key, &mut loaded.state, event)?;
             loaded.next_sequence = sequence + 1;
             loaded.last_created_at = created_at;
@@ -196,6 +199,13 @@ impl Loaded {
             last_created_at: Nanos::MIN,
             diverges_at: None,
             weigh_at: 0,
+            folded_bytes: 0,
         }
+    }
+
+    /// What may stay in the cache: a state that nothing has touched, and whose place on the timeline is stored. Where a
+    /// branch begins is only fixed by its first event (row B1).
+    pub(crate) fn kept_if(self, untouched: bool) -> Option<Self> {
+        (untouched && self.diverges_at.is_none()).then_some(self)
     }
 }

@@ -148,24 +148,24 @@ impl Core {
             drop(guard);
             return Ok(Attempt::Done(self.first_answer(key, first).await?));
         }
-        if let (Some(loaded), Some(wanted)) = (guard.as_ref(), submission.edition.divergence(&key.domain))
-            && !key.is_main()
-            && loaded.diverges_at != Some(wanted)
-        {
-            *guard = None; // the load checks the divergence against what is stored (row B7)
-        }
-        if guard.is_none() {
-            *guard = Some(self.load(submission.aggregate, key, submission.edition, AsOf::Head).await?);
-        }
-        let Some(loaded) = guard.as_mut() else { return Ok(Attempt::Raced) };
-        let mut prepared = match self.prepare(submission, loaded) {
+        // Taken out of the slot: whatever ends this attempt early, a refusal, a panic, a caller that goes away, a touched
+        // state never gets back in.
+        let at_hand = guard.take().filter(|_| key.is_main() || submission.edition.divergence(&key.domain).is_none());
+        let mut loaded = match at_hand {
+            Some(loaded) => loaded,
+            // An explicit divergence is checked against what is stored (row B7).
+            None => self.load(submission.aggregate, key, submission.edition, AsOf::Head).await?,
+        };
+        let mut prepared = match self.prepare(submission, &mut loaded) {
             Ok(prepared) => prepared,
             Err(failure) => {
                 let Failure { error, state_moved } = *failure;
-                return self.refuse(submission, guard, error, state_moved).await;
+                *guard = loaded.kept_if(!state_moved);
+                return self.refuse(submission, guard, error).await;
             }
         };
         if prepared.is_nothing(submission) {
+            *guard = loaded.kept_if(true);
             return Ok(Attempt::Done(prepared.nothing()));
         }
         prepared.waiting = self.waits.expect(&self.registry, submission, &prepared.stored, &prepared.decided.sync);
@@ -175,13 +175,12 @@ impl Core {
             Err(write) => self.writer.commit(write).await,
         };
         match committed {
-            Ok(written) => Ok(Attempt::Done(self.finish(submission, &slot, guard, prepared, written))),
+            Ok(written) => Ok(Attempt::Done(self.finish(submission, &slot, guard, loaded, prepared, written))),
             Err(error) => {
                 if let Some(waiting) = prepared.waiting {
                     self.waits.withdraw(waiting);
                 }
                 // After an unclear failure the events may be there or not: the next command reads what is true.
-                *guard = None;
                 drop(guard);
                 match error {
                     WriteError::Conflict { .. } => Ok(Attempt::Raced),
@@ -200,19 +199,18 @@ impl Core {
         }
         let slot = self.cache.slot(&submission.key);
         let mut guard = slot.state.try_lock().ok()?;
-        let loaded = guard.as_mut()?;
+        guard.as_ref()?;
         self.in_flight.fetch_add(1, Ordering::AcqRel);
         let _in_flight = InFlight(self);
         if self.closing.load(Ordering::Acquire) {
             return Some(Err(Error::ShuttingDown));
         }
-        let mut prepared = match self.prepare(submission, loaded) {
+        let mut loaded = guard.take()?;
+        let mut prepared = match self.prepare(submission, &mut loaded) {
             Ok(prepared) => prepared,
             Err(failure) => {
                 let Failure { error, state_moved } = *failure;
-                if state_moved {
-                    *guard = None;
-                }
+                *guard = loaded.kept_if(!state_moved);
                 return match error {
                     Refusal::Error(error) => Some(Err(error)),
                     // No handler ran; the answer needs what is stored.
@@ -221,16 +219,16 @@ impl Core {
             }
         };
         if prepared.is_nothing(submission) {
+            *guard = Some(loaded);
             return Some(Ok(prepared.nothing()));
         }
         prepared.waiting = self.waits.expect(&self.registry, submission, &prepared.stored, &prepared.decided.sync);
         match self.writer.commit_now(prepared.write(submission)) {
-            Ok(Ok(written)) => Some(Ok(self.finish(submission, &slot, guard, prepared, written))),
+            Ok(Ok(written)) => Some(Ok(self.finish(submission, &slot, guard, loaded, prepared, written))),
             failed => {
                 if let Some(waiting) = prepared.waiting {
                     self.waits.withdraw(waiting);
                 }
-                *guard = None;
                 match failed {
                     Ok(Err(WriteError::Storage(error))) => Some(Err(error.into())),
                     // Lost against another writer: the other way retries with fresh state (row C6).
@@ -256,10 +254,11 @@ impl Core {
         submission: &Submission<'_>,
         slot: &Arc<Slot>,
         mut guard: MutexGuard<'_, Option<Loaded>>,
+        loaded: Loaded,
         prepared: Prepared,
         written: Written,
     ) -> Outcome {
-        self.advance(submission, slot, &mut guard, &prepared.events, &prepared.decided, prepared.now);
+        *guard = self.advance(submission, slot, loaded, &prepared);
         drop(guard);
         self.answer(prepared.stored, written, prepared.waiting)
     }
@@ -371,11 +370,7 @@ impl Core {
         submission: &Submission<'_>,
         mut guard: MutexGuard<'_, Option<Loaded>>,
         refusal: Refusal,
-        state_moved: bool,
     ) -> Result<Attempt> {
-        if state_moved {
-            *guard = None;
-        }
         let (strategy, expected, actual) = match refusal {
             Refusal::Error(error) => {
                 // Another process may have run the same command meanwhile: then its answer is ours too.
@@ -438,63 +433,68 @@ impl Core {
             .collect()
     }
 
-    /// The events are stored: the state follows.
+    /// The events are stored: the state follows. `None` if it cannot; the next command folds the stream then.
     fn advance(
         &self,
         submission: &Submission<'_>,
         slot: &Arc<Slot>,
-        guard: &mut MutexGuard<'_, Option<Loaded>>,
-        events: &EventSink,
-        decided: &Decided,
-        now: Nanos,
-    ) {
-        let Some(loaded) = guard.as_mut() else { return };
-        let before = loaded.next_sequence;
-        for event in events.events.iter().filter(|_| !decided.applied) {
+        mut loaded: Loaded,
+        prepared: &Prepared,
+    ) -> Option<Loaded> {
+        let (events, decided) = (&prepared.events.events, &prepared.decided);
+        for event in events {
+            loaded.folded_bytes += event.payload.len() as u64;
+            if decided.applied {
+                continue;
+            }
             let done = catch_unwind(AssertUnwindSafe(|| (event.apply)(loaded.state.as_mut(), &event.payload)));
             if !matches!(done, Ok(Ok(()))) {
-                // The event is stored; whoever needs the state next folds the stream and meets the error there.
+                // Whoever needs the state next meets the error in the fold.
                 tracing::error!(stream = %submission.key, event = %event.type_name, "an `#[apply]` failed on a stored event");
-                **guard = None;
-                return;
+                return None;
             }
         }
-        if events.events.is_empty() {
-            return;
+        if events.is_empty() {
+            return loaded.kept_if(true);
         }
-        let after = before + u32::try_from(events.events.len()).unwrap_or(0);
+        let before = loaded.next_sequence;
+        let after = before + u32::try_from(events.len()).unwrap_or(0);
         loaded.next_sequence = after;
-        loaded.last_created_at = now;
+        loaded.last_created_at = prepared.now;
         loaded.diverges_at = None;
-        let due = submission.aggregate.descriptor.snapshot.is_some_and(|policy| {
+        let policy = submission.aggregate.descriptor.snapshot;
+        let due = policy.is_some_and(|policy| {
             let every = policy.every.max(1);
             decided.milestone || before / every != after / every
         });
         let weigh = after >= loaded.weigh_at;
-        if !due && !weigh {
-            return;
+        if weigh {
+            loaded.weigh_at = after.saturating_mul(2).max(16);
         }
-        let Some(policy) = submission.aggregate.descriptor.snapshot else {
-            loaded.weigh_at = after.saturating_mul(2).max(64);
-            return;
-        };
-        match (policy.codec.encode)(loaded.state.as_ref()) {
-            Ok(encoded) => {
-                if weigh {
-                    loaded.weigh_at = after.saturating_mul(2).max(16);
-                    // Decoded states take about twice the room of encoded ones.
-                    self.cache.weigh(&submission.key, slot, encoded.len() as u64 * 2);
-                }
+        if !due && !weigh {
+            return Some(loaded);
+        }
+        // Without a codec nobody knows how large the state is: at most what was folded into it, and some room.
+        let mut state_bytes = loaded.folded_bytes * 2;
+        match policy.map(|policy| (policy.codec.encode)(loaded.state.as_ref())) {
+            None => {}
+            Some(Ok(encoded)) => {
+                // Decoded states take about twice the room of encoded ones.
+                state_bytes = encoded.len() as u64 * 2;
                 if due {
                     let retention = if decided.milestone { Retention::Persist } else { Retention::Default };
-                    self.store_snapshot(submission, encoded, after - 1, now, retention);
+                    self.store_snapshot(submission, encoded, after - 1, prepared.now, retention);
                 }
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 self.failed_snapshots.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(stream = %submission.key, error, "the state could not be encoded; no snapshot");
             }
         }
+        if weigh {
+            self.cache.weigh(&submission.key, slot, state_bytes);
+        }
+        Some(loaded)
     }
 
     /// Snapshots are not waited for: one that is lost costs a longer replay, nothing else.
