@@ -23,7 +23,9 @@ use crate::declare::{
 use crate::error::{Error, Result, SequenceMismatch};
 use crate::reaction::{WaitBoard, Waiting};
 use crate::registry::{Aggregate, Registry};
-use crate::storage::{Append, Dedup, Extras, NewEvent, SnapshotWrite, Storage, Write, WriteError, Writer, Written};
+use crate::storage::{
+    Append, Dedup, Extras, NewEvent, SnapshotWrite, Storage, StreamRead, Write, WriteError, Writer, Written,
+};
 use crate::stream::{AsOf, Edition, Headers, Limits, Nanos, Retention, StoredEvent, StoredSnapshot, StreamKey};
 use crate::transport::Transport;
 
@@ -151,6 +153,7 @@ impl Core {
         // Taken out of the slot: whatever ends this attempt early, a refusal, a panic, a caller that goes away, a touched
         // state never gets back in.
         let at_hand = guard.take().filter(|_| key.is_main() || submission.edition.divergence(&key.domain).is_none());
+        let from_cache = at_hand.is_some();
         let mut loaded = match at_hand {
             Some(loaded) => loaded,
             // An explicit divergence is checked against what is stored (row B7).
@@ -160,11 +163,17 @@ impl Core {
             Ok(prepared) => prepared,
             Err(failure) => {
                 let Failure { error, state_moved } = *failure;
+                if from_cache && error.depends_on_state() && self.has_moved(key, loaded.next_sequence).await? {
+                    return Ok(Attempt::Raced);
+                }
                 *guard = loaded.kept_if(!state_moved);
                 return self.refuse(submission, guard, error).await;
             }
         };
         if prepared.is_nothing(submission) {
+            if from_cache && self.has_moved(key, loaded.next_sequence).await? {
+                return Ok(Attempt::Raced);
+            }
             *guard = loaded.kept_if(true);
             return Ok(Attempt::Done(prepared.nothing()));
         }
@@ -191,6 +200,16 @@ impl Core {
         }
     }
 
+    /// Whether somebody else wrote to a stream since its state was cached. What a handler accepts is checked by the append;
+    /// what it refuses, or answers with nothing, has to be asked for: a stale state may not be the reason.
+    async fn has_moved(&self, key: &StreamKey, next_sequence: u32) -> Result<bool> {
+        if let Some(now) = self.storage.next_sequence_now(key) {
+            return Ok(now != next_sequence);
+        }
+        let head = StreamRead { from: u32::MAX, ..StreamRead::all() };
+        Ok(self.storage.read_stream(key, head).await?.next_sequence != next_sequence)
+    }
+
     /// The same without waiting, where nothing has to be waited for: the state is at hand, nobody works on the stream, and
     /// the store commits at once. `None` where that is not so; nothing has happened then.
     pub(crate) fn execute_now(&self, submission: &Submission<'_>) -> Option<Result<Outcome>> {
@@ -210,6 +229,9 @@ impl Core {
             Ok(prepared) => prepared,
             Err(failure) => {
                 let Failure { error, state_moved } = *failure;
+                if error.depends_on_state() && self.storage.next_sequence_now(&submission.key) != Some(loaded.next_sequence) {
+                    return None;
+                }
                 *guard = loaded.kept_if(!state_moved);
                 return match error {
                     Refusal::Error(error) => Some(Err(error)),
@@ -219,6 +241,9 @@ impl Core {
             }
         };
         if prepared.is_nothing(submission) {
+            if self.storage.next_sequence_now(&submission.key) != Some(loaded.next_sequence) {
+                return None;
+            }
             *guard = Some(loaded);
             return Some(Ok(prepared.nothing()));
         }
@@ -526,7 +551,7 @@ impl Core {
     async fn first_answer(&self, key: &StreamKey, first: Written) -> Result<Outcome> {
         let mut events = StoredEvents::new();
         if first.count > 0 {
-            let read = crate::storage::StreamRead {
+            let read = StreamRead {
                 from: first.first_sequence,
                 to: Some(first.first_sequence + first.count - 1),
                 ..Default::default()
@@ -605,6 +630,13 @@ pub(crate) fn retry_delays(attempts: u32) -> backon::ExponentialBackoff {
         .with_max_delay(Duration::from_millis(100))
         .with_max_times(attempts as usize)
         .build()
+}
+
+impl Refusal {
+    /// Whether another state could have led to another answer.
+    fn depends_on_state(&self) -> bool {
+        matches!(self, Self::Error(Error::Rejected(_) | Error::HandlerPanicked { .. }))
+    }
 }
 
 /// What a panic said.

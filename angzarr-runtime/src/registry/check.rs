@@ -3,8 +3,10 @@
 use std::any::TypeId;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Problem, Registry};
-use crate::declare::{Location, MessageType};
+use super::{Problem, Registry, in_order};
+use crate::declare::{
+    Location, MessageType, RegisteredApply, RegisteredCommandHandler, RegisteredProjectorHandler, RegisteredSagaHandler,
+};
 use crate::error::nearest;
 use crate::stream::limits::valid_name;
 
@@ -12,7 +14,7 @@ use crate::stream::limits::valid_name;
 pub(super) fn whole_program(registry: &Registry, problems: &mut Vec<Problem>) {
     names(registry, problems);
     domains_exist(registry, problems);
-    shapes(registry, problems);
+    shapes(problems);
     handlers_exist(registry, problems);
     triggers(registry, problems);
 }
@@ -70,7 +72,7 @@ fn domains_exist(registry: &Registry, problems: &mut Vec<Problem>) {
 }
 
 /// One protobuf name, one Rust type. Old shapes of an event may share its name: only current ones count.
-fn shapes(registry: &Registry, problems: &mut Vec<Problem>) {
+fn shapes(problems: &mut Vec<Problem>) {
     let mut seen: BTreeMap<String, (TypeId, &'static str, Location)> = BTreeMap::new();
     let mut check = |message: MessageType, location: Location| {
         let name = (message.full_name)();
@@ -88,25 +90,20 @@ fn shapes(registry: &Registry, problems: &mut Vec<Problem>) {
             }
         }
     };
-    for aggregate in registry.aggregates.values() {
-        for handler in aggregate.handlers.values() {
-            check(handler.command, handler.location);
-            let mut events = Vec::new();
-            (handler.emits)(&mut events);
-            for event in events {
-                check(event, handler.location);
-            }
-        }
-        let mut appliers: Vec<_> = aggregate.appliers.values().collect();
-        appliers.sort_by_key(|apply| (apply.location.file, apply.location.line));
-        for apply in appliers {
-            check(apply.event, apply.location);
-        }
+    // Of everything that is linked: also of components that lost their name to another.
+    for handler in in_order(inventory::iter::<RegisteredCommandHandler>().map(|it| it.0), |it| it.location) {
+        check(handler.command, handler.location);
+        let mut events = Vec::new();
+        (handler.emits)(&mut events);
+        events.into_iter().for_each(|event| check(event, handler.location));
     }
-    for handler in registry.sagas.values().flat_map(|saga| saga.handlers.values()) {
+    for apply in in_order(inventory::iter::<RegisteredApply>().map(|it| it.0), |it| it.location) {
+        check(apply.event, apply.location);
+    }
+    for handler in in_order(inventory::iter::<RegisteredSagaHandler>().map(|it| it.0), |it| it.location) {
         check(handler.event, handler.location);
     }
-    for handler in registry.projectors.values().flat_map(|projector| projector.handlers.values()) {
+    for handler in in_order(inventory::iter::<RegisteredProjectorHandler>().map(|it| it.0), |it| it.location) {
         check(handler.event, handler.location);
     }
 }

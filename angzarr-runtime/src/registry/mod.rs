@@ -79,20 +79,29 @@ impl Registry {
     /// # Errors
     /// Every mistake that only the whole program shows, with file and line of all sides.
     pub fn collect() -> Result<Self, WiringErrors> {
+        let (registry, problems) = Self::collect_all();
+        registry.or_errors(problems)
+    }
+
+    /// What could be put in order, with every mistake: checks that need more than the registry add theirs.
+    pub(crate) fn collect_all() -> (Self, Vec<Problem>) {
         let mut problems = Vec::new();
         let mut registry = Self::default();
         registry.add_aggregates(&mut problems);
         registry.add_reactions(&mut problems);
-        registry.upcaster_steps = inventory::iter::<RegisteredUpcaster>().map(|it| it.0).collect();
-        registry.upcaster_steps.sort_by_key(|step| (step.location.file, step.location.line));
+        registry.upcaster_steps = in_order(inventory::iter::<RegisteredUpcaster>().map(|it| it.0), |it| it.location);
         registry.upcasters = Upcasters::build(&registry.upcaster_steps, &mut problems);
         registry.proto_descriptors = inventory::iter::<RegisteredProtoDescriptors>().map(|it| it.0).collect();
         check::whole_program(&registry, &mut problems);
+        (registry, problems)
+    }
 
+    /// The registry, if none of the problems stops the start.
+    pub(crate) fn or_errors(mut self, problems: Vec<Problem>) -> Result<Self, WiringErrors> {
         let (errors, warnings): (Vec<_>, Vec<_>) =
             problems.into_iter().partition(|problem| problem.severity() == Severity::Error);
-        registry.warnings = warnings;
-        if errors.is_empty() { Ok(registry) } else { Err(WiringErrors::new(errors)) }
+        self.warnings = warnings;
+        if errors.is_empty() { Ok(self) } else { Err(WiringErrors::new(errors)) }
     }
 
     /// What is probably a mistake and does not stop the start.
@@ -106,8 +115,7 @@ impl Registry {
     }
 
     fn add_aggregates(&mut self, problems: &mut Vec<Problem>) {
-        for registered in inventory::iter::<RegisteredAggregate>() {
-            let descriptor = registered.0;
+        for descriptor in in_order(inventory::iter::<RegisteredAggregate>().map(|it| it.0), |it| it.location) {
             let aggregate = Aggregate::new(descriptor);
             if let Some(other) = self.aggregates.get(descriptor.domain) {
                 problems.push(
@@ -121,8 +129,7 @@ impl Registry {
             self.by_state.insert((descriptor.state)(), descriptor.domain);
             self.aggregates.insert(descriptor.domain, aggregate);
         }
-        for registered in inventory::iter::<RegisteredRemoteAggregate>() {
-            let remote = registered.0;
+        for remote in in_order(inventory::iter::<RegisteredRemoteAggregate>().map(|it| it.0), |it| it.location) {
             if let Some(local) = self.aggregates.get(remote.domain) {
                 problems.push(
                     Problem::error(format!("`{}` is declared remote and is an aggregate of this program", remote.domain))
@@ -133,8 +140,7 @@ impl Registry {
             }
             self.remotes.entry(remote.domain).or_insert(remote);
         }
-        for registered in inventory::iter::<RegisteredCommandHandler>() {
-            let handler = registered.0;
+        for handler in in_order(inventory::iter::<RegisteredCommandHandler>().map(|it| it.0), |it| it.location) {
             let owner = (handler.aggregate)();
             let Some(aggregate) = self.aggregates.get_mut(owner.domain) else { continue };
             if (aggregate.descriptor.state)() != (owner.state)() {
@@ -150,8 +156,7 @@ impl Registry {
                 );
             }
         }
-        for registered in inventory::iter::<RegisteredApply>() {
-            let apply = registered.0;
+        for apply in in_order(inventory::iter::<RegisteredApply>().map(|it| it.0), |it| it.location) {
             let owner = (apply.aggregate)();
             let Some(aggregate) = self.aggregates.get_mut(owner.domain) else { continue };
             if (aggregate.descriptor.state)() != (owner.state)() {
@@ -184,23 +189,20 @@ impl Registry {
             true
         };
         let mut saga_names = HashMap::new();
-        for registered in inventory::iter::<RegisteredSaga>() {
-            let descriptor = registered.0;
+        for descriptor in in_order(inventory::iter::<RegisteredSaga>().map(|it| it.0), |it| it.location) {
             if unique(descriptor.name, descriptor.location, "a saga", problems) {
                 saga_names.insert((descriptor.component)(), descriptor.name);
                 self.sagas.insert(descriptor.name, Saga { descriptor, handlers: BTreeMap::new() });
             }
         }
         let mut projector_names = HashMap::new();
-        for registered in inventory::iter::<RegisteredProjector>() {
-            let descriptor = registered.0;
+        for descriptor in in_order(inventory::iter::<RegisteredProjector>().map(|it| it.0), |it| it.location) {
             if unique(descriptor.name, descriptor.location, "a projector", problems) {
                 projector_names.insert((descriptor.component)(), descriptor.name);
                 self.projectors.insert(descriptor.name, Projector { descriptor, handlers: BTreeMap::new() });
             }
         }
-        for registered in inventory::iter::<RegisteredSagaHandler>() {
-            let handler = registered.0;
+        for handler in in_order(inventory::iter::<RegisteredSagaHandler>().map(|it| it.0), |it| it.location) {
             let Some(saga) =
                 saga_names.get(&(handler.component)()).and_then(|name| self.sagas.get_mut(name))
             else {
@@ -211,8 +213,7 @@ impl Registry {
                 problems.push(handled_twice(saga.descriptor.name, &name, (other.location, other.method), (handler.location, handler.method)));
             }
         }
-        for registered in inventory::iter::<RegisteredProjectorHandler>() {
-            let handler = registered.0;
+        for handler in in_order(inventory::iter::<RegisteredProjectorHandler>().map(|it| it.0), |it| it.location) {
             let Some(projector) =
                 projector_names.get(&(handler.component)()).and_then(|name| self.projectors.get_mut(name))
             else {
@@ -224,6 +225,13 @@ impl Registry {
             }
         }
     }
+}
+
+/// The linker gives no order; the reader of a report wants one.
+fn in_order<T>(collected: impl Iterator<Item = &'static T>, place: fn(&T) -> Location) -> Vec<&'static T> {
+    let mut all: Vec<_> = collected.collect();
+    all.sort_by_key(|it| (place(it).package, place(it).file, place(it).line));
+    all
 }
 
 fn handled_twice(

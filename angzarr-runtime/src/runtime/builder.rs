@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::reaction::{
     ComponentKind, ProjectorRunner, SagaRunner, Subscription, Subscriptions, WaitBoard,
 };
-use crate::registry::{Problem, Registry, Severity, WiringErrors};
+use crate::registry::{Problem, Registry, WiringErrors};
 use crate::storage::{BoxFuture, Memory, Storage, StorageError, Writer};
 use crate::stream::Limits;
 use crate::transport::{Local, Transport};
@@ -201,22 +201,12 @@ impl Builder {
     /// # Errors
     /// Every wiring mistake of the whole program.
     pub fn check(&self) -> Result<Registry, WiringErrors> {
+        let (registry, found) = Registry::collect_all();
         let mut problems = self.problems.clone();
-        let registry = match Registry::collect() {
-            Ok(registry) => Some(registry),
-            Err(errors) => {
-                problems.extend(errors.problems().iter().cloned());
-                None
-            }
-        };
-        if let Some(registry) = &registry {
-            self.check_instances(registry, &mut problems);
-            self.check_expected(registry, &mut problems);
-        }
-        match registry {
-            Some(registry) if !problems.iter().any(|problem| problem.severity() == Severity::Error) => Ok(registry),
-            _ => Err(WiringErrors::new(problems)),
-        }
+        problems.extend(found);
+        self.check_instances(&registry, &mut problems);
+        self.check_expected(&registry, &mut problems);
+        registry.or_errors(problems)
     }
 
     /// What this builder would use: (setting, value).

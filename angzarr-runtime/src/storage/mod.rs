@@ -53,6 +53,11 @@ pub trait Storage: Send + Sync + 'static {
         false
     }
 
+    /// The next sequence of a stream, where the backend knows it without waiting; `None` where it would have to look.
+    fn next_sequence_now(&self, _key: &StreamKey) -> Option<u32> {
+        None
+    }
+
     /// Commits without waiting, for backends that can; gives the write back otherwise.
     ///
     /// # Errors

@@ -83,16 +83,18 @@ impl Upcasters {
 
         // A chain is named after the shape that it ends in.
         let mut chains: HashMap<String, Vec<&'static UpcasterDescriptor>> = HashMap::new();
+        let mut circle = None;
         for &step in descriptors {
-            match upcasters.end_of(step) {
-                Some(end) => chains.entry(end).or_default().push(step),
-                None => problems.push(
-                    Problem::error(format!("the chain of the upcaster `{}` runs in a circle", step.function))
-                        .at(step.location, format!("from = {}", step.from))
-                        .hint("every step must return a newer shape, and the last one the current event"),
-                ),
+            if let Some(end) = upcasters.end_of(step) {
+                chains.entry(end).or_default().push(step);
+                continue;
             }
+            let problem = circle.take().unwrap_or_else(|| Problem::error("upcasters run in a circle"));
+            circle = Some(problem.at(step.location, format!("`{}`, from = {}", step.function, step.from)));
         }
+        problems.extend(circle.map(|problem| {
+            problem.hint("every step must return a newer shape, and the last one the current event")
+        }));
         let mut chains: Vec<_> = chains.into_iter().collect();
         chains.sort_by(|a, b| a.0.cmp(&b.0));
         for (event, mut chain) in chains {

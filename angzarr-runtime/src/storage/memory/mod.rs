@@ -88,6 +88,10 @@ impl Storage for Memory {
         true
     }
 
+    fn next_sequence_now(&self, key: &StreamKey) -> Option<u32> {
+        Some(self.shared.state.lock().next_sequence(key))
+    }
+
     fn commit_now(&self, write: Write) -> Result<Result<Written, WriteError>, Write> {
         Ok(self.store(write))
     }

@@ -175,6 +175,11 @@ impl State {
         None
     }
 
+    /// The next sequence of a stream; 0 for one that does not exist.
+    pub(super) fn next_sequence(&self, key: &StreamKey) -> u32 {
+        self.stream(key).map_or(0, |(_, stream)| stream.next_sequence())
+    }
+
     /// The number of a stream; it gets one now if it has none.
     fn number(&mut self, key: StreamKey) -> u32 {
         if let Some(number) = self.find(&key) {

@@ -323,7 +323,7 @@ fn the_log_starts_anew() {
         let storage = Sqlite::open(&path).relaxed().start().await.expect("it opens");
         let mut n = 0;
         for _ in 0..60 {
-            let batch = (0..200).map(|_| {
+            let batch = (0..400).map(|_| {
                 n += 1;
                 write(&key(1), n - 1, &[7; 4_000])
             });
@@ -333,7 +333,7 @@ fn the_log_starts_anew() {
             storage.read_log(u64::from(n) - 1, 10).await.expect("a reader looks on");
         }
         let log = std::fs::metadata(directory.path().join("a.db-wal")).expect("a log").len();
-        assert!(log < 40 << 20, "48 MiB were written, the log has {} MiB", log >> 20);
+        assert!(log < 72 << 20, "96 MiB were written, the log has {} MiB", log >> 20);
         storage.close().await.expect("it closes");
         let left = std::fs::metadata(directory.path().join("a.db-wal")).map_or(0, |it| it.len());
         assert_eq!(left, 0, "after a close everything is in the database");

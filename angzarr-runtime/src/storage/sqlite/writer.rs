@@ -35,6 +35,8 @@ const SMALL_EVENTS: usize = 16;
 const SMALL_BYTES: usize = 64 * 1_024;
 /// Pages in the log before they are moved into the database: 16 MiB. Pages that change again and again are moved once.
 const LOG_PAGES: u32 = 4_000;
+/// Pages in the log from which on writers wait for it to be moved: 48 MiB. The disk does not keep up otherwise.
+const LONGEST_LOG_PAGES: u32 = 12_000;
 /// Pages that are moved while nobody may write.
 const LAST_PAGES: u32 = 256;
 
@@ -54,6 +56,8 @@ struct Shared {
     caution: AtomicU32,
     /// The other thread was told to move the log.
     moving: AtomicBool,
+    /// The log is so long that writers wait for it.
+    overlong: AtomicBool,
 }
 
 /// The writer with its threads. Dropping it waits until they have done what they were given, and freed the lock: whoever
@@ -77,6 +81,7 @@ impl WriterThread {
             queued: AtomicUsize::new(0),
             caution: AtomicU32::new(0),
             moving: AtomicBool::new(false),
+            overlong: AtomicBool::new(false),
         });
         let (jobs, queue) = channel();
         let (mover, moves) = channel();
@@ -91,6 +96,7 @@ impl WriterThread {
         this.spawn("angzarr-sqlite-log", move || {
             while let Ok(()) = moves.recv() {
                 move_log(&for_moves, &second);
+                for_moves.overlong.store(false, Ordering::Release);
                 for_moves.moving.store(false, Ordering::Release);
             }
         })?;
@@ -107,7 +113,7 @@ impl WriterThread {
     /// Commits a write that comes alone where the caller runs, if that is quick and nothing else waits.
     pub(super) fn commit_here(&self, batch: &[Write]) -> Option<Outcome> {
         let (Some(shared), Some(mover), [write]) = (&self.shared, &self.mover, batch) else { return None };
-        if !is_small(write) || shared.queued.load(Ordering::Acquire) > 0 {
+        if !is_small(write) || shared.queued.load(Ordering::Acquire) > 0 || shared.overlong.load(Ordering::Acquire) {
             return None;
         }
         let caution = shared.caution.load(Ordering::Relaxed);
@@ -164,8 +170,19 @@ impl Shared {
     /// After a commit: shows it to readers, and sees to the log.
     fn committed(&self, writer: &mut Writer, mover: &Sender<()>) {
         self.head.store(writer.head(), Ordering::Release);
-        if writer.look_at_log().is_some_and(|pages| pages >= LOG_PAGES) && !self.moving.swap(true, Ordering::AcqRel) {
+        let Some(pages) = writer.look_at_log().filter(|pages| *pages >= LOG_PAGES) else { return };
+        if pages >= LONGEST_LOG_PAGES {
+            self.overlong.store(true, Ordering::Release);
+        }
+        if !self.moving.swap(true, Ordering::AcqRel) {
             let _ = mover.send(()); // fails only while everything ends
+        }
+    }
+
+    /// Waits while the log is too long and on its way into the database.
+    fn wait_for_log(&self) {
+        while self.overlong.load(Ordering::Acquire) && self.moving.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_micros(500));
         }
     }
 }
@@ -174,6 +191,7 @@ fn run(shared: &Shared, jobs: &Receiver<Job>, mover: &Sender<()>) {
     while let Some(job) = next(jobs) {
         match job {
             Job::Commit { batch, answer } => {
+                shared.wait_for_log();
                 let outcomes = {
                     let mut writer = shared.writer.lock();
                     let outcomes = writer.commit(&batch);

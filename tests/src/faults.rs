@@ -1,0 +1,230 @@
+//! A store that fails where a test says so. Everything else it hands on.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use angzarr_runtime::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId, Resolution};
+use angzarr_runtime::storage::{
+    BoxFuture, Dedup, Storage, StorageError, StorageErrorKind, StorageFuture, StreamInfo, StreamRead, StreamSlice, Write,
+    WriteError, Written,
+};
+use angzarr_runtime::stream::{LogEvent, StoredSnapshot, StreamKey};
+use angzarr_runtime::{Builder, OpenStorage};
+
+use crate::Store;
+
+/// What happens to a write that appends events to a stream that the test watches.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault {
+    /// Another writer was faster, as the store tells it (nothing is stored).
+    Conflict,
+    /// The store says no; nothing is stored.
+    Fail(StorageErrorKind),
+    /// The store stores, and the answer is lost.
+    FailAfter,
+    /// The store takes its time.
+    Delay(Duration),
+    /// The store takes its time, and then says no.
+    FailLate(Duration),
+    /// The store panics before it stores anything.
+    Panic,
+}
+
+#[derive(Default)]
+struct Plan {
+    domain: String,
+    faults: VecDeque<Fault>,
+}
+
+/// The test's side of a failing store.
+#[derive(Clone, Default)]
+pub struct Faults {
+    plan: Arc<Mutex<Plan>>,
+    struck: Arc<AtomicU32>,
+    appends: Arc<AtomicU32>,
+    log_is_down: Arc<AtomicBool>,
+    forget_checkpoints: Arc<AtomicBool>,
+}
+
+impl Faults {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The next appends to streams of `domain` meet these faults, in order.
+    pub fn next(&self, domain: &str, faults: impl IntoIterator<Item = Fault>) {
+        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        domain.clone_into(&mut plan.domain);
+        plan.faults.extend(faults);
+    }
+
+    pub fn clear(&self) {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner).faults.clear();
+    }
+
+    /// How many faults struck.
+    pub fn struck(&self) -> u32 {
+        self.struck.load(Ordering::SeqCst)
+    }
+
+    /// How many appends reached the store, in all.
+    pub fn appends(&self) -> u32 {
+        self.appends.load(Ordering::SeqCst)
+    }
+
+    /// Whether subscribers can read the log.
+    pub fn log_is_down(&self, down: bool) {
+        self.log_is_down.store(down, Ordering::SeqCst);
+    }
+
+    /// Whether checkpoints are lost on their way to the store: after a restart every event is delivered again.
+    pub fn forget_checkpoints(&self, forget: bool) {
+        self.forget_checkpoints.store(forget, Ordering::SeqCst);
+    }
+
+    fn take(&self, write: &Write) -> Option<Fault> {
+        let append = write.append.as_ref()?;
+        self.appends.fetch_add(1, Ordering::SeqCst);
+        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        if append.key.domain.as_str() != plan.domain {
+            return None;
+        }
+        let fault = plan.faults.pop_front()?;
+        self.struck.fetch_add(1, Ordering::SeqCst);
+        Some(fault)
+    }
+
+    /// The builder with the store behind these faults.
+    pub fn describe(&self, store: &Store, builder: Builder) -> Builder {
+        let inner: Box<dyn OpenStorage> = match store {
+            Store::Memory(memory) => Box::new(memory.clone()),
+            Store::Sqlite(directory) => {
+                Box::new(angzarr_runtime::Sqlite::open(directory.path().join("events.db")).relaxed())
+            }
+        };
+        builder.storage(FaultyStore { inner, faults: self.clone() })
+    }
+}
+
+/// Opens a store behind faults.
+struct FaultyStore {
+    inner: Box<dyn OpenStorage>,
+    faults: Faults,
+}
+
+impl OpenStorage for FaultyStore {
+    fn open(self: Box<Self>) -> BoxFuture<'static, Result<Arc<dyn Storage>, StorageError>> {
+        Box::pin(async move {
+            let inner = self.inner.open().await?;
+            let opened: Arc<dyn Storage> = Arc::new(Faulty { inner, faults: self.faults });
+            Ok(opened)
+        })
+    }
+    fn describe(&self) -> String {
+        format!("faulty {}", self.inner.describe())
+    }
+}
+
+struct Faulty {
+    inner: Arc<dyn Storage>,
+    faults: Faults,
+}
+
+fn failure(kind: StorageErrorKind) -> WriteError {
+    StorageError::new(kind, "faulty", "failed on purpose").into()
+}
+
+impl Storage for Faulty {
+    fn describe(&self) -> String {
+        format!("faulty {}", self.inner.describe())
+    }
+
+    fn commit(&self, batch: Vec<Write>) -> BoxFuture<'_, Vec<Result<Written, WriteError>>> {
+        Box::pin(async move {
+            let mut outcomes = Vec::new();
+            // One by one: a fault strikes one write and spares its neighbours (promise 3).
+            for mut write in batch {
+                if self.faults.forget_checkpoints.load(Ordering::SeqCst)
+                    && let Some(extras) = &mut write.extras
+                {
+                    extras.checkpoints.clear();
+                }
+                let conflict = write.append.as_ref().map(|append| WriteError::Conflict {
+                    key: append.key.clone(),
+                    expected: append.expected,
+                    actual: append.expected + 1,
+                });
+                match (self.faults.take(&write), conflict) {
+                    (Some(Fault::Conflict), Some(conflict)) => outcomes.push(Err(conflict)),
+                    (Some(Fault::Fail(kind)), _) => outcomes.push(Err(failure(kind))),
+                    (Some(Fault::FailLate(pause)), _) => {
+                        tokio::time::sleep(pause).await;
+                        outcomes.push(Err(failure(StorageErrorKind::Unavailable)));
+                    }
+                    (Some(Fault::Panic), _) => panic!("the store panics on purpose"),
+                    (Some(Fault::FailAfter), _) => {
+                        let _stored = self.inner.commit(vec![write]).await;
+                        outcomes.push(Err(failure(StorageErrorKind::Unavailable)));
+                    }
+                    (Some(Fault::Delay(pause)), _) => {
+                        tokio::time::sleep(pause).await;
+                        outcomes.append(&mut self.inner.commit(vec![write]).await);
+                    }
+                    _ => outcomes.append(&mut self.inner.commit(vec![write]).await),
+                }
+            }
+            outcomes
+        })
+    }
+
+    fn read_stream<'a>(&'a self, key: &'a StreamKey, read: StreamRead) -> StorageFuture<'a, StreamSlice> {
+        self.inner.read_stream(key, read)
+    }
+    fn find_duplicate<'a>(&'a self, key: &'a StreamKey, dedup: &'a Dedup) -> StorageFuture<'a, Option<Written>> {
+        self.inner.find_duplicate(key, dedup)
+    }
+    fn read_log(&self, after: u64, limit: usize) -> StorageFuture<'_, Vec<LogEvent>> {
+        if self.faults.log_is_down.load(Ordering::SeqCst) {
+            let error = StorageError::new(StorageErrorKind::Unavailable, "faulty", "the log is down on purpose");
+            return Box::pin(async move { Err(error) });
+        }
+        self.inner.read_log(after, limit)
+    }
+    fn head(&self) -> u64 {
+        self.inner.head()
+    }
+    fn read_correlation<'a>(&'a self, correlation_id: &'a str) -> StorageFuture<'a, Vec<LogEvent>> {
+        self.inner.read_correlation(correlation_id)
+    }
+    fn streams<'a>(
+        &'a self,
+        domain: Option<&'a str>,
+        after: Option<&'a StreamKey>,
+        limit: usize,
+    ) -> StorageFuture<'a, Vec<StreamInfo>> {
+        self.inner.streams(domain, after, limit)
+    }
+    fn domains(&self) -> StorageFuture<'_, Vec<String>> {
+        self.inner.domains()
+    }
+    fn snapshots<'a>(&'a self, key: &'a StreamKey) -> StorageFuture<'a, Vec<StoredSnapshot>> {
+        self.inner.snapshots(key)
+    }
+    fn checkpoint<'a>(&'a self, subscriber: &'a str) -> StorageFuture<'a, Option<u64>> {
+        self.inner.checkpoint(subscriber)
+    }
+    fn dead_letters<'a>(&'a self, filter: &'a DeadLetterFilter) -> StorageFuture<'a, Vec<DeadLetter>> {
+        self.inner.dead_letters(filter)
+    }
+    fn dead_letter(&self, id: DeadLetterId) -> StorageFuture<'_, Option<DeadLetter>> {
+        self.inner.dead_letter(id)
+    }
+    fn resolve_dead_letter(&self, id: DeadLetterId, resolution: Resolution) -> StorageFuture<'_, bool> {
+        self.inner.resolve_dead_letter(id, resolution)
+    }
+    fn close(&self) -> StorageFuture<'_, ()> {
+        self.inner.close()
+    }
+}

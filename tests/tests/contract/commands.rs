@@ -1,0 +1,578 @@
+//! C: the command pipeline.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use angzarr_runtime::prelude::*;
+use angzarr_runtime::storage::StorageErrorKind;
+use angzarr_runtime::stream::StreamKey;
+use angzarr_runtime::Code;
+use prost::Message as _;
+use angzarr_tests::account::{Account, handler_runs};
+use angzarr_tests::messages::*;
+use angzarr_tests::rig::{account, page, request, start};
+use angzarr_tests::store::{assert_gapless, decode, events_of};
+use angzarr_tests::time::{CountedIds, ManualClock, at_second};
+use angzarr_tests::{Fault, Faults, Rig, Store, on_every_store};
+use futures_util::future::join_all;
+
+fn key(root: Uuid) -> StreamKey {
+    StreamKey::main("account", root)
+}
+
+on_every_store! {
+    /// The stages come in order: what an earlier one refuses, a later one never sees.
+    async fn c1_stages_run_in_order(store) {
+        let runtime = start(&store).await;
+        let id = Uuid::new_v4();
+        // Validation comes before the handler.
+        let refused = runtime.send::<Account>(id, Deposit { amount: 1 }).correlation("a\u{7}b").await.unwrap_err();
+        assert_eq!(refused.code(), "INVALID_ARGUMENT");
+        assert_eq!(handler_runs(id), 0);
+        // The duplicate check comes before the sequence check …
+        runtime.send::<Account>(id, Deposit { amount: 1 }).external_id("first").expect_sequence(0).await.unwrap();
+        let again = runtime.send::<Account>(id, Deposit { amount: 1 }).external_id("first").expect_sequence(0).await.unwrap();
+        assert!(again.already_processed());
+        assert_eq!(again.events()[0].sequence, 0);
+        // … and the sequence check before the handler, which would have rejected.
+        let refused = runtime.send::<Account>(id, Withdraw { amount: 99 }).expect_sequence(0).await.unwrap_err();
+        assert_eq!(refused.code(), "SEQUENCE_MISMATCH");
+        // The answer comes after the append.
+        let receipt = runtime.send::<Account>(id, Deposit { amount: 2 }).await.unwrap();
+        let stored = events_of(runtime.storage(), &key(id)).await;
+        assert_eq!(stored.last(), receipt.events().last());
+        assert_eq!(handler_runs(id), 2);
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn c2_events_are_consecutive_and_carry_what_the_command_had(store) {
+        let runtime = start(&store).await;
+        let id = Uuid::new_v4();
+        let ext = prost_types::Any { type_url: "type.googleapis.com/test.Hint".into(), value: vec![1, 2, 3] };
+        let receipt = runtime
+            .send::<Account>(id, DepositMany { count: 5 })
+            .correlation("wf-1")
+            .ext(ext.clone())
+            .await
+            .unwrap();
+        runtime.send::<Account>(id, DepositMany { count: 2 }).await.unwrap();
+        let stored = events_of(runtime.storage(), &key(id)).await;
+        assert_gapless(&stored);
+        assert_eq!(stored.len(), 7);
+        assert_eq!(receipt.next_sequence(), 5);
+        assert_eq!(receipt.events(), &stored[..5], "the receipt tells what is stored, positions included");
+        for event in &stored[..5] {
+            assert_eq!(event.headers.correlation_id(), "wf-1");
+            assert_eq!(event.headers.ext(), Some(&ext));
+        }
+        for event in &stored[5..] {
+            assert_eq!(event.headers.correlation_id(), "");
+            assert_eq!(event.headers.ext(), None);
+        }
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn c2_time_never_goes_back_in_a_stream(store) {
+        let clock = ManualClock::at(1_000);
+        let builder = store.describe(Rig::new().builder().clock(clock.clone()));
+        let runtime = builder.build().await.unwrap();
+        let id = Uuid::new_v4();
+        let mut times = Vec::new();
+        for second in [1_000, 2_000, 500, 1_500, 2_500, 10] {
+            clock.set(second);
+            times.push(runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap().created_at().unwrap());
+        }
+        // A time from outside cannot break the order either.
+        let early = runtime.send::<Account>(id, Deposit { amount: 1 }).at(at_second(3)).await.unwrap();
+        times.push(early.created_at().unwrap());
+        assert!(times.is_sorted(), "{times:?}");
+        // Not even after a restart, when nothing is cached.
+        runtime.shutdown().await.unwrap();
+        clock.set(7);
+        let runtime = store.describe(Rig::new().builder().clock(clock.clone())).build().await.unwrap();
+        runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        assert_gapless(&events_of(runtime.storage(), &key(id)).await);
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn c2_a_failing_append_stores_nothing(store) {
+        let faults = Faults::new();
+        let runtime = faults.describe(&store, Rig::new().builder()).build().await.unwrap();
+        let id = Uuid::new_v4();
+        runtime.send::<Account>(id, Deposit { amount: 5 }).await.unwrap();
+        for kind in [StorageErrorKind::Failed, StorageErrorKind::Unavailable, StorageErrorKind::Corrupt] {
+            faults.next("account", [Fault::Fail(kind)]);
+            let error = runtime.send::<Account>(id, DepositMany { count: 9 }).await.unwrap_err();
+            assert_eq!(error.code(), "STORAGE");
+            assert_eq!(error.is_retryable(), kind == StorageErrorKind::Unavailable);
+            assert_eq!(events_of(runtime.storage(), &key(id)).await.len(), 1);
+            assert_eq!(runtime.state::<Account>(id).await.unwrap().balance, 5);
+        }
+        // The next handler sees the state that is stored, not the one that was not.
+        let receipt = runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        assert_eq!(receipt.events_of::<Deposited>().next().unwrap().balance_before, 5);
+        assert_eq!(receipt.events()[0].sequence, 1);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// Stored, but the answer was lost: the next command must see the events.
+    async fn c2_an_unclear_append_is_read_again(store) {
+        let faults = Faults::new();
+        let runtime = faults.describe(&store, Rig::new().builder()).build().await.unwrap();
+        let id = Uuid::new_v4();
+        runtime.send::<Account>(id, Deposit { amount: 5 }).await.unwrap();
+        faults.next("account", [Fault::FailAfter]);
+        runtime.send::<Account>(id, Deposit { amount: 7 }).external_id("unclear").await.unwrap_err();
+        // The caller asks again with the same id, and learns that it was done.
+        let again = runtime.send::<Account>(id, Deposit { amount: 7 }).external_id("unclear").await.unwrap();
+        assert!(again.already_processed());
+        assert_eq!(again.events_of::<Deposited>().next().unwrap().amount, 7);
+        let next = runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        assert_eq!(next.events_of::<Deposited>().next().unwrap().balance_before, 12);
+        let stored = events_of(runtime.storage(), &key(id)).await;
+        assert_eq!(stored.len(), 3);
+        assert_gapless(&stored);
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn c2_a_panicking_store_fails_the_caller_and_nobody_else(store) {
+        let faults = Faults::new();
+        let runtime = faults.describe(&store, Rig::new().builder()).build().await.unwrap();
+        let id = Uuid::new_v4();
+        runtime.send::<Account>(id, Deposit { amount: 5 }).await.unwrap();
+        faults.next("account", [Fault::Panic]);
+        // In a task of its own: how the caller learns of it is the task's panic or an error; both are fine.
+        let other = runtime.clone();
+        let failed = tokio::spawn(async move { other.send::<Account>(id, Deposit { amount: 7 }).await }).await;
+        assert!(!matches!(failed, Ok(Ok(_))), "{failed:?}");
+        let next = tokio::time::timeout(
+            Duration::from_secs(10),
+            runtime.send::<Account>(id, Deposit { amount: 1 }).into_future(),
+        );
+        let next = next.await.expect("the stream is not blocked").unwrap();
+        assert_eq!(next.events_of::<Deposited>().next().unwrap().balance_before, 5);
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn c3_no_event_is_a_success_that_stores_nothing(store) {
+        let rig = Rig::new();
+        let runtime = rig.start(&store).await;
+        let id = Uuid::new_v4();
+        runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        let head = runtime.storage().head();
+        let receipt = runtime.send::<Account>(id, DoNothing {}).expect_sequence(1).await.unwrap();
+        assert!(receipt.events().is_empty());
+        assert_eq!(receipt.next_sequence(), 1);
+        assert_eq!(receipt.created_at(), None);
+        // The same for an Option that is None, and on a stream that does not exist.
+        runtime.send::<Account>(id, Freeze {}).await.unwrap();
+        let receipt = runtime.send::<Account>(id, Freeze {}).await.unwrap();
+        assert!(receipt.events().is_empty());
+        let fresh = Uuid::new_v4();
+        let receipt = runtime.send::<Account>(fresh, DoNothing {}).sync(SyncMode::Simple).await.unwrap();
+        assert_eq!(receipt.next_sequence(), 0);
+        assert_eq!(runtime.storage().head(), head + 1);
+        assert!(events_of(runtime.storage(), &key(fresh)).await.is_empty());
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn c4_a_rejection_stores_nothing_and_tells_why(store) {
+        let runtime = start(&store).await;
+        let id = Uuid::new_v4();
+        let kinds = [
+            ("", Code::FailedPrecondition, "not_now", "ask again tomorrow"),
+            ("invalid", Code::InvalidArgument, "bad_word", "no such word"),
+            ("not_found", Code::NotFound, "no_such_thing", "it never was here"),
+        ];
+        for (how, status, code, reason) in kinds {
+            let error = runtime.send::<Account>(id, Refuse { how: how.into() }).await.unwrap_err();
+            assert_eq!(error.code(), "REJECTED");
+            assert_eq!(error.status(), status);
+            assert!(!error.is_retryable());
+            let rejection = error.rejection().unwrap();
+            assert_eq!((rejection.code(), rejection.reason()), (code, reason));
+            let detail = &rejection.details()[0];
+            assert_eq!(detail.type_url, "type.googleapis.com/test.RefusalDetail");
+            assert_eq!(RefusalDetail::decode(detail.value.as_slice()).unwrap().text, "the fine print");
+        }
+        assert_eq!(runtime.storage().head(), 0);
+        assert!(runtime.state::<Account>(id).await.unwrap().is_new());
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn c5_a_panicking_handler_harms_nobody(store) {
+        let runtime = start(&store).await;
+        let (id, other) = (Uuid::new_v4(), Uuid::new_v4());
+        runtime.send::<Account>(id, Deposit { amount: 3 }).await.unwrap();
+        let bystanders = async {
+            for _ in 0..20 {
+                runtime.send::<Account>(other, Deposit { amount: 1 }).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        let panics = async {
+            let mut references = BTreeSet::new();
+            for _ in 0..5 {
+                let error = runtime.send::<Account>(id, Explode {}).await.unwrap_err();
+                assert_eq!((error.code(), error.status()), ("HANDLER_PANICKED", Code::Internal));
+                assert!(!error.is_retryable());
+                let facts = error.facts();
+                let reference = &facts.iter().find(|(name, _)| *name == "reference").unwrap().1;
+                assert!(error.to_string().contains(reference.as_str()), "{error}");
+                assert!(!error.to_string().contains("boom"), "the panic's text is for the log, not for callers");
+                references.insert(reference.clone());
+            }
+            assert_eq!(references.len(), 5, "each panic has a reference of its own");
+        };
+        tokio::join!(bystanders, panics);
+        let receipt = runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        assert_eq!(receipt.events()[0].sequence, 1);
+        assert_eq!(receipt.events_of::<Deposited>().next().unwrap().balance_before, 3);
+        assert_eq!(runtime.state::<Account>(other).await.unwrap().balance, 20);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A panic in the middle of a book leaves no half-moved state behind.
+    async fn c5_a_panic_in_a_book_undoes_the_book(store) {
+        let runtime = start(&store).await;
+        let id = Uuid::new_v4();
+        runtime.send::<Account>(id, Deposit { amount: 3 }).await.unwrap();
+        let book = request(account(id), [page(&Deposit { amount: 4 }), page(&Explode {}), page(&Deposit { amount: 5 })]);
+        let error = runtime.handle_command(book).await.unwrap_err();
+        assert_eq!(error.code(), "HANDLER_PANICKED");
+        let receipt = runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        assert_eq!(receipt.events_of::<Deposited>().next().unwrap().balance_before, 3);
+        assert_eq!(receipt.next_sequence(), 2);
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn c6_a_race_is_retried_inside(store) {
+        let faults = Faults::new();
+        let runtime = faults.describe(&store, Rig::new().builder()).build().await.unwrap();
+        let id = Uuid::new_v4();
+        runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        faults.next("account", [Fault::Conflict, Fault::Conflict, Fault::Conflict]);
+        let receipt = runtime.send::<Account>(id, Deposit { amount: 2 }).await.unwrap();
+        assert_eq!(receipt.events()[0].sequence, 1);
+        assert_eq!(faults.struck(), 3);
+        assert_eq!(handler_runs(id), 5, "one run for each try, on fresh state");
+        assert_eq!(events_of(runtime.storage(), &key(id)).await.len(), 2);
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn c6_the_retries_are_bounded(store) {
+        let faults = Faults::new();
+        let builder = Rig::new().builder().command_attempts(3);
+        let runtime = faults.describe(&store, builder).build().await.unwrap();
+        let id = Uuid::new_v4();
+        faults.next("account", [Fault::Conflict; 50]);
+        let error = runtime.send::<Account>(id, Deposit { amount: 2 }).await.unwrap_err();
+        assert_eq!((error.code(), error.status()), ("CONTENTION", Code::Aborted));
+        assert!(error.is_retryable());
+        assert_eq!(faults.struck(), 3);
+        faults.clear();
+        assert_eq!(runtime.storage().head(), 0);
+        assert_eq!(runtime.send::<Account>(id, Deposit { amount: 2 }).await.unwrap().next_sequence(), 1);
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn c8_the_pages_of_a_book_run_in_order_and_are_stored_together(store) {
+        let runtime = start(&store).await;
+        let id = Uuid::new_v4();
+        let pages = [
+            page(&OpenAccount { owner: "Ada".into() }),
+            page(&Deposit { amount: 10 }),
+            page(&Withdraw { amount: 4 }),
+            page(&DepositMany { count: 3 }),
+            page(&DoNothing {}),
+            page(&Withdraw { amount: 9 }),
+        ];
+        let response = runtime.handle_command(request(account(id), pages)).await.unwrap();
+        let book = response.events.unwrap();
+        assert_eq!(book.next_sequence, 7);
+        assert_eq!(book.pages.len(), 7);
+        let stored = events_of(runtime.storage(), &key(id)).await;
+        assert_gapless(&stored);
+        assert_eq!(decode::<Withdrawn>(&stored[2]).balance_before, 10, "each page sees the one before it");
+        assert_eq!(decode::<Withdrawn>(&stored[6]).balance_before, 9);
+        assert!(stored.windows(2).all(|pair| pair[0].position + 1 == pair[1].position));
+        let state = runtime.state::<Account>(id).await.unwrap();
+        assert_eq!((state.balance, state.events), (0, 7));
+        // The cached state went along.
+        let receipt = runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        let event = receipt.events_of::<Deposited>().next().unwrap();
+        assert_eq!((event.balance_before, event.events_before), (0, 7));
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn c8_one_rejection_rejects_the_book(store) {
+        let runtime = start(&store).await;
+        let id = Uuid::new_v4();
+        runtime.send::<Account>(id, Deposit { amount: 3 }).await.unwrap();
+        let pages = [page(&Deposit { amount: 10 }), page(&Withdraw { amount: 99 }), page(&Deposit { amount: 1 })];
+        let error = runtime.handle_command(request(account(id), pages)).await.unwrap_err();
+        assert_eq!(error.rejection().unwrap().code(), "insufficient_funds");
+        assert_eq!(events_of(runtime.storage(), &key(id)).await.len(), 1);
+        assert_eq!(runtime.state::<Account>(id).await.unwrap().balance, 3);
+        let receipt = runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        assert_eq!(receipt.events_of::<Deposited>().next().unwrap().balance_before, 3, "the evolving state is forgotten");
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// The caller goes away while its book is being stored, and then it is not stored: nobody may see its events.
+    async fn c8_a_cancelled_book_that_fails_leaves_no_trace(store) {
+        let faults = Faults::new();
+        let runtime = faults.describe(&store, Rig::new().builder()).build().await.unwrap();
+        let id = Uuid::new_v4();
+        runtime.send::<Account>(id, Deposit { amount: 5 }).await.unwrap();
+        faults.next("account", [Fault::FailLate(Duration::from_millis(200))]);
+        let book = request(account(id), [page(&Deposit { amount: 10 }), page(&Deposit { amount: 20 })]);
+        let cancelled = tokio::time::timeout(Duration::from_millis(50), runtime.handle_command(book)).await;
+        assert!(cancelled.is_err());
+        assert_eq!(faults.struck(), 1);
+        let receipt = runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        assert_eq!(receipt.events_of::<Deposited>().next().unwrap().balance_before, 5);
+        assert_eq!(receipt.events()[0].sequence, 1);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// The same where the book is stored after all: the next command sees it.
+    async fn c8_a_cancelled_book_that_is_stored_is_seen(store) {
+        let faults = Faults::new();
+        let runtime = faults.describe(&store, Rig::new().builder()).build().await.unwrap();
+        let id = Uuid::new_v4();
+        runtime.send::<Account>(id, Deposit { amount: 5 }).await.unwrap();
+        faults.next("account", [Fault::Delay(Duration::from_millis(200))]);
+        let book = request(account(id), [page(&Deposit { amount: 10 }), page(&Deposit { amount: 20 })]);
+        let cancelled = tokio::time::timeout(Duration::from_millis(50), runtime.handle_command(book)).await;
+        assert!(cancelled.is_err());
+        let receipt = runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        assert_eq!(receipt.events_of::<Deposited>().next().unwrap().balance_before, 35);
+        assert_eq!(receipt.events()[0].sequence, 3);
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn c8_a_book_at_a_panicking_store_leaves_no_trace(store) {
+        let faults = Faults::new();
+        let runtime = faults.describe(&store, Rig::new().builder()).build().await.unwrap();
+        let id = Uuid::new_v4();
+        runtime.send::<Account>(id, Deposit { amount: 5 }).await.unwrap();
+        faults.next("account", [Fault::Panic]);
+        let other = runtime.clone();
+        let book = request(account(id), [page(&Deposit { amount: 10 }), page(&Deposit { amount: 20 })]);
+        let failed = tokio::spawn(async move { other.handle_command(book).await }).await;
+        assert!(!matches!(failed, Ok(Ok(_))), "{failed:?}");
+        let receipt = runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        assert_eq!(receipt.events_of::<Deposited>().next().unwrap().balance_before, 5);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// Many writers, one root, conflicts thrown in: no hole, no double, and every handler saw exactly what was before.
+    async fn c9_concurrent_writers_leave_no_hole_and_see_what_was_before(store) {
+        let faults = Faults::new();
+        let builder = Rig::new().builder().command_attempts(200);
+        let runtime = faults.describe(&store, builder).build().await.unwrap();
+        let id = Uuid::new_v4();
+        let writers = (0..64i64).map(|n| {
+            let (runtime, faults) = (runtime.clone(), faults.clone());
+            tokio::spawn(async move {
+                for i in 0..4 {
+                    if (n + i) % 7 == 0 {
+                        faults.next("account", [Fault::Conflict]);
+                    }
+                    let amount = n * 10 + i + 1;
+                    let receipt = runtime.send::<Account>(id, Deposit { amount }).await.unwrap();
+                    assert_eq!(receipt.events_of::<Deposited>().next().unwrap().amount, amount);
+                }
+            })
+        });
+        for writer in join_all(writers).await {
+            writer.unwrap();
+        }
+        let stored = events_of(runtime.storage(), &key(id)).await;
+        assert_eq!(stored.len(), 256);
+        assert_gapless(&stored);
+        let mut balance = 0;
+        let mut amounts = BTreeSet::new();
+        for (index, event) in stored.iter().enumerate() {
+            let event: Deposited = decode(event);
+            assert_eq!((event.balance_before, event.events_before), (balance, index as u32));
+            balance += event.amount;
+            assert!(amounts.insert(event.amount), "{} was stored twice", event.amount);
+        }
+        assert!(faults.struck() > 0);
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn c10_an_external_id_makes_a_command_idempotent(store) {
+        let runtime = start(&store).await;
+        let id = Uuid::new_v4();
+        let first = runtime.send::<Account>(id, Deposit { amount: 7 }).external_id("order-1").await.unwrap();
+        assert!(!first.already_processed());
+        runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        let runs = handler_runs(id);
+        let again = runtime.send::<Account>(id, Deposit { amount: 7 }).external_id("order-1").await.unwrap();
+        assert!(again.already_processed());
+        assert_eq!(again.events(), first.events());
+        assert_eq!(handler_runs(id), runs, "nothing runs");
+        // Another stream, another id: nothing in common.
+        let other = Uuid::new_v4();
+        assert!(!runtime.send::<Account>(other, Deposit { amount: 7 }).external_id("order-1").await.unwrap().already_processed());
+        assert!(!runtime.send::<Account>(id, Deposit { amount: 7 }).external_id("order-2").await.unwrap().already_processed());
+        // A rejection is no answer that is kept: the caller may try again.
+        runtime.send::<Account>(other, Withdraw { amount: 99 }).external_id("w").await.unwrap_err();
+        runtime.send::<Account>(other, Deposit { amount: 92 }).await.unwrap();
+        assert!(!runtime.send::<Account>(other, Withdraw { amount: 99 }).external_id("w").await.unwrap().already_processed());
+        // A command that returns no event is remembered as well.
+        runtime.send::<Account>(id, DoNothing {}).external_id("nothing").await.unwrap();
+        assert!(runtime.send::<Account>(id, DoNothing {}).external_id("nothing").await.unwrap().already_processed());
+        // The memory survives a restart.
+        runtime.shutdown().await.unwrap();
+        let runtime = start(&store).await;
+        let again = runtime.send::<Account>(id, Deposit { amount: 7 }).external_id("order-1").await.unwrap();
+        assert!(again.already_processed());
+        assert_eq!(again.events(), first.events());
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn c10_a_race_of_equal_ids_runs_once(store) {
+        let faults = Faults::new();
+        let runtime = faults.describe(&store, Rig::new().builder()).build().await.unwrap();
+        for round in 0..10 {
+            let id = Uuid::new_v4();
+            if round % 2 == 0 {
+                faults.next("account", [Fault::Delay(Duration::from_millis(5))]);
+            }
+            let callers = (0..16).map(|_| {
+                let runtime = runtime.clone();
+                tokio::spawn(async move { runtime.send::<Account>(id, Deposit { amount: 5 }).external_id("once").await.unwrap() })
+            });
+            let receipts: Vec<_> = join_all(callers).await.into_iter().map(Result::unwrap).collect();
+            assert_eq!(receipts.iter().filter(|receipt| !receipt.already_processed()).count(), 1);
+            for receipt in &receipts {
+                assert_eq!(receipt.events(), receipts[0].events());
+            }
+            assert_eq!(handler_runs(id), 1);
+            assert_eq!(runtime.state::<Account>(id).await.unwrap().balance, 5);
+        }
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn c11_time_and_ids_are_injectable(store) {
+        let clock = ManualClock::at(1_234);
+        let builder = Rig::new().builder().clock(clock).ids(CountedIds::default());
+        let runtime = store.describe(builder).build().await.unwrap();
+        let id = Uuid::from_u128(77);
+        let receipt = runtime.send::<Account>(id, Stamp {}).await.unwrap();
+        let first = receipt.events_of::<Stamped>().next().unwrap();
+        assert_eq!(first.now / 1_000_000_000, 1_234);
+        assert_eq!(first.now, receipt.events()[0].created_at, "what the handler sees is what is stored");
+        assert_eq!(first.id, Uuid::from_u128(1).as_bytes());
+        let second = runtime.send::<Account>(id, Stamp {}).await.unwrap().events_of::<Stamped>().next().unwrap();
+        assert_eq!(second.id, Uuid::from_u128(2).as_bytes());
+        // Time that the sender gives is what the handler sees.
+        let third = runtime.send::<Account>(id, Stamp {}).at(at_second(9_999)).await.unwrap();
+        assert_eq!(third.events_of::<Stamped>().next().unwrap().now, 9_999 * 1_000_000_000);
+        runtime.shutdown().await.unwrap();
+    }
+}
+
+/// Two runtimes on one store, as two processes would be: each one's cached state goes stale under the other's writes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c6_c9_two_runtimes_on_one_store_race_safely() {
+    let store = Store::memory();
+    let (left, right) = (start(&store).await, start(&store).await);
+    let id = Uuid::new_v4();
+    let write = |runtime: Runtime, sign: i64| {
+        tokio::spawn(async move {
+            for n in 1..=200 {
+                runtime.send::<Account>(id, Deposit { amount: 1_000 + sign * n }).await.unwrap();
+                if n % 16 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        })
+    };
+    let (first, second) = tokio::join!(write(left.clone(), 1), write(right.clone(), -1));
+    first.unwrap();
+    second.unwrap();
+    let stored = events_of(left.storage(), &key(id)).await;
+    assert_eq!(stored.len(), 400);
+    assert_gapless(&stored);
+    let mut balance = 0;
+    for event in &stored {
+        let event: Deposited = decode(event);
+        assert_eq!(event.balance_before, balance);
+        balance += event.amount;
+    }
+    assert_eq!(left.state::<Account>(id).await.unwrap().balance, 400_000);
+    assert_eq!(right.state::<Account>(id).await.unwrap().balance, 400_000);
+    left.shutdown().await.unwrap();
+    right.shutdown().await.unwrap();
+}
+
+/// A state that went stale under another writer costs a reload, never a wrong answer: refusals and empty answers included.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c4_c6_a_stale_state_refuses_nobody() {
+    let store = Store::memory();
+    stale_state_refuses_nobody(start(&store).await, start(&store).await).await;
+    // Again with a store that does not answer at once.
+    let store = Store::memory();
+    let slow = async || Faults::new().describe(&store, Rig::new().builder()).build().await.unwrap();
+    stale_state_refuses_nobody(slow().await, slow().await).await;
+}
+
+async fn stale_state_refuses_nobody(left: Runtime, right: Runtime) {
+    let id = Uuid::new_v4();
+    left.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+    right.send::<Account>(id, Deposit { amount: 10 }).await.unwrap();
+    let receipt = left.send::<Account>(id, Withdraw { amount: 5 }).await.unwrap();
+    assert_eq!(receipt.events_of::<Withdrawn>().next().unwrap().balance_before, 11);
+    // By the wire as well.
+    right.send::<Account>(id, Deposit { amount: 100 }).await.unwrap();
+    left.handle_command(request(account(id), [page(&Withdraw { amount: 50 })])).await.unwrap();
+    // An answer without events is an answer, too: the right one does not know yet that it is frozen.
+    right.send::<Account>(id, DoNothing {}).await.unwrap();
+    left.send::<Account>(id, Freeze {}).await.unwrap();
+    let receipt = right.send::<Account>(id, Freeze {}).await.unwrap();
+    assert_eq!((receipt.events().len(), receipt.next_sequence()), (0, 6));
+    left.shutdown().await.unwrap();
+    right.shutdown().await.unwrap();
+}
+
+/// The same id through two runtimes at once: the store's own check decides.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c10_equal_ids_through_two_runtimes_store_once() {
+    let store = Store::memory();
+    let (left, right) = (start(&store).await, start(&store).await);
+    for _ in 0..50 {
+        let id = Uuid::new_v4();
+        let (a, b) = tokio::join!(
+            left.send::<Account>(id, Deposit { amount: 5 }).external_id("once").into_future(),
+            right.send::<Account>(id, Deposit { amount: 5 }).external_id("once").into_future(),
+        );
+        let (a, b) = (a.unwrap(), b.unwrap());
+        assert_eq!(a.events(), b.events());
+        assert!(a.already_processed() != b.already_processed());
+        assert_eq!(events_of(left.storage(), &key(id)).await.len(), 1);
+    }
+    left.shutdown().await.unwrap();
+    right.shutdown().await.unwrap();
+}
+
+/// One SQLite file has one owner: a second runtime is refused at its start, and the first goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c9_a_second_runtime_on_one_file_is_refused() {
+    let store = Store::sqlite();
+    let runtime = start(&store).await;
+    let id = Uuid::new_v4();
+    runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+    let error = store.describe(Rig::new().builder()).build().await.unwrap_err();
+    let Error::Storage(error) = &error else { panic!("{error}") };
+    assert_eq!(error.kind, StorageErrorKind::Locked);
+    runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+    runtime.shutdown().await.unwrap();
+    let runtime = start(&store).await;
+    assert_eq!(runtime.state::<Account>(id).await.unwrap().balance, 2);
+    runtime.shutdown().await.unwrap();
+}

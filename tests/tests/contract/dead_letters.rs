@@ -1,0 +1,182 @@
+//! D: dead letters.
+
+use angzarr_runtime::dead_letter::{DeadLetterFilter, Resolution};
+use angzarr_runtime::prelude::*;
+use angzarr_runtime::proto::angzarr_dead_letter::{Payload, RejectionDetails};
+use angzarr_runtime::proto::{CommandPageExt as _, CoverExt as _, EventPageExt as _};
+use prost::Message as _;
+use angzarr_tests::account::Account;
+use angzarr_tests::ledger::Ledger;
+use angzarr_tests::messages::*;
+use angzarr_tests::reactions::{Trouble, balance_row};
+use angzarr_tests::rig::start;
+use angzarr_tests::time::ManualClock;
+use angzarr_tests::{Rig, on_every_store};
+
+fn money(to: Uuid, trouble: &str) -> SendMoney {
+    SendMoney { to: to.as_bytes().to_vec(), amount: 5, copies: 1, trouble: trouble.into(), thank: Vec::new() }
+}
+
+fn all() -> DeadLetterFilter {
+    DeadLetterFilter::default()
+}
+
+on_every_store! {
+    /// Durable, and with all that is needed to do it again.
+    async fn d1_a_letter_holds_all_that_is_needed(store) {
+        let clock = ManualClock::at(5_000);
+        let rig = Rig::new();
+        let (id, to) = (Uuid::new_v4(), Uuid::new_v4());
+        rig.balances.trouble(id, 0, Trouble::Permanent);
+        let runtime = store.describe(rig.builder().clock(clock)).build().await.unwrap();
+        let ext = prost_types::Any { type_url: "x/y".into(), value: vec![7] };
+        let deposit = runtime.send::<Account>(id, Deposit { amount: 3 }).correlation("wf-1").ext(ext.clone()).await.unwrap();
+        runtime.send::<Account>(Uuid::new_v4(), money(to, "refused")).correlation("wf-2").await.unwrap();
+        let refused = runtime.send::<Account>(id, Freeze {}).expect_sequence(9).correlation("wf-3").await.unwrap_err();
+        assert_eq!(refused.code(), "DEAD_LETTERED");
+        runtime.settled().await;
+        runtime.shutdown().await.unwrap();
+        // Read by another runtime: it was on disk.
+        let runtime = start(&store).await;
+        let by = async |correlation: &str| {
+            let filter = DeadLetterFilter { correlation_id: Some(correlation.into()), ..all() };
+            let mut found = runtime.dead_letters().list(&filter).await.unwrap();
+            assert_eq!(found.len(), 1, "{correlation}");
+            found.remove(0)
+        };
+        let events = by("wf-1").await;
+        assert_eq!((events.letter.source_component.as_str(), events.letter.source_component_type.as_str()), ("balances", "projector"));
+        assert_eq!(events.letter.cover.as_ref().unwrap().root_bytes(), Some(id.into_bytes()));
+        assert_eq!(events.letter.cover.as_ref().unwrap().ext, Some(ext));
+        let Some(Payload::RejectedEvents(book)) = &events.letter.payload else { panic!("no events") };
+        let event = Deposited::decode(book.pages[0].event().unwrap().value.as_slice()).unwrap();
+        assert_eq!((event.amount, book.pages[0].sequence()), (3, Some(0)));
+        assert_eq!(events.letter.rejection_reason, "trouble for good");
+        assert_eq!(events.occurred_at / 1_000_000_000, 5_000);
+        assert!(events.occurred_at >= deposit.events()[0].created_at);
+        assert_eq!((events.attempts, &events.resolution), (1, &None));
+        let command = by("wf-2").await;
+        let Some(Payload::RejectedCommand(book)) = &command.letter.payload else { panic!("no command") };
+        assert_eq!(book.pages[0].decode::<Book>().unwrap().amount, 5);
+        assert_eq!(command.domain(), "ledger");
+        let mismatch = by("wf-3").await;
+        assert_eq!((mismatch.letter.source_component.as_str(), mismatch.letter.source_component_type.as_str()), ("account", "aggregate"));
+        assert!(matches!(mismatch.letter.rejection_details, Some(RejectionDetails::SequenceMismatch(_))));
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn d2_an_operator_lists_filters_shows_retries_and_discards(store) {
+        let rig = Rig::new();
+        let runtime = rig.start(&store).await;
+        let (from, to, id) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
+        for n in 0..3 {
+            runtime.send::<Account>(from, money(to, "refused")).correlation(format!("wf-{n}")).await.unwrap();
+            runtime.send::<Account>(id, Freeze {}).expect_sequence(7 + n).correlation(format!("wf-{n}")).await.unwrap_err();
+        }
+        runtime.settled().await;
+        let desk = runtime.dead_letters();
+        let count = async |filter: &DeadLetterFilter| desk.list(filter).await.unwrap().len();
+        assert_eq!(count(&all()).await, 6);
+        assert_eq!(count(&DeadLetterFilter { domain: Some("ledger".into()), ..all() }).await, 3);
+        assert_eq!(count(&DeadLetterFilter { domain: Some("account".into()), ..all() }).await, 3);
+        assert_eq!(count(&DeadLetterFilter { component: Some("courier".into()), ..all() }).await, 3);
+        assert_eq!(count(&DeadLetterFilter { correlation_id: Some("wf-1".into()), ..all() }).await, 2);
+        let both = DeadLetterFilter { domain: Some("ledger".into()), correlation_id: Some("wf-1".into()), ..all() };
+        assert_eq!(count(&both).await, 1);
+        assert_eq!(count(&DeadLetterFilter { limit: Some(4), ..all() }).await, 4);
+        let letters = desk.list(&all()).await.unwrap();
+        assert!(letters.is_sorted_by_key(|letter| letter.occurred_at), "oldest first");
+        assert_eq!(desk.show(letters[2].id).await.unwrap().as_ref(), Some(&letters[2]));
+        assert_eq!(desk.show(Uuid::new_v4()).await.unwrap(), None);
+        // A retry that fails again leaves the letter open.
+        let closed = desk.list(&both).await.unwrap().remove(0);
+        let error = desk.retry(closed.id).await.unwrap_err();
+        assert_eq!(error.rejection().unwrap().code(), "refused");
+        assert_eq!(count(&all()).await, 6);
+        // A retry that works: the sequence that was expected counts no more, an operator decided so.
+        let frozen = desk.list(&DeadLetterFilter { domain: Some("account".into()), ..all() }).await.unwrap().remove(0);
+        desk.retry(frozen.id).await.unwrap();
+        assert!(runtime.state::<Account>(id).await.unwrap().frozen);
+        assert_eq!(count(&all()).await, 5);
+        let resolved = desk.show(frozen.id).await.unwrap().unwrap();
+        assert!(matches!(resolved.resolution, Some(Resolution::Retried { .. })), "{:?}", resolved.resolution);
+        // A discard keeps its reason, and needs one.
+        assert_eq!(desk.discard(closed.id, "  ").await.unwrap_err().code(), "INVALID_ARGUMENT");
+        desk.discard(closed.id, "the customer paid otherwise").await.unwrap();
+        let resolved = desk.show(closed.id).await.unwrap().unwrap();
+        assert!(
+            matches!(&resolved.resolution, Some(Resolution::Discarded { reason, .. }) if reason == "the customer paid otherwise"),
+            "{:?}",
+            resolved.resolution
+        );
+        // What is resolved is resolved.
+        for id in [closed.id, frozen.id, Uuid::new_v4()] {
+            assert_eq!(desk.retry(id).await.unwrap_err().code(), "INVALID_ARGUMENT");
+            assert_eq!(desk.discard(id, "again").await.unwrap_err().code(), "INVALID_ARGUMENT");
+        }
+        assert_eq!(count(&all()).await, 4);
+        assert_eq!(count(&DeadLetterFilter { include_resolved: true, ..all() }).await, 6);
+        assert_eq!(runtime.state::<Ledger>(to).await.unwrap().total, 0);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// Letters of a projector that are discarded let the stream go on behind them.
+    async fn d2_discarding_lets_a_parked_stream_go_on(store) {
+        let rig = Rig::new();
+        let id = Uuid::new_v4();
+        rig.balances.trouble(id, 0, Trouble::Permanent);
+        let runtime = rig.start(&store).await;
+        runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        runtime.send::<Account>(id, Deposit { amount: 10 }).await.unwrap();
+        runtime.settled().await;
+        let desk = runtime.dead_letters();
+        let letters = desk.list(&all()).await.unwrap();
+        assert_eq!(letters.len(), 2);
+        desk.discard(letters[0].id, "not worth it").await.unwrap();
+        desk.retry(letters[1].id).await.unwrap();
+        runtime.send::<Account>(id, Deposit { amount: 100 }).sync(SyncMode::Simple).await.unwrap();
+        assert_eq!(balance_row(&rig.model, id).await, Some((110, 2, 2)));
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn d4_transient_errors_are_retried_permanent_ones_are_not(store) {
+        let rig = Rig::new();
+        let runtime = rig.start(&store).await;
+        let to = Uuid::new_v4();
+        let details = async |from: Uuid, component: &str| {
+            let filter = DeadLetterFilter { component: Some(component.into()), ..all() };
+            let letters = runtime.dead_letters().list(&filter).await.unwrap();
+            letters.into_iter().find(|it| it.letter.cover.as_ref().unwrap().root_bytes() == Some(from.into_bytes())).map(|it| {
+                match it.letter.rejection_details {
+                    Some(RejectionDetails::EventProcessingFailed(details)) => (details.retry_count, details.is_transient),
+                    other => panic!("{other:?}"),
+                }
+            })
+        };
+        // Sagas.
+        let (permanent, always, twice, panics) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
+        for (from, trouble) in [(permanent, "permanent"), (always, "always"), (twice, "twice"), (panics, "panic")] {
+            runtime.send::<Account>(from, money(to, trouble)).await.unwrap();
+        }
+        runtime.settled().await;
+        assert_eq!((rig.courier.tries(permanent, 0), details(permanent, "courier").await), (1, Some((0, false))));
+        assert_eq!((rig.courier.tries(always, 0), details(always, "courier").await), (5, Some((4, true))));
+        assert_eq!((rig.courier.tries(twice, 0), details(twice, "courier").await), (3, None));
+        assert_eq!((rig.courier.tries(panics, 0), details(panics, "courier").await), (5, Some((4, true))));
+        assert_eq!(runtime.state::<Ledger>(to).await.unwrap().total, 5, "the one that worked in the end");
+        // Projectors.
+        let (permanent, always, twice) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
+        rig.journal.trouble(permanent, 0, Trouble::Permanent);
+        rig.journal.trouble(always, 0, Trouble::Always);
+        rig.journal.trouble(twice, 0, Trouble::Times(2));
+        for id in [permanent, always, twice] {
+            runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        }
+        runtime.settled().await;
+        assert_eq!((rig.journal.tries(permanent, 0), details(permanent, "journal").await), (1, Some((0, false))));
+        assert_eq!((rig.journal.tries(always, 0), details(always, "journal").await), (5, Some((4, true))));
+        assert_eq!((rig.journal.tries(twice, 0), details(twice, "journal").await), (3, None));
+        assert_eq!(rig.journal.sequences(twice), [0]);
+        runtime.shutdown().await.unwrap();
+    }
+}

@@ -1,0 +1,20 @@
+//! The contract, row by row: the name of each test begins with the rows that it proves.
+
+// Tests say what they expect by panicking.
+#![allow(missing_docs)]
+
+mod commands;
+mod correlation;
+mod dead_letters;
+mod dynamic_entry;
+mod editions;
+mod limits;
+mod merge;
+mod projectors;
+mod recovery;
+mod rows;
+mod sagas;
+mod snapshots;
+mod sync_modes;
+mod temporal;
+mod upcasting;

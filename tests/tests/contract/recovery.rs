@@ -1,0 +1,186 @@
+//! R: what a restart finds, and how a runtime stops. The kill -9 test is `tests/crash.rs`.
+
+use std::time::Duration;
+
+use angzarr_runtime::prelude::*;
+use angzarr_runtime::stream::StreamKey;
+use angzarr_tests::account::Account;
+use angzarr_tests::ledger::Ledger;
+use angzarr_tests::messages::*;
+use angzarr_tests::reactions::{Trouble, balance_row};
+use angzarr_tests::rig::eventually;
+use angzarr_tests::store::{assert_gapless, events_of, plant, stored};
+use angzarr_tests::{Fault, Faults, Rig, on_every_store};
+
+fn money(to: Uuid) -> SendMoney {
+    SendMoney { to: to.as_bytes().to_vec(), amount: 5, copies: 1, ..Default::default() }
+}
+
+on_every_store! {
+    /// Events that were stored by a process which died before any reaction ran.
+    async fn r1_reactions_that_had_not_run_run_after_a_restart(store) {
+        let (from, to) = (Uuid::new_v4(), Uuid::new_v4());
+        let sent = MoneySent { to: to.as_bytes().to_vec(), amount: 5, copies: 2, ..Default::default() };
+        store.plant(&StreamKey::main("account", from), vec![stored(&sent, 1), stored(&Deposited { amount: 9, ..Default::default() }, 1)]).await;
+        let rig = Rig::new();
+        let runtime = rig.start(&store).await;
+        runtime.settled().await;
+        assert_eq!(runtime.state::<Ledger>(to).await.unwrap().total, 10);
+        assert_eq!(rig.journal.sequences(from), [0, 1]);
+        assert_eq!(balance_row(&rig.model, from).await, Some((4, 2, 1)));
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// The log cannot be read for a while: commands go on, reactions follow when it is back.
+    async fn r1_reactions_catch_up_after_an_outage(store) {
+        let faults = Faults::new();
+        let rig = Rig::new();
+        let runtime = faults.describe(&store, rig.builder()).build().await.unwrap();
+        faults.log_is_down(true);
+        let (from, to) = (Uuid::new_v4(), Uuid::new_v4());
+        for _ in 0..10 {
+            runtime.send::<Account>(from, money(to)).await.unwrap();
+        }
+        assert!(rig.journal.seen().is_empty());
+        faults.log_is_down(false);
+        runtime.settled().await;
+        assert_eq!(runtime.state::<Ledger>(to).await.unwrap().total, 50);
+        assert_eq!(rig.journal.sequences(from), (0..10).collect::<Vec<_>>());
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// The target's store refuses for a while: the saga's event is not given up, nothing is doubled.
+    async fn r1_a_failing_store_delays_a_saga_and_loses_nothing(store) {
+        let faults = Faults::new();
+        let rig = Rig::new();
+        let builder = rig.builder().reaction_attempts(1);
+        let runtime = faults.describe(&store, builder).build().await.unwrap();
+        let (from, to) = (Uuid::new_v4(), Uuid::new_v4());
+        faults.next("ledger", [
+            Fault::Fail(angzarr_runtime::storage::StorageErrorKind::Unavailable),
+            Fault::FailAfter,
+            Fault::Fail(angzarr_runtime::storage::StorageErrorKind::Unavailable),
+            Fault::FailAfter,
+        ]);
+        for _ in 0..5 {
+            runtime.send::<Account>(from, money(to)).await.unwrap();
+        }
+        eventually("every booking is there", async || runtime.state::<Ledger>(to).await.unwrap().total == 25).await;
+        runtime.settled().await;
+        let booked = events_of(runtime.storage(), &StreamKey::main("ledger", to)).await;
+        assert_eq!(booked.len(), 5);
+        assert_gapless(&booked);
+        assert!(runtime.dead_letters().list(&Default::default()).await.unwrap().is_empty());
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// Events that appear in the store without an announcement (another process, a lost wake-up) are found.
+    async fn r1_a_lost_wake_up_costs_latency_only(store) {
+        let rig = Rig::new();
+        let runtime = rig.start(&store).await;
+        let id = Uuid::new_v4();
+        runtime.send::<Account>(id, Deposit { amount: 1 }).sync(SyncMode::Simple).await.unwrap();
+        plant(runtime.storage(), &StreamKey::main("account", id), vec![stored(&Deposited { amount: 2, ..Default::default() }, 1)], i64::MAX / 4).await;
+        eventually("it is seen", async || rig.journal.sequences(id) == [0, 1]).await;
+        // The stale cache costs a reload, not a wrong answer.
+        let receipt = runtime.send::<Account>(id, Deposit { amount: 4 }).await.unwrap();
+        assert_eq!(receipt.events_of::<Deposited>().next().unwrap().balance_before, 3);
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn r6_shutdown_drains(store) {
+        let faults = Faults::new();
+        let rig = Rig::new();
+        let runtime = faults.describe(&store, rig.builder()).build().await.unwrap();
+        let (from, to) = (Uuid::new_v4(), Uuid::new_v4());
+        for _ in 0..10 {
+            runtime.send::<Account>(from, money(to)).await.unwrap();
+        }
+        // A command that is under way when the shutdown begins is answered.
+        faults.next("account", [Fault::Delay(Duration::from_millis(200))]);
+        let other = runtime.clone();
+        let id = Uuid::new_v4();
+        let under_way = tokio::spawn(async move { other.send::<Account>(id, Deposit { amount: 7 }).await });
+        eventually("the command is at the store", async || faults.struck() == 1).await;
+        let handle = runtime.clone();
+        runtime.shutdown().await.unwrap();
+        assert_eq!(under_way.await.unwrap().unwrap().next_sequence(), 1);
+        // No more work is taken; other handles say so.
+        let error = handle.send::<Account>(id, Deposit { amount: 1 }).await.unwrap_err();
+        assert_eq!(error.code(), "SHUTTING_DOWN");
+        assert!(error.is_retryable());
+        handle.clone().shutdown().await.unwrap();
+        drop(handle);
+        // Nothing is lost: neither the events nor what they cause.
+        let runtime = rig.start(&store).await;
+        runtime.settled().await;
+        assert_eq!(runtime.state::<Account>(id).await.unwrap().balance, 7);
+        assert_eq!(runtime.state::<Ledger>(to).await.unwrap().total, 50);
+        assert_eq!(events_of(runtime.storage(), &StreamKey::main("ledger", to)).await.len(), 10);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// Whoever does not finish within the limit is left behind, and goes on after the restart.
+    async fn r6_the_drain_has_a_limit(store) {
+        let rig = Rig::new();
+        let id = Uuid::new_v4();
+        rig.journal.trouble(id, 1, Trouble::Stuck);
+        let builder = rig.builder().drain_limit(Duration::from_millis(200));
+        let runtime = store.describe(builder).build().await.unwrap();
+        runtime.send::<Account>(id, Deposit { amount: 1 }).sync(SyncMode::Simple).await.unwrap();
+        runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        eventually("it is stuck", async || rig.journal.tries(id, 1) > 0).await;
+        tokio::time::timeout(Duration::from_secs(20), runtime.shutdown()).await.expect("it ends").unwrap();
+        rig.journal.no_more_trouble(id, 1);
+        let runtime = rig.start(&store).await;
+        runtime.settled().await;
+        assert!(rig.journal.sequences(id).ends_with(&[1]));
+        assert_eq!(balance_row(&rig.model, id).await, Some((2, 2, 1)));
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// Shutdown and restart, again and again, under load: every acknowledged event once.
+    async fn r6_restarts_under_load_lose_and_double_nothing(store) {
+        let rig = Rig::new();
+        let ids: Vec<Uuid> = (0..4).map(|_| Uuid::new_v4()).collect();
+        let mut acknowledged = 0;
+        for _ in 0..5 {
+            let runtime = rig.start(&store).await;
+            let writers: Vec<_> = ids
+                .iter()
+                .map(|&id| {
+                    let runtime = runtime.clone();
+                    tokio::spawn(async move {
+                        let mut done = 0u32;
+                        loop {
+                            match runtime.send::<Account>(id, Deposit { amount: 1 }).await {
+                                Ok(_) => done += 1,
+                                Err(Error::ShuttingDown) => return done,
+                                Err(error) => panic!("{error}"),
+                            }
+                            tokio::time::sleep(Duration::from_micros(200)).await;
+                        }
+                    })
+                })
+                .collect();
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            runtime.shutdown().await.unwrap();
+            for writer in writers {
+                acknowledged += writer.await.unwrap();
+            }
+        }
+        let runtime = rig.start(&store).await;
+        runtime.settled().await;
+        let mut stored = 0;
+        for &id in &ids {
+            let events = events_of(runtime.storage(), &StreamKey::main("account", id)).await;
+            assert_gapless(&events);
+            let count = events.len() as u32;
+            stored += count;
+            assert_eq!(balance_row(&rig.model, id).await, Some((i64::from(count), count, count - 1)));
+            assert_eq!(rig.tally.count(id), i64::from(count));
+        }
+        assert_eq!(stored, acknowledged);
+        runtime.shutdown().await.unwrap();
+    }
+}

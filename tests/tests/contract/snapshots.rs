@@ -1,0 +1,203 @@
+//! N: snapshots.
+
+use angzarr_runtime::Retention;
+use angzarr_runtime::prelude::*;
+use angzarr_runtime::storage::{Extras, SnapshotWrite, Storage, StreamRead, Write};
+use angzarr_runtime::stream::{StoredSnapshot, StreamKey};
+use prost::Message as _;
+use angzarr_tests::account::Account;
+use angzarr_tests::ledger::Ledger;
+use angzarr_tests::messages::*;
+use angzarr_tests::notes::{Diary, Scratch};
+use angzarr_tests::rig::{eventually, start};
+use angzarr_tests::on_every_store;
+
+/// (sequence, retention) of each stored snapshot. Snapshots are not waited for by the command, so the test waits.
+async fn snapshots(runtime: &Runtime, key: &StreamKey, expected: &[(u32, Retention)]) {
+    let found = async || -> Vec<(u32, Retention)> {
+        let found = runtime.storage().snapshots(key).await.unwrap();
+        found.iter().map(|snapshot| (snapshot.sequence, snapshot.retention)).collect()
+    };
+    eventually(&format!("the snapshots of {key} are {expected:?}"), async || found().await == expected).await;
+}
+
+/// Stores a snapshot of any kind behind the back of the runtime.
+async fn plant(storage: &dyn Storage, key: &StreamKey, snapshot: StoredSnapshot) {
+    let write = SnapshotWrite { key: key.clone(), snapshot };
+    let outcomes = storage.commit(vec![Write::extras(Extras { snapshots: vec![write], ..Extras::default() })]).await;
+    outcomes.into_iter().next().unwrap().unwrap();
+}
+
+on_every_store! {
+    async fn n1_every_sixteen_events_and_only_the_newest(store) {
+        let runtime = start(&store).await;
+        let id = Uuid::new_v4();
+        let key = StreamKey::main("account", id);
+        for n in 1..=50u32 {
+            runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+            match n {
+                15 => snapshots(&runtime, &key, &[]).await,
+                16 => snapshots(&runtime, &key, &[(15, Retention::Default)]).await,
+                32 => snapshots(&runtime, &key, &[(31, Retention::Default)]).await,
+                50 => snapshots(&runtime, &key, &[(47, Retention::Default)]).await,
+                _ => {}
+            }
+        }
+        // One command with many events: still at most one snapshot, behind all of them.
+        let many = Uuid::new_v4();
+        runtime.send::<Account>(many, DepositMany { count: 100 }).await.unwrap();
+        snapshots(&runtime, &StreamKey::main("account", many), &[(99, Retention::Default)]).await;
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn n1_the_number_is_configurable_per_aggregate(store) {
+        let runtime = start(&store).await;
+        let (ledger, diary, scratch) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
+        for n in 1..=7u32 {
+            runtime.send::<Ledger>(ledger, Book { amount: 1, ..Default::default() }).await.unwrap();
+            runtime.send::<Diary>(diary, angzarr_tests::messages::Write { text: n.to_string() }).await.unwrap();
+            runtime.send::<Scratch>(scratch, angzarr_tests::messages::Write { text: n.to_string() }).await.unwrap();
+        }
+        snapshots(&runtime, &StreamKey::main("ledger", ledger), &[(4, Retention::Default)]).await;
+        snapshots(&runtime, &StreamKey::main("diary", diary), &[(5, Retention::Default)]).await;
+        snapshots(&runtime, &StreamKey::main("scratch", scratch), &[]).await;
+        runtime.shutdown().await.unwrap();
+        // Whatever the codec, the state is the same after a restart.
+        let runtime = start(&store).await;
+        assert_eq!(runtime.state::<Ledger>(ledger).await.unwrap().total, 7);
+        let pages: Vec<String> = (1..=7).map(|n: u32| n.to_string()).collect();
+        assert_eq!(runtime.state::<Diary>(diary).await.unwrap().pages, pages);
+        assert_eq!(runtime.state::<Scratch>(scratch).await.unwrap().pages, pages);
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn n2_a_milestone_is_kept_for_good(store) {
+        let runtime = start(&store).await;
+        let id = Uuid::new_v4();
+        let key = StreamKey::main("account", id);
+        let deposits = async |count: u32| {
+            for _ in 0..count {
+                runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+            }
+        };
+        deposits(5).await;
+        // A handler asks …
+        runtime.send::<Account>(id, ReachMilestone {}).await.unwrap();
+        snapshots(&runtime, &key, &[(5, Retention::Persist)]).await;
+        deposits(30).await;
+        snapshots(&runtime, &key, &[(5, Retention::Persist), (31, Retention::Default)]).await;
+        // … and an operator asks.
+        assert_eq!(runtime.snapshot::<Account>(id, Retention::Persist).await.unwrap(), Some(35));
+        snapshots(&runtime, &key, &[(5, Retention::Persist), (35, Retention::Persist)]).await;
+        deposits(30).await;
+        snapshots(&runtime, &key, &[(5, Retention::Persist), (35, Retention::Persist), (63, Retention::Default)]).await;
+        // Nothing to take: no events, no policy.
+        assert_eq!(runtime.snapshot::<Account>(Uuid::new_v4(), Retention::Persist).await.unwrap(), None);
+        let error = runtime.snapshot::<Scratch>(Uuid::new_v4(), Retention::Persist).await.unwrap_err();
+        assert_eq!(error.code(), "INVALID_ARGUMENT");
+        // A refused milestone leaves none behind.
+        let other = Uuid::new_v4();
+        runtime.preview::<Account>(other, ReachMilestone {}).await.unwrap();
+        snapshots(&runtime, &StreamKey::main("account", other), &[]).await;
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn n3_n5_a_transient_one_lives_until_the_next(store) {
+        let runtime = start(&store).await;
+        let id = Uuid::new_v4();
+        let key = StreamKey::main("account", id);
+        runtime.send::<Account>(id, DepositMany { count: 3 }).await.unwrap();
+        runtime.snapshot::<Account>(id, Retention::Transient).await.unwrap();
+        snapshots(&runtime, &key, &[(2, Retention::Transient)]).await;
+        runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        runtime.snapshot::<Account>(id, Retention::Transient).await.unwrap();
+        snapshots(&runtime, &key, &[(3, Retention::Transient)]).await;
+        runtime.send::<Account>(id, DepositMany { count: 20 }).await.unwrap();
+        snapshots(&runtime, &key, &[(23, Retention::Default)]).await;
+        runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        runtime.snapshot::<Account>(id, Retention::Transient).await.unwrap();
+        // N5: the newest stays, whatever its kind, and whatever is asked for again.
+        snapshots(&runtime, &key, &[(24, Retention::Transient)]).await;
+        runtime.snapshot::<Account>(id, Retention::Transient).await.unwrap();
+        snapshots(&runtime, &key, &[(24, Retention::Transient)]).await;
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// An older snapshot that arrives late (two writers, one slow) must not remove the newer one.
+    async fn n5_a_late_older_snapshot_removes_nothing_newer(store) {
+        let runtime = start(&store).await;
+        let id = Uuid::new_v4();
+        let key = StreamKey::main("account", id);
+        runtime.send::<Account>(id, DepositMany { count: 5 }).await.unwrap();
+        runtime.snapshot::<Account>(id, Retention::Default).await.unwrap();
+        let older = runtime.storage().snapshots(&key).await.unwrap().remove(0);
+        runtime.send::<Account>(id, DepositMany { count: 5 }).await.unwrap();
+        runtime.snapshot::<Account>(id, Retention::Default).await.unwrap();
+        snapshots(&runtime, &key, &[(9, Retention::Default)]).await;
+        plant(runtime.storage(), &key, older).await;
+        let kept = runtime.storage().snapshots(&key).await.unwrap();
+        assert_eq!(kept.last().unwrap().sequence, 9);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// Whatever lies in the place of a snapshot, the state is that of the events.
+    async fn n4_an_unreadable_or_foreign_snapshot_is_ignored(store) {
+        let runtime = start(&store).await;
+        let id = Uuid::new_v4();
+        let key = StreamKey::main("account", id);
+        for _ in 0..20 {
+            runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        }
+        runtime.snapshot::<Account>(id, Retention::Default).await.unwrap();
+        let good = runtime.storage().snapshots(&key).await.unwrap().pop().unwrap();
+        assert_eq!(good.sequence, 19);
+        runtime.shutdown().await.unwrap();
+        let wrong = Account { balance: 1_000_000, ..Default::default() }.encode_to_vec();
+        let poisons = [
+            StoredSnapshot { state: vec![0xff; 9].into(), ..good.clone() },
+            StoredSnapshot { state: wrong.clone().into(), state_version: good.state_version + 1, ..good.clone() },
+            StoredSnapshot { state: wrong.into(), type_name: "somebody.Else".into(), ..good.clone() },
+        ];
+        for (n, poison) in poisons.into_iter().enumerate() {
+            let storage = store.open().await;
+            plant(storage.as_ref(), &key, poison).await;
+            storage.close().await.unwrap();
+            drop(storage);
+            let runtime = start(&store).await;
+            let state = runtime.state::<Account>(id).await.unwrap();
+            assert_eq!((state.balance, state.next_sequence()), (20, 20), "poison {n}");
+            let would = runtime.preview::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+            assert_eq!(would.events_of::<Deposited>().next().unwrap().balance_before, 20, "poison {n}");
+            runtime.shutdown().await.unwrap();
+        }
+    }
+
+    async fn n6_reads_start_from_the_newest_and_retention_is_per_stream(store) {
+        let runtime = start(&store).await;
+        let (a, b) = (Uuid::new_v4(), Uuid::new_v4());
+        let (key_a, key_b) = (StreamKey::main("account", a), StreamKey::main("account", b));
+        for id in [a, b] {
+            runtime.send::<Account>(id, DepositMany { count: 10 }).await.unwrap();
+            runtime.snapshot::<Account>(id, Retention::Default).await.unwrap();
+        }
+        runtime.send::<Account>(a, DepositMany { count: 3 }).await.unwrap();
+        runtime.snapshot::<Account>(a, Retention::Persist).await.unwrap();
+        runtime.send::<Account>(a, DepositMany { count: 2 }).await.unwrap();
+        runtime.snapshot::<Account>(a, Retention::Transient).await.unwrap();
+        snapshots(&runtime, &key_a, &[(12, Retention::Persist), (14, Retention::Transient)]).await;
+        snapshots(&runtime, &key_b, &[(9, Retention::Default)]).await;
+        // Branches are streams of their own.
+        runtime.send::<Account>(a, DepositMany { count: 40 }).edition("what-if").await.unwrap();
+        let branch = StreamKey { edition: "what-if".into(), ..key_a.clone() };
+        eventually("the branch has its snapshot", async || runtime.storage().snapshots(&branch).await.unwrap().len() == 1).await;
+        snapshots(&runtime, &key_a, &[(12, Retention::Persist), (14, Retention::Transient)]).await;
+        // The newest one is used, whatever its kind.
+        let newest = runtime.storage().snapshots(&key_a).await.unwrap().pop().unwrap();
+        let read = |to| StreamRead { snapshot: Some((newest.type_name.clone(), newest.state_version)), to, ..StreamRead::all() };
+        let slice = runtime.storage().read_stream(&key_a, read(None)).await.unwrap();
+        assert_eq!((slice.snapshot.unwrap().sequence, slice.events.len()), (14, 0));
+        let slice = runtime.storage().read_stream(&key_a, read(Some(13))).await.unwrap();
+        assert_eq!((slice.snapshot.unwrap().sequence, slice.events.len()), (12, 1));
+        runtime.shutdown().await.unwrap();
+    }
+}

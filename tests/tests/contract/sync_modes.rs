@@ -1,0 +1,220 @@
+//! S: sync modes.
+
+use std::time::Duration;
+
+use angzarr_runtime::prelude::*;
+use angzarr_runtime::proto::{self, PageHeaderExt as _, CommandPageExt as _};
+use angzarr_runtime::stream::StreamKey;
+use prost::Message as _;
+use angzarr_tests::account::Account;
+use angzarr_tests::messages::*;
+use angzarr_tests::reactions::{Trouble, balance_row};
+use angzarr_tests::rig::{account, page, request};
+use angzarr_tests::store::events_of;
+use angzarr_tests::{Rig, on_every_store};
+
+const SIMPLE: i32 = proto::SyncMode::Simple as i32;
+const ASYNC: i32 = proto::SyncMode::Async as i32;
+
+/// A rig whose journal is stuck at the first event of `id`.
+fn stuck_at(id: Uuid, sequence: u32) -> Rig {
+    let rig = Rig::new();
+    rig.journal.trouble(id, sequence, Trouble::Stuck);
+    rig
+}
+
+on_every_store! {
+    async fn s1_s2_the_answer_does_not_wait(store) {
+        let id = Uuid::new_v4();
+        let rig = stuck_at(id, 0);
+        let runtime = rig.start(&store).await;
+        for mode in [SyncMode::Async, SyncMode::Decision] {
+            let receipt = runtime.send::<Account>(id, Deposit { amount: 1 }).sync(mode).await.unwrap();
+            assert!(receipt.projections().is_empty());
+            assert!(receipt.missing().is_empty());
+        }
+        // Persisted before the answer; accept or reject is the answer.
+        assert_eq!(events_of(runtime.storage(), &StreamKey::main("account", id)).await.len(), 2);
+        let refused = runtime.send::<Account>(id, Withdraw { amount: 9 }).sync(SyncMode::Decision).await.unwrap_err();
+        assert_eq!(refused.code(), "REJECTED");
+        assert!(rig.journal.seen().is_empty());
+        rig.journal.no_more_trouble(id, 0);
+        runtime.settled().await;
+        assert_eq!(rig.journal.sequences(id), [0, 1], "later, and all of them");
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn s3_simple_reads_its_own_writes(store) {
+        let rig = Rig::new();
+        let runtime = rig.start(&store).await;
+        let id = Uuid::new_v4();
+        let mut balance = 0;
+        for amount in 1..=30 {
+            let receipt = runtime.send::<Account>(id, Deposit { amount }).sync(SyncMode::Simple).await.unwrap();
+            balance += amount;
+            let sequence = receipt.events()[0].sequence;
+            assert!(receipt.missing().is_empty());
+            // The projections are in the answer …
+            assert_eq!(receipt.projections_of::<BalanceView>("balances").next().unwrap().balance, balance);
+            let seen = receipt.projections_of::<SeenView>("journal").next().unwrap();
+            assert_eq!((seen.sequence, &*seen.event), (sequence, "test.Deposited"));
+            assert!(receipt.projections().iter().all(|projection| projection.sequence == sequence));
+            // … and the rows are where a query finds them.
+            assert_eq!(balance_row(&rig.model, id).await, Some((balance, sequence + 1, sequence)));
+        }
+        // By the wire.
+        let request = proto::CommandRequest { sync_mode: SIMPLE, ..request(account(id), [page(&Withdraw { amount: 65 })]) };
+        let response = runtime.handle_command(request).await.unwrap();
+        let found = response.projections.iter().find(|projection| projection.projector == "balances").unwrap();
+        let view = BalanceView::decode(found.projection.as_ref().unwrap().value.as_slice()).unwrap();
+        assert_eq!((view.balance, found.sequence), (balance - 65, 30));
+        // An event that no projector wants is waited for by nobody.
+        let receipt = runtime.send::<Account>(id, Note { text: "x".into() }).sync(SyncMode::Simple).await.unwrap();
+        assert!(receipt.projections().is_empty() && receipt.missing().is_empty());
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn s5_isolated_is_seen_by_nobody_ever(store) {
+        let rig = Rig::new();
+        let runtime = rig.start(&store).await;
+        let (id, to) = (Uuid::new_v4(), Uuid::new_v4());
+        runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        runtime.send::<Account>(id, Deposit { amount: 10 }).sync(SyncMode::Isolated).await.unwrap();
+        let money = SendMoney { to: to.as_bytes().to_vec(), amount: 2, copies: 1, ..Default::default() };
+        runtime.send::<Account>(id, money).sync(SyncMode::Isolated).await.unwrap();
+        runtime.send::<Account>(id, Deposit { amount: 100 }).await.unwrap();
+        runtime.settled().await;
+        assert_eq!(runtime.state::<Account>(id).await.unwrap().balance, 109, "the state has them");
+        assert_eq!(rig.journal.sequences(id), [0, 3]);
+        assert_eq!(rig.everywhere.sequences(id), [0, 3]);
+        assert!(events_of(runtime.storage(), &StreamKey::main("ledger", to)).await.is_empty());
+        // Not even later: a new read model that begins at the start of the store.
+        runtime.shutdown().await.unwrap();
+        let fresh = Rig::new();
+        let runtime = fresh.start(&store).await;
+        runtime.send::<Account>(id, Deposit { amount: 1 }).sync(SyncMode::Simple).await.unwrap();
+        runtime.settled().await;
+        assert_eq!(balance_row(&fresh.model, id).await, Some((102, 3, 4)));
+        assert!(events_of(runtime.storage(), &StreamKey::main("ledger", to)).await.is_empty());
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn s6_a_page_overrides_the_request(store) {
+        let id = Uuid::new_v4();
+        let rig = Rig::new();
+        let runtime = rig.start(&store).await;
+        let deposit = || page(&Deposit { amount: 1 });
+        let with = |mode| deposit().with_header(proto::PageHeader::default().with_sync_mode(mode));
+        let send = async |sync_mode, page| {
+            let request = proto::CommandRequest { sync_mode, ..request(account(id), [page]) };
+            runtime.handle_command(request).await.unwrap()
+        };
+        assert!(!send(SIMPLE, deposit()).await.projections.is_empty(), "unset inherits");
+        assert!(!send(ASYNC, with(proto::SyncMode::Simple)).await.projections.is_empty());
+        assert!(send(ASYNC, deposit()).await.projections.is_empty());
+        rig.journal.trouble(id, 3, Trouble::Stuck);
+        // Does not wait, though the request says so.
+        assert!(send(SIMPLE, with(proto::SyncMode::Async)).await.projections.is_empty());
+        rig.journal.no_more_trouble(id, 3);
+        runtime.settled().await;
+        send(SIMPLE, with(proto::SyncMode::Isolated)).await;
+        send(SIMPLE, deposit()).await;
+        assert_eq!(rig.journal.sequences(id), [0, 1, 2, 3, 5]);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// The mode of a page counts for that command only, not for its neighbours in the book.
+    async fn s6_each_page_of_a_book_has_its_own_mode(store) {
+        let id = Uuid::new_v4();
+        let rig = Rig::new();
+        let runtime = rig.start(&store).await;
+        let with = |mode| page(&Deposit { amount: 1 }).with_header(proto::PageHeader::default().with_sync_mode(mode));
+        let pages = [with(proto::SyncMode::Async), with(proto::SyncMode::Isolated), with(proto::SyncMode::Simple)];
+        let response = runtime.handle_command(request(account(id), pages)).await.unwrap();
+        assert!(response.projections.iter().all(|projection| projection.sequence == 2), "{:?}", response.projections);
+        assert!(!response.projections.is_empty());
+        runtime.settled().await;
+        assert_eq!(rig.journal.sequences(id), [0, 2]);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A slow projector of other events, and a crowd of other writers, hold up nobody.
+    async fn s9_simple_waits_for_these_events_and_no_others(store) {
+        let (id, slow) = (Uuid::new_v4(), Uuid::new_v4());
+        let rig = Rig::new();
+        rig.tagger.trouble(slow, 0, Trouble::Stuck);
+        let runtime = rig.start(&store).await;
+        runtime.send::<Account>(slow, AddTag { tag: "x".into() }).await.unwrap();
+        let crowd: Vec<_> = (0..8)
+            .map(|_| {
+                let (runtime, other) = (runtime.clone(), Uuid::new_v4());
+                tokio::spawn(async move {
+                    for _ in 0..20 {
+                        runtime.send::<Account>(other, Deposit { amount: 1 }).await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        for n in 1..=10i64 {
+            let receipt = runtime.send::<Account>(id, Deposit { amount: 1 }).sync(SyncMode::Simple).await.unwrap();
+            assert!(receipt.missing().is_empty());
+            assert_eq!(receipt.projections_of::<BalanceView>("balances").next().unwrap().balance, n);
+        }
+        for task in crowd {
+            task.await.unwrap();
+        }
+        assert!(rig.tagger.seen().is_empty(), "it is still stuck");
+        rig.tagger.no_more_trouble(slow, 0);
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn s9_past_the_deadline_the_answer_says_who_is_missing(store) {
+        let id = Uuid::new_v4();
+        let rig = stuck_at(id, 0);
+        let builder = rig.builder().sync_deadline(Duration::from_millis(300));
+        let runtime = store.describe(builder).build().await.unwrap();
+        let receipt = runtime.send::<Account>(id, Deposit { amount: 4 }).sync(SyncMode::Simple).await.unwrap();
+        let missing: Vec<_> = receipt.missing().iter().map(|it| (it.projector.as_str(), it.sequence, it.reason.clone())).collect();
+        assert_eq!(missing, [("journal", 0, None)]);
+        assert_eq!(receipt.projections_of::<BalanceView>("balances").next().unwrap().balance, 4, "who has them, says so");
+        // The events are stored all the same, and are handled in the end.
+        assert_eq!(events_of(runtime.storage(), &StreamKey::main("account", id)).await.len(), 1);
+        rig.journal.no_more_trouble(id, 0);
+        let receipt = runtime.send::<Account>(id, Deposit { amount: 4 }).sync(SyncMode::Simple).await.unwrap();
+        assert!(receipt.missing().is_empty());
+        assert_eq!(rig.journal.sequences(id), [0, 1]);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A projector that gave up says so at once; nobody waits for the deadline.
+    async fn s9_a_parked_event_is_missing_with_its_reason(store) {
+        let id = Uuid::new_v4();
+        let rig = Rig::new();
+        rig.journal.trouble(id, 0, Trouble::Permanent);
+        let builder = rig.builder().sync_deadline(Duration::from_secs(600));
+        let runtime = store.describe(builder).build().await.unwrap();
+        for sequence in 0..2 {
+            let answer = runtime.send::<Account>(id, Deposit { amount: 4 }).sync(SyncMode::Simple).into_future();
+            let receipt = tokio::time::timeout(Duration::from_secs(20), answer).await.expect("no waiting in vain").unwrap();
+            let missing = &receipt.missing()[0];
+            assert_eq!((missing.projector.as_str(), missing.sequence), ("journal", sequence));
+            assert!(missing.reason.as_deref().unwrap().contains("parked"), "{missing:?}");
+            assert_eq!(receipt.missing().len(), 1);
+        }
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A caller that goes away while it waits leaves nothing behind that would hold up others.
+    async fn s9_a_cancelled_wait_harms_nobody(store) {
+        let id = Uuid::new_v4();
+        let rig = stuck_at(id, 0);
+        let runtime = rig.start(&store).await;
+        let answer = runtime.send::<Account>(id, Deposit { amount: 1 }).sync(SyncMode::Simple).into_future();
+        tokio::time::timeout(Duration::from_millis(50), answer).await.expect_err("it is stuck");
+        rig.journal.no_more_trouble(id, 0);
+        let receipt = runtime.send::<Account>(id, Deposit { amount: 1 }).sync(SyncMode::Simple).await.unwrap();
+        assert_eq!(receipt.events()[0].sequence, 1);
+        assert!(receipt.missing().is_empty());
+        runtime.shutdown().await.unwrap();
+    }
+}
