@@ -1,0 +1,4 @@
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    angzarr_proto::build::compile(&["proto/flights.proto"], &["proto"])?;
+    Ok(())
+}

@@ -1,0 +1,232 @@
+//! Drives the log through the framework.
+//!
+//! In: rows, and a signal to stop. Out: a world that knows them, whatever was known before. Never: anything twice; a run that
+//! was interrupted goes on where it is needed.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use angzarr_runtime::prelude::*;
+use angzarr_runtime::rusqlite;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::sync::{mpsc, watch};
+
+use crate::domain::{Flight, flight_root};
+use crate::pb::{Arrive, Cancel, Depart, Divert, Schedule};
+use crate::projection::Boards;
+use crate::source::{Moment, News, Row, moments};
+use crate::time;
+
+/// Flights that are worked on at a time: their commands share commits.
+const LANES: usize = 512;
+/// How far the fastest lane may run ahead of the slowest, in moments.
+const AHEAD: usize = 4;
+
+/// Where a world lives: the events in one file, the read model in another.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The events.
+    pub events: PathBuf,
+    /// The read model.
+    pub boards: PathBuf,
+}
+
+impl World {
+    /// The files that belong to `db`.
+    pub fn at(db: &Path) -> Self {
+        Self { events: db.to_owned(), boards: db.with_extension("boards.db") }
+    }
+
+    /// Both files' bytes, with what is not merged into them yet.
+    pub fn bytes(&self) -> (u64, u64) {
+        let size = |path: &Path| {
+            let wal = PathBuf::from(format!("{}-wal", path.display()));
+            [path, &wal].iter().filter_map(|path| std::fs::metadata(path).ok()).map(|it| it.len()).sum()
+        };
+        (size(&self.events), size(&self.boards))
+    }
+
+    /// Removes both, to begin anew.
+    ///
+    /// # Errors
+    /// A file cannot be removed.
+    pub fn remove(&self) -> std::io::Result<()> {
+        for path in [&self.events, &self.boards] {
+            for suffix in ["", "-wal", "-shm", ".lock"] {
+                match std::fs::remove_file(format!("{}{suffix}", path.display())) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Describes the runtime of this world.
+    ///
+    /// # Errors
+    /// The read model cannot be opened.
+    pub fn builder(&self, relaxed: bool) -> Result<angzarr_runtime::Builder, rusqlite::Error> {
+        let storage = Sqlite::open(&self.events);
+        let storage = if relaxed { storage.relaxed() } else { storage };
+        Ok(Runtime::builder().storage(storage).transport(Local::new()).with(Boards::open(&self.boards)?))
+    }
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Flights of the log.
+    pub rows: usize,
+    /// Flights that were complete before.
+    pub skipped: usize,
+    /// Commands that were sent.
+    pub commands: u64,
+    /// Events that the store holds.
+    pub events: u64,
+    /// Events that this run added.
+    pub added: u64,
+    /// How long it took until everything had followed.
+    pub took: Duration,
+    /// Whether it was interrupted.
+    pub interrupted: bool,
+}
+
+/// Tells the runtime everything that the rows know, in the order in which the world knew it; stops early on the signal.
+///
+/// # Errors
+/// A command fails for another reason than a rejection, or is rejected: the log is not to be argued with.
+pub async fn run(
+    runtime: &Runtime,
+    known: &HashSet<Uuid>,
+    rows: &[Row],
+    mut stop: watch::Receiver<bool>,
+    quiet: bool,
+) -> angzarr_runtime::Result<Outcome> {
+    let began = Instant::now();
+    let before = runtime.storage().head();
+    let roots: Vec<Uuid> = rows.iter().map(|row| flight_root(&row.key())).collect();
+    let moments: Vec<Moment> = moments(rows).into_iter().filter(|moment| !known.contains(&roots[moment.row])).collect();
+    let progress = bar(moments.len() as u64, "telling", quiet);
+    let mut outcome = Outcome {
+        rows: rows.len(),
+        skipped: roots.iter().filter(|root| known.contains(root)).count(),
+        ..Outcome::default()
+    };
+    let mut lanes = Vec::new();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..LANES {
+        let (lane, mut moments) = mpsc::channel::<(Uuid, Row, Moment)>(AHEAD);
+        let (runtime, progress) = (runtime.clone(), progress.clone());
+        lanes.push(lane);
+        tasks.spawn(async move {
+            while let Some((root, row, moment)) = moments.recv().await {
+                tell(&runtime, root, &row, &moment).await?;
+                progress.inc(1);
+            }
+            Ok::<(), Error>(())
+        });
+    }
+    for moment in moments {
+        // A lane that has ended has failed: its error comes with the task.
+        let told = (roots[moment.row], rows[moment.row].clone(), moment);
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => {
+                outcome.interrupted = true;
+                break;
+            }
+            sent = lanes[moment.row % LANES].send(told) => {
+                if sent.is_err() {
+                    break;
+                }
+            }
+        }
+        outcome.commands += 1;
+    }
+    drop(lanes);
+    while let Some(ended) = tasks.join_next().await {
+        match ended {
+            Ok(result) => result?,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+    progress.finish_and_clear();
+    follow(runtime, quiet).await;
+    outcome.events = runtime.storage().head();
+    outcome.added = outcome.events - before;
+    outcome.took = began.elapsed();
+    Ok(outcome)
+}
+
+/// Shows how the saga and the read model come after, until they have.
+async fn follow(runtime: &Runtime, quiet: bool) {
+    let settled = runtime.settled();
+    tokio::pin!(settled);
+    let progress = bar(runtime.storage().head(), "following", quiet);
+    loop {
+        tokio::select! {
+            () = &mut settled => break,
+            () = tokio::time::sleep(Duration::from_millis(100)) => {
+                let statuses = runtime.subscriptions();
+                progress.set_length(runtime.storage().head());
+                progress.set_position(statuses.iter().map(|status| status.position).min().unwrap_or(0));
+            }
+        }
+    }
+    progress.finish_and_clear();
+}
+
+async fn tell(runtime: &Runtime, root: Uuid, row: &Row, moment: &Moment) -> angzarr_runtime::Result<()> {
+    let at = moment.at;
+    match moment.news {
+        News::Scheduled => {
+            let schedule = Schedule {
+                carrier: row.carrier.clone(),
+                number: row.number,
+                tail: row.tail.clone(),
+                origin: row.origin.clone(),
+                destination: row.destination.clone(),
+                departs_at: row.departs_at,
+                day: row.day,
+                distance: row.distance,
+            };
+            runtime.send::<Flight>(root, schedule).at(time(at)).await?;
+        }
+        News::Departed => {
+            let delay = row.departure_delay.unwrap_or(0);
+            runtime.send::<Flight>(root, Depart { at, delay }).at(time(at)).await?;
+        }
+        News::Arrived => {
+            let delay = row.arrival_delay.unwrap_or(0);
+            runtime.send::<Flight>(root, Arrive { at, delay }).at(time(at)).await?;
+        }
+        News::Cancelled => drop(runtime.send::<Flight>(root, Cancel { at }).at(time(at)).await?),
+        News::Diverted => drop(runtime.send::<Flight>(root, Divert { at }).at(time(at)).await?),
+    }
+    Ok(())
+}
+
+/// The flights whose story is told to its end: they need not be told again.
+///
+/// # Errors
+/// The read model cannot be read.
+pub fn complete(model: &rusqlite::Connection) -> Result<HashSet<Uuid>, rusqlite::Error> {
+    let mut statement = model.prepare("SELECT id FROM flight WHERE phase >= 3")?;
+    let ids = statement.query_map([], |row| row.get::<_, [u8; 16]>(0).map(Uuid::from_bytes))?;
+    ids.collect()
+}
+
+fn bar(length: u64, what: &'static str, quiet: bool) -> ProgressBar {
+    let progress = ProgressBar::new(length);
+    if quiet {
+        progress.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    let style = "{msg:10} {bar:40.cyan/blue} {human_pos}/{human_len}  {per_sec}  {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(style) {
+        progress.set_style(style);
+    }
+    progress.set_message(what);
+    progress
+}

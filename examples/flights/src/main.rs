@@ -1,0 +1,253 @@
+//! `flights`: tells the framework a week, or a year, of real flights, and asks it questions afterwards.
+
+use std::error::Error;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use angzarr_runtime::{Runtime, rusqlite};
+use clap::{Args, Parser, Subcommand};
+use flights::domain::{Aircraft, Flight, aircraft_root};
+use flights::journey::{self, World};
+use flights::projection::{BoardLine, Boards, CarrierDay, Figures, Hour};
+use flights::{report, source, time};
+use tokio::sync::watch;
+
+/// A year of real flights through Angzarr.
+///
+/// Without a command it tells the framework the week of the blizzard of February 2013, which is shipped with the program,
+/// and shows what came of it. Afterwards ask for a flight, a board or an aircraft, now or as of any moment.
+#[derive(Parser)]
+#[command(after_help = "Examples:
+  flights                                              the week of the blizzard, into flights.db
+  flights run --all flights.csv.zip --db year.db       the whole year
+  flights flight B6101 2013-02-08 --as-of \"2013-02-08 12:00\"
+  flights board JFK --as-of \"2013-02-08 18:00\"
+  flights aircraft N258JB
+  flights storm
+Times are UTC.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArguments,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Tell the framework what happened (the default). Interrupt it with Ctrl-C and run it again: nothing is doubled.
+    Run(RunArguments),
+    /// One flight, as it was known at a moment.
+    Flight {
+        /// Carrier and number: UA1545.
+        flight: String,
+        /// Local day of the timetable: 2013-02-08.
+        day: String,
+        #[command(flatten)]
+        question: Question,
+    },
+    /// The departures board of an airport, as it was known at a moment: 3 hours back, 12 ahead.
+    Board {
+        /// EWR, JFK or LGA.
+        airport: String,
+        #[command(flatten)]
+        question: Question,
+    },
+    /// The rotation of an aircraft by its tail number.
+    Aircraft {
+        /// The tail number: N258JB.
+        tail: String,
+        #[command(flatten)]
+        question: Question,
+    },
+    /// The storm of 8 and 9 February in figures.
+    Storm {
+        /// The event store.
+        #[arg(long, default_value = "flights.db")]
+        db: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct RunArguments {
+    /// The whole year: flights.csv, or the .gz or .zip that holds it.
+    #[arg(long, value_name = "PATH")]
+    all: Option<PathBuf>,
+    /// The event store; the read model stands beside it.
+    #[arg(long, default_value = "flights.db")]
+    db: PathBuf,
+    /// Answer before the disk has it: faster, and the last moments may be lost with the power.
+    #[arg(long)]
+    relaxed: bool,
+    /// Begin anew: removes the store and the read model.
+    #[arg(long)]
+    fresh: bool,
+}
+
+#[derive(Args)]
+struct Question {
+    /// As it was known then: "2013-02-08 14:00" (UTC); a day alone is its end. Now, if nothing is said.
+    #[arg(long, value_parser = report::parse_time)]
+    as_of: Option<i64>,
+    /// The event store.
+    #[arg(long, default_value = "flights.db")]
+    db: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let cli = Cli::parse();
+    let result = match cli.command {
+        None => run(cli.run).await,
+        Some(Command::Run(arguments)) => run(arguments).await,
+        Some(Command::Flight { flight, day, question }) => show_flight(&flight, &day, &question).await,
+        Some(Command::Board { airport, question }) => show_board(&airport, &question).await,
+        Some(Command::Aircraft { tail, question }) => show_aircraft(&tail, &question).await,
+        Some(Command::Storm { db }) => storm(&World::at(&db)).await.map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("flights: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn run(arguments: RunArguments) -> Result<ExitCode, Box<dyn Error>> {
+    let world = World::at(&arguments.db);
+    if arguments.fresh {
+        world.remove()?;
+    }
+    let rows = match &arguments.all {
+        Some(path) => source::file(path)?,
+        None => source::window()?,
+    };
+    let quiet = !std::io::stderr().is_terminal();
+    let runtime = world.builder(arguments.relaxed)?.build().await?;
+    let known = model(&world)?.query(journey::complete).await?;
+    if !known.is_empty() {
+        println!("Going on: the story of {} flights is told already.", known.len());
+    }
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            eprintln!("\nStopping after what is under way; press Ctrl-C again to stop at once.");
+            stop.send_replace(true);
+            if tokio::signal::ctrl_c().await.is_ok() {
+                std::process::exit(130);
+            }
+        }
+    });
+    let outcome = journey::run(&runtime, &known, &rows, stopped, quiet).await?;
+    runtime.shutdown().await?;
+
+    let figures = model(&world)?.query(Figures::count).await?;
+    println!("{}", report::summary(&outcome, &figures, world.bytes()));
+    if outcome.interrupted {
+        println!("Run the same command again to go on: nothing is lost, nothing will be doubled.");
+        return Ok(ExitCode::from(130));
+    }
+    storm(&world).await?;
+    if arguments.all.is_none() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("What the log itself says of the year:\n");
+    let truths = report::of_the_year(&figures);
+    for truth in &truths {
+        let mark = if truth.holds() { '✓' } else { '✗' };
+        println!("  {mark} {:<36}{:>20}{:>22}", truth.what, truth.expected, truth.found);
+    }
+    println!();
+    if let Some(peak) = peak_memory() {
+        println!("Peak memory: {peak} MB.");
+    }
+    Ok(if truths.iter().all(report::Truth::holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn storm(world: &World) -> Result<(), Box<dyn Error>> {
+    // Midnight in New York, two days, in slots of two hours.
+    const FROM: i64 = 1_360_299_600;
+    let model = model(world)?;
+    let hours = model.query(|model| Hour::all(model, FROM, FROM + 48 * 3_600, 2 * 3_600)).await?;
+    println!("The blizzard of 8 and 9 February 2013, by scheduled departure:\n");
+    println!("{}", report::storm_chart(&hours, 60));
+    let carriers = model.query(|model| CarrierDay::of(model, 20_130_208)).await?;
+    println!("8 February by carrier:\n\n{}", report::carriers(&carriers));
+    Ok(())
+}
+
+async fn show_flight(flight: &str, day: &str, question: &Question) -> Result<ExitCode, Box<dyn Error>> {
+    let world = existing(&question.db)?;
+    let (flight, wanted) = (flight.to_uppercase(), day.replace('-', ""));
+    let wanted: u32 = wanted.parse().map_err(|_| format!("`{day}` is no day; write it like 2013-02-08"))?;
+    let found = model(&world)?
+        .query(move |model| {
+            let mut statement =
+                model.prepare("SELECT id FROM flight WHERE day = ?1 AND carrier || number = ?2 ORDER BY departs_at")?;
+            let ids = statement.query_map((wanted, flight), |row| row.get::<_, [u8; 16]>(0))?;
+            ids.collect::<Result<Vec<_>, _>>()
+        })
+        .await?;
+    if found.is_empty() {
+        return Err(format!("no such flight on {day}; `flights board JFK --as-of {day}` shows what there is").into());
+    }
+    let runtime = world.builder(false)?.build().await?;
+    for id in found {
+        let state = runtime.state::<Flight>(angzarr_runtime::Uuid::from_bytes(id));
+        let state = match question.as_of {
+            Some(at) => state.as_of_time(time(at)).await?,
+            None => state.await?,
+        };
+        println!("{}", report::flight(&state, state.next_sequence()));
+    }
+    runtime.shutdown().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show_board(airport: &str, question: &Question) -> Result<ExitCode, Box<dyn Error>> {
+    let world = existing(&question.db)?;
+    let airport = airport.to_uppercase();
+    // "Now", for a log of 2013, is the end of what it tells.
+    let model = model(&world)?;
+    let last = model.query(|model| model.query_row("SELECT coalesce(max(departs_at), 0) FROM flight", [], |row| row.get(0))).await?;
+    let at = question.as_of.unwrap_or(last);
+    let name = airport.clone();
+    let lines = model.query(move |model| BoardLine::board(model, &name, at - 3 * 3_600, at + 12 * 3_600, at)).await?;
+    print!("{}", report::board(&airport, at, &lines));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show_aircraft(tail: &str, question: &Question) -> Result<ExitCode, Box<dyn Error>> {
+    let world = existing(&question.db)?;
+    let tail = tail.to_uppercase();
+    let runtime: Runtime = world.builder(false)?.build().await?;
+    let state = runtime.state::<Aircraft>(aircraft_root(&tail));
+    let state = match question.as_of {
+        Some(at) => state.as_of_time(time(at)).await?,
+        None => state.await?,
+    };
+    runtime.shutdown().await?;
+    if state.is_new() {
+        return Err(format!("nothing is known of an aircraft {tail} at that moment").into());
+    }
+    print!("{}", report::rotation(&tail, &state));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn existing(db: &Path) -> Result<World, Box<dyn Error>> {
+    if db.exists() {
+        return Ok(World::at(db));
+    }
+    Err(format!("there is no {} yet; run `flights run --db {}` first", db.display(), db.display()).into())
+}
+
+fn model(world: &World) -> Result<angzarr_runtime::SqliteReadModel, rusqlite::Error> {
+    Ok(Boards::open(&world.boards)?.model().clone())
+}
+
+/// Of this process, in MB, where the system tells.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kilobytes| kilobytes / 1_024)
+}
