@@ -23,13 +23,7 @@ impl Diagnostics {
     }
 
     /// [`report`](Self::report) for what has no tokens of its own: something is missing.
-    pub(crate) fn report_at(
-        &mut self,
-        at: Span,
-        what: impl AsRef<str>,
-        why: impl AsRef<str>,
-        write: impl AsRef<str>,
-    ) {
+    pub(crate) fn report_at(&mut self, at: Span, what: impl AsRef<str>, why: impl AsRef<str>, write: impl AsRef<str>) {
         let text = message(what.as_ref(), why.as_ref(), write.as_ref());
         self.errors.push(syn::Error::new(at, text));
     }
@@ -96,8 +90,24 @@ pub(crate) fn list(names: &[&str]) -> String {
 pub(crate) fn source(tokens: &dyn ToTokens) -> String {
     let mut text = tokens.to_token_stream().to_string();
     let tight = [
-        (" :: ", "::"), (":: ", "::"), (" < ", "<"), ("< ", "<"), (" <", "<"), (" > ", "> "), (" >", ">"), ("& ", "&"), (" ,", ","), (" ;", ";"),
-        ("( ", "("), (" )", ")"), (" (", "("), ("[ ", "["), (" ]", "]"), ("' ", "'"), (",)", ")"), ("> ::", ">::"),
+        (" :: ", "::"),
+        (":: ", "::"),
+        (" < ", "<"),
+        ("< ", "<"),
+        (" <", "<"),
+        (" > ", "> "),
+        (" >", ">"),
+        ("& ", "&"),
+        (" ,", ","),
+        (" ;", ";"),
+        ("( ", "("),
+        (" )", ")"),
+        (" (", "("),
+        ("[ ", "["),
+        (" ]", "]"),
+        ("' ", "'"),
+        (",)", ")"),
+        ("> ::", ">::"),
     ];
     for (loose, firm) in tight {
         text = text.replace(loose, firm);
@@ -119,7 +129,17 @@ mod tests {
 
     #[test]
     fn types_read_as_they_were_written() {
-        for text in ["Vec<Command<Inventory>>", "&CommandContext", "bank::pb::Opened", "Result<(A, Option<B>), Rejection>", "(A, (B, C))", "()", "[A; 2]", "&'a EventContext", "<A as B>::C"] {
+        for text in [
+            "Vec<Command<Inventory>>",
+            "&CommandContext",
+            "bank::pb::Opened",
+            "Result<(A, Option<B>), Rejection>",
+            "(A, (B, C))",
+            "()",
+            "[A; 2]",
+            "&'a EventContext",
+            "<A as B>::C",
+        ] {
             let ty: syn::Type = syn::parse_str(text).expect(text);
             assert_eq!(source(&ty), text);
         }

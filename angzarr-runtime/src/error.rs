@@ -202,12 +202,7 @@ impl Error {
         Self::InvalidArgument { field: field.into(), message: message.into() }
     }
 
-    pub(crate) fn limit(
-        field: impl Into<Cow<'static, str>>,
-        actual: usize,
-        limit: usize,
-        hint: &'static str,
-    ) -> Self {
+    pub(crate) fn limit(field: impl Into<Cow<'static, str>>, actual: usize, limit: usize, hint: &'static str) -> Self {
         Self::Limit { field: field.into(), actual, limit, hint }
     }
 
@@ -285,7 +280,10 @@ impl Error {
     pub fn facts(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Rejected(rejection) => {
-                vec![("rejection_code", rejection.code().to_owned()), ("rejection_reason", rejection.reason().to_owned())]
+                vec![
+                    ("rejection_code", rejection.code().to_owned()),
+                    ("rejection_reason", rejection.reason().to_owned()),
+                ]
             }
             Self::SequenceMismatch(mismatch) | Self::DeadLettered { mismatch, .. } => vec![
                 ("domain", mismatch.stream.domain.to_string()),
@@ -297,11 +295,9 @@ impl Error {
             Self::UnknownDomain { domain, nearest } => {
                 vec![("domain", domain.clone()), ("nearest", nearest.join(", "))]
             }
-            Self::UnknownCommand { domain, command, nearest } => vec![
-                ("domain", domain.clone()),
-                ("command_type", command.clone()),
-                ("nearest", nearest.join(", ")),
-            ],
+            Self::UnknownCommand { domain, command, nearest } => {
+                vec![("domain", domain.clone()), ("command_type", command.clone()), ("nearest", nearest.join(", "))]
+            }
             Self::InvalidArgument { field, .. } => vec![("field", field.to_string())],
             Self::Limit { field, actual, limit, .. } => {
                 vec![("field", field.to_string()), ("actual", actual.to_string()), ("limit", limit.to_string())]

@@ -71,16 +71,12 @@ pub use declare::{
     MergeStrategy, Message, ProjectionError, RandomIds, ReactionError, Rejection, SystemClock,
 };
 pub use error::{Code, Error, Result, SequenceMismatch};
-#[cfg(feature = "cli")]
-pub mod cli;
-pub mod docs;
-
+pub use reaction::{ReadModel, SubscriptionStatus};
 #[cfg(feature = "sqlite")]
 pub use reaction::{SqliteReadModel, SqliteTransaction};
+pub use runtime::{Builder, EditionHandle, OpenStorage, Runtime, Statistics};
 #[cfg(feature = "sqlite")]
 pub use rusqlite;
-pub use reaction::{ReadModel, SubscriptionStatus};
-pub use runtime::{Builder, EditionHandle, OpenStorage, Runtime};
 pub use storage::Memory;
 #[cfg(feature = "sqlite")]
 pub use storage::{Durability, Sqlite};

@@ -47,9 +47,7 @@ pub enum UnpackError {
 /// assert_eq!(type_name_of("orders.Created"), "orders.Created");
 /// ```
 pub fn type_name_of(type_url: &str) -> &str {
-    type_url
-        .rsplit_once('/')
-        .map_or(type_url, |(_prefix, name)| name)
+    type_url.rsplit_once('/').map_or(type_url, |(_prefix, name)| name)
 }
 
 /// The type URL that we write for a full name.
@@ -82,10 +80,7 @@ pub fn pack<M: Message + Name>(message: &M) -> Any {
 /// assert_eq!(any.type_url, "type.googleapis.com/orders.Goal");
 /// ```
 pub fn pack_as<M: Message>(full_name: &str, message: &M) -> Any {
-    Any {
-        type_url: type_url_of(full_name),
-        value: message.encode_to_vec(),
-    }
+    Any { type_url: type_url_of(full_name), value: message.encode_to_vec() }
 }
 
 /// The full name of a type. A type without a package has no leading dot, however its name was declared.
@@ -172,10 +167,8 @@ impl AnyExt for Any {
                 found: self.type_name().to_owned(),
             });
         }
-        M::decode(self.value.as_slice()).map_err(|source| UnpackError::Malformed {
-            type_name: full_name.to_owned(),
-            source,
-        })
+        M::decode(self.value.as_slice())
+            .map_err(|source| UnpackError::Malformed { type_name: full_name.to_owned(), source })
     }
 }
 
@@ -220,31 +213,17 @@ mod tests {
             "angzarr.Target/",
             "",
         ] {
-            let any = Any {
-                type_url: url.into(),
-                value: vec![],
-            };
+            let any = Any { type_url: url.into(), value: vec![] };
             assert!(!any.is::<Target>(), "{url}");
-            assert!(
-                matches!(
-                    any.unpack::<Target>(),
-                    Err(UnpackError::TypeMismatch { .. })
-                ),
-                "{url}"
-            );
+            assert!(matches!(any.unpack::<Target>(), Err(UnpackError::TypeMismatch { .. })), "{url}");
         }
     }
 
     #[test]
     fn malformed_bytes_are_told_apart() {
-        let any = Any {
-            type_url: type_url_of("angzarr.Target"),
-            value: vec![0xff],
-        };
+        let any = Any { type_url: type_url_of("angzarr.Target"), value: vec![0xff] };
         let error = any.unpack::<Target>().unwrap_err();
-        assert!(
-            matches!(&error, UnpackError::Malformed { type_name, .. } if type_name == "angzarr.Target")
-        );
+        assert!(matches!(&error, UnpackError::Malformed { type_name, .. } if type_name == "angzarr.Target"));
         assert!(error.to_string().starts_with("malformed `angzarr.Target`"));
     }
 

@@ -21,9 +21,7 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 use prost_types::FileDescriptorSet;
-use protox::file::{
-    ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver,
-};
+use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver};
 
 pub use prost_build;
 
@@ -62,10 +60,7 @@ const EMBEDDED: &[(&str, &str)] = embedded![
 ///
 /// # Errors
 /// See [`Compiler::compile`].
-pub fn compile(
-    files: &[impl AsRef<Path>],
-    includes: &[impl AsRef<Path>],
-) -> Result<(), BuildError> {
+pub fn compile(files: &[impl AsRef<Path>], includes: &[impl AsRef<Path>]) -> Result<(), BuildError> {
     Compiler::new().compile(files, includes)
 }
 
@@ -102,9 +97,7 @@ pub enum BuildError {
         package: String,
     },
     /// There is nowhere to write to.
-    #[error(
-        "OUT_DIR is not set: call this from a build script, or choose a directory with `Compiler::out_dir`"
-    )]
+    #[error("OUT_DIR is not set: call this from a build script, or choose a directory with `Compiler::out_dir`")]
     NoOutDir,
     /// The code could not be generated or written.
     #[error("cannot write the generated code: {0}")]
@@ -122,10 +115,7 @@ fn list(paths: &[PathBuf]) -> String {
     if paths.is_empty() {
         return "no include path at all".to_owned();
     }
-    let paths: Vec<_> = paths
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
+    let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
     paths.join(", ")
 }
 
@@ -160,14 +150,8 @@ impl Compiler {
     /// Generates code that refers to `::angzarr_runtime::proto`, into `OUT_DIR`.
     pub fn new() -> Self {
         let mut config = prost_build::Config::new();
-        config
-            .enable_type_names()
-            .type_name_domain(["."], TYPE_URL_PREFIX.trim_end_matches('/'));
-        Self {
-            runtime: DEFAULT_RUNTIME.to_owned(),
-            out_dir: None,
-            config,
-        }
+        config.enable_type_names().type_name_domain(["."], TYPE_URL_PREFIX.trim_end_matches('/'));
+        Self { runtime: DEFAULT_RUNTIME.to_owned(), out_dir: None, config }
     }
 
     /// The path by which the generated code reaches this crate, `::angzarr_runtime::proto` unless told otherwise. `prost`
@@ -197,15 +181,8 @@ impl Compiler {
     ///
     /// # Errors
     /// When a file is missing or wrong, or when the output cannot be written.
-    pub fn compile(
-        mut self,
-        files: &[impl AsRef<Path>],
-        includes: &[impl AsRef<Path>],
-    ) -> Result<(), BuildError> {
-        let includes: Vec<PathBuf> = includes
-            .iter()
-            .map(|include| include.as_ref().to_owned())
-            .collect();
+    pub fn compile(mut self, files: &[impl AsRef<Path>], includes: &[impl AsRef<Path>]) -> Result<(), BuildError> {
+        let includes: Vec<PathBuf> = includes.iter().map(|include| include.as_ref().to_owned()).collect();
         // Said first: a file that is wrong has to be looked at again once it changes.
         for file in files {
             rerun_if_changed(&find(file.as_ref(), &includes)?);
@@ -223,8 +200,7 @@ impl Compiler {
         let uses_ours = descriptors.file.iter().any(|file| is_ours(file.name()));
         check_packages(&descriptors, uses_ours)?;
         if uses_ours {
-            self.config
-                .extern_path(".angzarr", format!("{}::{PACKAGE}", self.runtime));
+            self.config.extern_path(".angzarr", format!("{}::{PACKAGE}", self.runtime));
         }
         self.config
             .prost_path(format!("{}::prost", self.runtime))
@@ -252,10 +228,7 @@ fn find(file: &Path, includes: &[PathBuf]) -> Result<PathBuf, BuildError> {
     std::iter::once(file.to_owned())
         .chain(includes.iter().map(|include| include.join(file)))
         .find(|path| path.is_file())
-        .ok_or_else(|| BuildError::NotFound {
-            file: file.to_owned(),
-            includes: includes.to_vec(),
-        })
+        .ok_or_else(|| BuildError::NotFound { file: file.to_owned(), includes: includes.to_vec() })
 }
 
 fn is_ours(name: &str) -> bool {
@@ -263,10 +236,7 @@ fn is_ours(name: &str) -> bool {
 }
 
 /// What the files say, together with what they import; and where on disk the imports were found.
-fn read(
-    files: &[impl AsRef<Path>],
-    includes: &[PathBuf],
-) -> Result<(FileDescriptorSet, Vec<PathBuf>), BuildError> {
+fn read(files: &[impl AsRef<Path>], includes: &[PathBuf]) -> Result<(FileDescriptorSet, Vec<PathBuf>), BuildError> {
     let mut resolver = ChainFileResolver::new();
     // The contract comes first: generated code refers to our types, so no other file may speak for them.
     resolver.add(Embedded);
@@ -277,14 +247,9 @@ fn read(
 
     let mut compiler = protox::Compiler::with_file_resolver(resolver);
     compiler.include_imports(true).include_source_info(true);
-    compiler
-        .open_files(files.iter().map(AsRef::as_ref))
-        .map_err(|error| proto_error(&error, includes))?;
-    let imported = compiler
-        .files()
-        .filter(|file| file.is_import())
-        .filter_map(|file| file.path().map(Path::to_owned))
-        .collect();
+    compiler.open_files(files.iter().map(AsRef::as_ref)).map_err(|error| proto_error(&error, includes))?;
+    let imported =
+        compiler.files().filter(|file| file.is_import()).filter_map(|file| file.path().map(Path::to_owned)).collect();
     Ok((compiler.file_descriptor_set(), imported))
 }
 
@@ -292,17 +257,14 @@ fn read(
 fn check_packages(descriptors: &FileDescriptorSet, uses_ours: bool) -> Result<(), BuildError> {
     let clash = descriptors.file.iter().find(|file| {
         let package = file.package();
-        let below = package
-            .strip_prefix(PACKAGE)
-            .is_some_and(|rest| rest.starts_with('.'));
+        let below = package.strip_prefix(PACKAGE).is_some_and(|rest| rest.starts_with('.'));
         !is_ours(file.name()) && (package == PACKAGE || (uses_ours && below))
     });
     match clash {
         None => Ok(()),
-        Some(file) => Err(BuildError::ReservedPackage {
-            file: file.name().to_owned(),
-            package: file.package().to_owned(),
-        }),
+        Some(file) => {
+            Err(BuildError::ReservedPackage { file: file.name().to_owned(), package: file.package().to_owned() })
+        }
     }
 }
 
@@ -325,16 +287,11 @@ fn proto_error(error: &protox::Error, includes: &[PathBuf]) -> BuildError {
     let text = format!("{error:?}");
     let located = error.file().and_then(|name| {
         let rest = text.strip_prefix(name)?.strip_prefix(':')?;
-        let path = includes
-            .iter()
-            .map(|include| include.join(name))
-            .find(|path| path.is_file())?;
+        let path = includes.iter().map(|include| include.join(name)).find(|path| path.is_file())?;
         let snippet = snippet(&path, rest).unwrap_or_default();
         Some(format!("{}:{rest}{snippet}", path.display()))
     });
-    BuildError::Proto {
-        message: located.unwrap_or(text),
-    }
+    BuildError::Proto { message: located.unwrap_or(text) }
 }
 
 /// The line that `line:column: what` speaks of, with a mark below it.
@@ -344,13 +301,7 @@ fn snippet(path: &Path, position: &str) -> Option<String> {
     let column: usize = parts.next()?.parse().ok()?;
     let source = fs::read_to_string(path).ok()?;
     let line = source.lines().nth(number.checked_sub(1)?)?;
-    let indent: String = line
-        .chars()
-        .take(column.checked_sub(1)?)
-        .map(|c| if c == '\t' { c } else { ' ' })
-        .collect();
+    let indent: String = line.chars().take(column.checked_sub(1)?).map(|c| if c == '\t' { c } else { ' ' }).collect();
     let gutter = " ".repeat(number.to_string().len());
-    Some(format!(
-        "\n {gutter} |\n {number} | {line}\n {gutter} | {indent}^"
-    ))
+    Some(format!("\n {gutter} |\n {number} | {line}\n {gutter} | {indent}^"))
 }

@@ -6,8 +6,8 @@ use prost_types::Any;
 use crate::any::full_name_of;
 use crate::command_page::Payload;
 use crate::{
-    AnyExt, CommandBook, CommandPage, Cover, MergeStrategy, PageHeader, PageHeaderExt,
-    PayloadReference, UnpackError, pack,
+    AnyExt, CommandBook, CommandPage, Cover, MergeStrategy, PageHeader, PageHeaderExt, PayloadReference, UnpackError,
+    pack,
 };
 
 /// What can be done with a [`CommandPage`].
@@ -60,10 +60,7 @@ pub trait CommandPageExt: Sized {
 
 impl CommandPageExt for CommandPage {
     fn of(command: Any) -> Self {
-        Self {
-            payload: Some(Payload::Command(command)),
-            ..Self::default()
-        }
+        Self { payload: Some(Payload::Command(command)), ..Self::default() }
     }
 
     fn expecting(mut self, sequence: u32) -> Self {
@@ -82,9 +79,7 @@ impl CommandPageExt for CommandPage {
     }
 
     fn sequence(&self) -> Option<u32> {
-        self.header
-            .as_ref()
-            .and_then(PageHeaderExt::explicit_sequence)
+        self.header.as_ref().and_then(PageHeaderExt::explicit_sequence)
     }
 
     fn command(&self) -> Option<&Any> {
@@ -106,11 +101,7 @@ impl CommandPageExt for CommandPage {
     }
 
     fn decode<M: Message + Name + Default>(&self) -> Result<M, UnpackError> {
-        self.command()
-            .ok_or_else(|| UnpackError::NoPayload {
-                expected: full_name_of::<M>(),
-            })?
-            .unpack()
+        self.command().ok_or_else(|| UnpackError::NoPayload { expected: full_name_of::<M>() })?.unpack()
     }
 }
 
@@ -149,10 +140,7 @@ pub trait CommandBookExt: Sized {
 
 impl CommandBookExt for CommandBook {
     fn of(cover: Cover, pages: impl IntoIterator<Item = CommandPage>) -> Self {
-        Self {
-            cover: Some(cover),
-            pages: pages.into_iter().collect(),
-        }
+        Self { cover: Some(cover), pages: pages.into_iter().collect() }
     }
 
     fn single<M: Message + Name>(cover: Cover, command: &M) -> Self {
@@ -160,9 +148,7 @@ impl CommandBookExt for CommandBook {
     }
 
     fn domain(&self) -> &str {
-        self.cover
-            .as_ref()
-            .map_or("", |cover| cover.domain.as_str())
+        self.cover.as_ref().map_or("", |cover| cover.domain.as_str())
     }
 
     fn first_command(&self) -> Option<&Any> {
@@ -186,33 +172,22 @@ mod tests {
             .expecting(0)
             .with_merge(MergeStrategy::MergeManual);
         assert_eq!(page.sequence(), Some(0));
-        assert_eq!(
-            page.header.as_ref().unwrap().sync_override(),
-            Some(SyncMode::Cascade)
-        );
+        assert_eq!(page.header.as_ref().unwrap().sync_override(), Some(SyncMode::Cascade));
         assert_eq!(page.merge_strategy(), MergeStrategy::MergeManual);
         assert!(page.decode::<Target>().is_ok());
-        assert!(matches!(
-            page.decode::<Cover>(),
-            Err(UnpackError::TypeMismatch { .. })
-        ));
+        assert!(matches!(page.decode::<Cover>(), Err(UnpackError::TypeMismatch { .. })));
     }
 
     #[test]
     fn a_command_may_lie_elsewhere_or_nowhere() {
-        let elsewhere = CommandPage {
-            payload: Some(Payload::External(PayloadReference::default())),
-            ..CommandPage::default()
-        };
+        let elsewhere =
+            CommandPage { payload: Some(Payload::External(PayloadReference::default())), ..CommandPage::default() };
         assert!(elsewhere.external_payload().is_some());
         for page in [elsewhere, CommandPage::default()] {
             assert_eq!((page.command(), page.type_name()), (None, None));
             let error = page.decode::<Target>().unwrap_err();
             assert!(matches!(error, UnpackError::NoPayload { .. }));
-            assert_eq!(
-                CommandBook::of(Cover::default(), [page]).first_command(),
-                None
-            );
+            assert_eq!(CommandBook::of(Cover::default(), [page]).first_command(), None);
         }
     }
 

@@ -23,9 +23,7 @@ impl Uuid {
 
 impl From<[u8; 16]> for Uuid {
     fn from(bytes: [u8; 16]) -> Self {
-        Self {
-            value: bytes.to_vec(),
-        }
+        Self { value: bytes.to_vec() }
     }
 }
 
@@ -40,10 +38,7 @@ impl Edition {
     /// assert_eq!(edition.divergence("order"), None);
     /// ```
     pub fn named(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            divergences: Vec::new(),
-        }
+        Self { name: name.into(), divergences: Vec::new() }
     }
 
     /// Says where a domain leaves the main timeline: the first sequence that belongs to the edition. The last word on a
@@ -177,11 +172,7 @@ pub trait CoverExt: Sized {
 
 impl CoverExt for Cover {
     fn of(domain: impl Into<String>, root: [u8; 16]) -> Self {
-        Self {
-            root: Some(root.into()),
-            domain: domain.into(),
-            ..Self::default()
-        }
+        Self { root: Some(root.into()), domain: domain.into(), ..Self::default() }
     }
 
     fn with_correlation(mut self, correlation_id: impl Into<String>) -> Self {
@@ -204,10 +195,7 @@ impl CoverExt for Cover {
     }
 
     fn edition_name(&self) -> Option<&str> {
-        self.edition
-            .as_ref()
-            .filter(|edition| !edition.is_main_timeline())
-            .map(|edition| edition.name.as_str())
+        self.edition.as_ref().filter(|edition| !edition.is_main_timeline()).map(|edition| edition.name.as_str())
     }
 
     fn is_main_timeline(&self) -> bool {
@@ -219,9 +207,7 @@ impl CoverExt for Cover {
     }
 
     fn is_same_stream(&self, other: &Cover) -> bool {
-        self.domain == other.domain
-            && self.root == other.root
-            && self.edition_name() == other.edition_name()
+        self.domain == other.domain && self.root == other.root && self.edition_name() == other.edition_name()
     }
 
     fn pack_parent_cover(&mut self, parent: &Cover) {
@@ -229,11 +215,7 @@ impl CoverExt for Cover {
     }
 
     fn unpack_parent_cover(&self) -> Result<Option<Cover>, UnpackError> {
-        self.ext
-            .as_ref()
-            .filter(|ext| ext.is::<Cover>())
-            .map(AnyExt::unpack)
-            .transpose()
+        self.ext.as_ref().filter(|ext| ext.is::<Cover>()).map(AnyExt::unpack).transpose()
     }
 }
 
@@ -266,12 +248,7 @@ mod tests {
     #[test]
     fn roots_of_any_other_length_are_none() {
         for length in (0..40).filter(|length| *length != 16) {
-            let cover = Cover {
-                root: Some(Uuid {
-                    value: vec![0; length],
-                }),
-                ..Cover::default()
-            };
+            let cover = Cover { root: Some(Uuid { value: vec![0; length] }), ..Cover::default() };
             assert_eq!(cover.root_bytes(), None, "{length}");
         }
         assert_eq!(Cover::default().root_bytes(), None);
@@ -279,20 +256,12 @@ mod tests {
 
     #[test]
     fn the_last_divergence_counts() {
-        let edition = Edition::named("e")
-            .diverge("a", 1)
-            .diverge("b", 2)
-            .diverge("a", 3);
+        let edition = Edition::named("e").diverge("a", 1).diverge("b", 2).diverge("a", 3);
         assert_eq!(edition.divergences.len(), 2);
         assert_eq!(edition.divergence("a"), Some(3));
 
         let doubled = Edition {
-            divergences: [1, 4]
-                .map(|sequence| DomainDivergence {
-                    domain: "a".into(),
-                    sequence,
-                })
-                .to_vec(),
+            divergences: [1, 4].map(|sequence| DomainDivergence { domain: "a".into(), sequence }).to_vec(),
             ..Edition::default()
         };
         assert_eq!(doubled.divergence("a"), Some(4));
@@ -314,19 +283,13 @@ mod tests {
         cover.ext = Some(Any::pack(&Target::default()));
         assert_eq!(cover.unpack_parent_cover(), Ok(None));
 
-        cover.ext = Some(Any {
-            type_url: "x/angzarr.Cover".into(),
-            value: vec![0xff],
-        });
+        cover.ext = Some(Any { type_url: "x/angzarr.Cover".into(), value: vec![0xff] });
         assert!(cover.unpack_parent_cover().is_err());
     }
 
     #[test]
     fn an_empty_correlation_is_none() {
         assert_eq!(Cover::default().correlation(), None);
-        assert_eq!(
-            Cover::default().with_correlation("c").correlation(),
-            Some("c")
-        );
+        assert_eq!(Cover::default().with_correlation("c").correlation(), Some("c"));
     }
 }

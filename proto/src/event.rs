@@ -5,9 +5,7 @@ use prost_types::{Any, Timestamp};
 
 use crate::any::full_name_of;
 use crate::event_page::Payload;
-use crate::{
-    AnyExt, Cover, EventBook, EventPage, PageHeader, PageHeaderExt, PayloadReference, UnpackError,
-};
+use crate::{AnyExt, Cover, EventBook, EventPage, PageHeader, PageHeaderExt, PayloadReference, UnpackError};
 
 /// What can be done with an [`EventPage`].
 pub trait EventPageExt: Sized {
@@ -61,11 +59,7 @@ pub trait EventPageExt: Sized {
 
 impl EventPageExt for EventPage {
     fn of(sequence: u32, event: Any) -> Self {
-        Self {
-            header: Some(PageHeader::at(sequence)),
-            payload: Some(Payload::Event(event)),
-            ..Self::default()
-        }
+        Self { header: Some(PageHeader::at(sequence)), payload: Some(Payload::Event(event)), ..Self::default() }
     }
 
     fn with_header(mut self, header: PageHeader) -> Self {
@@ -84,9 +78,7 @@ impl EventPageExt for EventPage {
     }
 
     fn sequence(&self) -> Option<u32> {
-        self.header
-            .as_ref()
-            .and_then(PageHeaderExt::explicit_sequence)
+        self.header.as_ref().and_then(PageHeaderExt::explicit_sequence)
     }
 
     fn event(&self) -> Option<&Any> {
@@ -112,11 +104,7 @@ impl EventPageExt for EventPage {
     }
 
     fn decode<M: Message + Name + Default>(&self) -> Result<M, UnpackError> {
-        self.event()
-            .ok_or_else(|| UnpackError::NoPayload {
-                expected: full_name_of::<M>(),
-            })?
-            .unpack()
+        self.event().ok_or_else(|| UnpackError::NoPayload { expected: full_name_of::<M>() })?.unpack()
     }
 }
 
@@ -162,17 +150,11 @@ pub trait EventBookExt: Sized {
 
 impl EventBookExt for EventBook {
     fn of(cover: Cover, pages: impl IntoIterator<Item = EventPage>) -> Self {
-        Self {
-            cover: Some(cover),
-            pages: pages.into_iter().collect(),
-            ..Self::default()
-        }
+        Self { cover: Some(cover), pages: pages.into_iter().collect(), ..Self::default() }
     }
 
     fn domain(&self) -> &str {
-        self.cover
-            .as_ref()
-            .map_or("", |cover| cover.domain.as_str())
+        self.cover.as_ref().map_or("", |cover| cover.domain.as_str())
     }
 
     fn first_sequence(&self) -> Option<u32> {
@@ -185,9 +167,7 @@ impl EventBookExt for EventBook {
 
     fn computed_next_sequence(&self) -> u32 {
         let snapshot = self.snapshot.as_ref().map(|snapshot| snapshot.sequence);
-        self.last_sequence()
-            .max(snapshot)
-            .map_or(0, |last| last.saturating_add(1))
+        self.last_sequence().max(snapshot).map_or(0, |last| last.saturating_add(1))
     }
 
     fn decode_events<M: Message + Name + Default>(&self) -> Result<Vec<M>, UnpackError> {
@@ -207,9 +187,7 @@ mod tests {
     use crate::{CoverExt, Edition, Snapshot, Target, pack};
 
     fn target(domain: &str) -> Target {
-        Target {
-            domain: domain.into(),
-        }
+        Target { domain: domain.into() }
     }
 
     #[test]
@@ -220,10 +198,7 @@ mod tests {
         assert_eq!((book.first_sequence(), book.last_sequence()), (None, None));
         assert_eq!(book.computed_next_sequence(), 0);
 
-        book.snapshot = Some(Snapshot {
-            sequence: 9,
-            ..Snapshot::default()
-        });
+        book.snapshot = Some(Snapshot { sequence: 9, ..Snapshot::default() });
         assert_eq!(book.computed_next_sequence(), 10);
 
         book.pages = vec![
@@ -232,10 +207,7 @@ mod tests {
             EventPage::of(11, pack(&target("b"))),
             EventPage::default().with_header(PageHeader::external("x", "")),
         ];
-        assert_eq!(
-            (book.first_sequence(), book.last_sequence()),
-            (Some(10), Some(11))
-        );
+        assert_eq!((book.first_sequence(), book.last_sequence()), (Some(10), Some(11)));
         assert_eq!(book.computed_next_sequence(), 12);
 
         book.pages = vec![EventPage::of(u32::MAX, pack(&target("a")))];
@@ -247,10 +219,8 @@ mod tests {
 
     #[test]
     fn only_the_asked_type_is_decoded() {
-        let elsewhere = EventPage {
-            payload: Some(Payload::External(PayloadReference::default())),
-            ..EventPage::default()
-        };
+        let elsewhere =
+            EventPage { payload: Some(Payload::External(PayloadReference::default())), ..EventPage::default() };
         let mut book = EventBook::of(
             Cover::default(),
             [
@@ -261,58 +231,29 @@ mod tests {
                 EventPage::of(2, pack(&target("b"))),
             ],
         );
-        assert_eq!(
-            book.decode_events::<Target>().unwrap(),
-            [target("a"), target("b")]
-        );
+        assert_eq!(book.decode_events::<Target>().unwrap(), [target("a"), target("b")]);
         assert_eq!(book.decode_events::<Cover>().unwrap(), []);
 
         assert!(elsewhere.external_payload().is_some());
         assert_eq!(elsewhere.type_name(), None);
-        assert_eq!(
-            elsewhere.decode::<Target>(),
-            Err(UnpackError::NoPayload {
-                expected: "angzarr.Target".into()
-            })
-        );
-        assert!(matches!(
-            book.pages[1].decode::<Target>(),
-            Err(UnpackError::TypeMismatch { .. })
-        ));
+        assert_eq!(elsewhere.decode::<Target>(), Err(UnpackError::NoPayload { expected: "angzarr.Target".into() }));
+        assert!(matches!(book.pages[1].decode::<Target>(), Err(UnpackError::TypeMismatch { .. })));
 
-        book.pages.push(EventPage::of(
-            3,
-            Any {
-                type_url: "x/angzarr.Target".into(),
-                value: vec![0xff],
-            },
-        ));
-        assert!(matches!(
-            book.decode_events::<Target>(),
-            Err(UnpackError::Malformed { .. })
-        ));
+        book.pages.push(EventPage::of(3, Any { type_url: "x/angzarr.Target".into(), value: vec![0xff] }));
+        assert!(matches!(book.decode_events::<Target>(), Err(UnpackError::Malformed { .. })));
     }
 
     #[test]
     fn schema_versions_start_at_one() {
         let page = EventPage::default();
         assert_eq!(page.schema_version_or_one(), 1);
-        assert_eq!(
-            page.clone().with_schema_version(1).schema_version_or_one(),
-            1
-        );
+        assert_eq!(page.clone().with_schema_version(1).schema_version_or_one(), 1);
         assert_eq!(page.with_schema_version(7).schema_version_or_one(), 7);
     }
 
     #[test]
     fn created_at() {
-        let at = Timestamp {
-            seconds: 1,
-            nanos: 2,
-        };
-        assert_eq!(
-            EventPage::default().with_created_at(at).created_at,
-            Some(at)
-        );
+        let at = Timestamp { seconds: 1, nanos: 2 };
+        assert_eq!(EventPage::default().with_created_at(at).created_at, Some(at));
     }
 }

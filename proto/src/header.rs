@@ -33,12 +33,7 @@ pub trait PageHeaderExt: Sized {
     /// let header = PageHeader::derived(Cover::of("order", [1; 16]), 4, "reserve-stock", 0);
     /// assert_eq!(header.provenance().map(|origin| origin.source_seq), Some(4));
     /// ```
-    fn derived(
-        source: Cover,
-        source_seq: u32,
-        source_component: impl Into<String>,
-        command_index: u32,
-    ) -> Self;
+    fn derived(source: Cover, source_seq: u32, source_component: impl Into<String>, command_index: u32) -> Self;
 
     /// The same header with its own mode.
     #[must_use]
@@ -70,12 +65,7 @@ impl PageHeaderExt for PageHeader {
         .into()
     }
 
-    fn derived(
-        source: Cover,
-        source_seq: u32,
-        source_component: impl Into<String>,
-        command_index: u32,
-    ) -> Self {
+    fn derived(source: Cover, source_seq: u32, source_component: impl Into<String>, command_index: u32) -> Self {
         SequenceType::AngzarrDeferred(AngzarrDeferredSequence {
             source: Some(source),
             source_seq,
@@ -118,10 +108,7 @@ impl PageHeaderExt for PageHeader {
 
 impl From<SequenceType> for PageHeader {
     fn from(sequence_type: SequenceType) -> Self {
-        Self {
-            sequence_type: Some(sequence_type),
-            sync_mode: None,
-        }
+        Self { sequence_type: Some(sequence_type), sync_mode: None }
     }
 }
 
@@ -138,22 +125,13 @@ mod tests {
 
         let external = PageHeader::external("", "note");
         assert_eq!(external.external_id(), Some(""));
-        assert_eq!(
-            (external.explicit_sequence(), external.provenance()),
-            (None, None)
-        );
+        assert_eq!((external.explicit_sequence(), external.provenance()), (None, None));
 
         let derived = PageHeader::derived(Cover::of("order", [1; 16]), 4, "saga", 2);
         let origin = derived.provenance().unwrap();
         assert_eq!(origin.source, Some(Cover::of("order", [1; 16])));
-        assert_eq!(
-            (origin.source_component.as_str(), origin.command_index),
-            ("saga", 2)
-        );
-        assert_eq!(
-            (derived.explicit_sequence(), derived.external_id()),
-            (None, None)
-        );
+        assert_eq!((origin.source_component.as_str(), origin.command_index), ("saga", 2));
+        assert_eq!((derived.explicit_sequence(), derived.external_id()), (None, None));
 
         let empty = PageHeader::default();
         assert_eq!(empty.explicit_sequence(), None);
@@ -162,16 +140,8 @@ mod tests {
     #[test]
     fn unset_is_not_the_default_mode() {
         assert_eq!(PageHeader::at(0).sync_override(), None);
-        assert_eq!(
-            PageHeader::at(0)
-                .with_sync_mode(SyncMode::Async)
-                .sync_override(),
-            Some(SyncMode::Async)
-        );
-        let unknown = PageHeader {
-            sync_mode: Some(99),
-            ..PageHeader::default()
-        };
+        assert_eq!(PageHeader::at(0).with_sync_mode(SyncMode::Async).sync_override(), Some(SyncMode::Async));
+        let unknown = PageHeader { sync_mode: Some(99), ..PageHeader::default() };
         assert_eq!(unknown.sync_override(), None);
     }
 }

@@ -60,5 +60,4 @@ pub use time::TimestampExt;
 /// assert!(set.file.iter().any(|file| file.name() == "angzarr/types.proto"));
 /// # Ok::<(), angzarr_proto::prost::DecodeError>(())
 /// ```
-pub const FILE_DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/angzarr.descriptors.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/angzarr.descriptors.bin"));

@@ -68,10 +68,7 @@ mod tests {
     #[test]
     fn the_ends() {
         for nanos in [i64::MIN, -1, 0, 1, i64::MAX] {
-            assert_eq!(
-                Timestamp::from_unix_nanos(nanos).to_unix_nanos(),
-                Some(nanos)
-            );
+            assert_eq!(Timestamp::from_unix_nanos(nanos).to_unix_nanos(), Some(nanos));
         }
         let mut beyond = Timestamp::from_unix_nanos(i64::MAX);
         beyond.nanos += 1;
@@ -81,10 +78,7 @@ mod tests {
 
     #[test]
     fn what_is_not_normalised_counts_all_the_same() {
-        let timestamp = Timestamp {
-            seconds: 2,
-            nanos: -1,
-        };
+        let timestamp = Timestamp { seconds: 2, nanos: -1 };
         assert_eq!(timestamp.to_unix_nanos(), Some(1_999_999_999));
     }
 

@@ -63,9 +63,7 @@ impl Project {
     }
 
     fn compile_with(&self, compiler: Compiler, file: &str) -> Result<(), BuildError> {
-        compiler
-            .out_dir(self.path("out"))
-            .compile(&[self.path("proto").join(file)], &[self.path("proto")])
+        compiler.out_dir(self.path("out")).compile(&[self.path("proto").join(file)], &[self.path("proto")])
     }
 
     fn compile(&self, file: &str) -> Result<(), BuildError> {
@@ -126,9 +124,7 @@ fn everything_is_reached_through_the_runtime() {
     for (position, _) in code.match_indices(" ::").chain(code.match_indices("<::")) {
         let path = &code[position + 1..];
         assert!(
-            ["::angzarr_runtime::proto::", "::core::", "::std::"]
-                .iter()
-                .any(|root| path.starts_with(root)),
+            ["::angzarr_runtime::proto::", "::core::", "::std::"].iter().any(|root| path.starts_with(root)),
             "{}",
             path.chars().take(60).collect::<String>()
         );
@@ -138,12 +134,7 @@ fn everything_is_reached_through_the_runtime() {
 #[test]
 fn the_runtime_may_be_elsewhere() {
     let project = Project::new(&[("bank.proto", BANK)]);
-    project
-        .compile_with(
-            Compiler::new().extern_runtime("::angzarr_proto"),
-            "bank.proto",
-        )
-        .unwrap();
+    project.compile_with(Compiler::new().extern_runtime("::angzarr_proto"), "bank.proto").unwrap();
     let code = project.output("bank.rs");
     assert_contains(&code, "::angzarr_proto::prost::Message");
     assert_contains(&code, "::angzarr_proto::angzarr::Cover");
@@ -154,9 +145,7 @@ fn the_runtime_may_be_elsewhere() {
 fn prost_can_be_configured() {
     let project = Project::new(&[("bank.proto", BANK)]);
     let compiler = Compiler::new().configure(|prost| {
-        prost
-            .type_attribute("bank.AccountOpened.Line", "#[derive(PartialOrd)]")
-            .include_file("all.rs");
+        prost.type_attribute("bank.AccountOpened.Line", "#[derive(PartialOrd)]").include_file("all.rs");
     });
     project.compile_with(compiler, "bank.proto").unwrap();
     assert_contains(&project.output("bank.rs"), "#[derive(PartialOrd)]");
@@ -169,18 +158,10 @@ fn descriptors_keep_the_users_comments() {
     project.compile("bank.proto").unwrap();
     let bytes = fs::read(project.path("out").join(DESCRIPTORS)).unwrap();
     let set = FileDescriptorSet::decode(bytes.as_slice()).unwrap();
-    let commented: Vec<_> = set
-        .file
-        .iter()
-        .filter(|file| file.source_code_info.is_some())
-        .map(|file| file.name())
-        .collect();
+    let commented: Vec<_> =
+        set.file.iter().filter(|file| file.source_code_info.is_some()).map(|file| file.name()).collect();
     assert_eq!(commented, ["bank.proto"]);
-    assert!(
-        set.file
-            .iter()
-            .any(|file| file.name() == "angzarr/types.proto")
-    );
+    assert!(set.file.iter().any(|file| file.name() == "angzarr/types.proto"));
 }
 
 #[test]
@@ -190,10 +171,7 @@ fn several_files_and_packages() {
             "shop/order.proto",
             "syntax = \"proto3\"; package shop.order; import \"shop/money.proto\"; message Placed { shop.Money total = 1; }",
         ),
-        (
-            "shop/money.proto",
-            "syntax = \"proto3\"; package shop; message Money { int64 cents = 1; }",
-        ),
+        ("shop/money.proto", "syntax = \"proto3\"; package shop; message Money { int64 cents = 1; }"),
     ]);
     project.compile("shop/order.proto").unwrap();
     assert_eq!(project.outputs(), [DESCRIPTORS, "shop.order.rs", "shop.rs"]);
@@ -203,21 +181,14 @@ fn several_files_and_packages() {
 
 #[test]
 fn our_own_files_cannot_be_replaced() {
-    let project = Project::new(&[
-        ("bank.proto", BANK),
-        (
-            "angzarr/types.proto",
-            "syntax = \"proto3\"; package angzarr;",
-        ),
-    ]);
+    let project =
+        Project::new(&[("bank.proto", BANK), ("angzarr/types.proto", "syntax = \"proto3\"; package angzarr;")]);
     project.compile("bank.proto").unwrap();
 }
 
 #[test]
 fn our_own_package_is_reserved() {
-    let file = |package: &str, import: &str| {
-        format!("syntax = \"proto3\"; package {package}; {import} message M {{}}")
-    };
+    let file = |package: &str, import: &str| format!("syntax = \"proto3\"; package {package}; {import} message M {{}}");
     let import = "import \"angzarr/types.proto\";";
     for (text, refused) in [
         (file("angzarr", ""), true),
@@ -265,18 +236,12 @@ fn a_missing_file_is_named() {
     let project = Project::new(&[]);
     let error = project.compile("bank.proto").unwrap_err();
     assert!(matches!(error, BuildError::NotFound { .. }));
-    assert!(
-        error.to_string().contains("bank.proto does not exist"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("bank.proto does not exist"), "{error}");
 }
 
 #[test]
 fn a_file_may_be_named_below_its_include() {
     let project = Project::new(&[("bank.proto", BANK)]);
-    Compiler::new()
-        .out_dir(project.path("out"))
-        .compile(&[Path::new("bank.proto")], &[project.path("proto")])
-        .unwrap();
+    Compiler::new().out_dir(project.path("out")).compile(&[Path::new("bank.proto")], &[project.path("proto")]).unwrap();
     assert_contains(&project.output("bank.rs"), "AccountOpened");
 }

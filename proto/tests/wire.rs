@@ -7,9 +7,7 @@ use std::fmt::Write as _;
 use angzarr_proto::FILE_DESCRIPTOR_SET;
 use angzarr_proto::prost::Message;
 use angzarr_proto::prost_types::field_descriptor_proto::{Label, Type};
-use angzarr_proto::prost_types::{
-    DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet,
-};
+use angzarr_proto::prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 
 /// `name type = number`, after the oneof it belongs to, if any. `!n` is a reserved number, `!name` a reserved name.
 const MESSAGES: &[(&str, &str)] = &[
@@ -18,10 +16,7 @@ const MESSAGES: &[(&str, &str)] = &[
         "Cover",
         "root UUID = 1, domain string = 2, correlation_id string = 3, edition Edition = 4, ext Any = 6, !5, !external_id",
     ),
-    (
-        "Edition",
-        "name string = 1, divergences repeated DomainDivergence = 2",
-    ),
+    ("Edition", "name string = 1, divergences repeated DomainDivergence = 2"),
     ("DomainDivergence", "domain string = 1, sequence uint32 = 2"),
     (
         "PayloadReference",
@@ -33,10 +28,7 @@ const MESSAGES: &[(&str, &str)] = &[
         "sequence_type.sequence uint32 = 1, sequence_type.external_deferred ExternalDeferredSequence = 2, \
          sequence_type.angzarr_deferred AngzarrDeferredSequence = 3, sync_mode optional SyncMode = 4",
     ),
-    (
-        "ExternalDeferredSequence",
-        "external_id string = 1, description string = 2",
-    ),
+    ("ExternalDeferredSequence", "external_id string = 1, description string = 2"),
     (
         "AngzarrDeferredSequence",
         "source Cover = 1, source_seq uint32 = 2, source_component string = 3, command_index uint32 = 4",
@@ -46,52 +38,28 @@ const MESSAGES: &[(&str, &str)] = &[
         "header PageHeader = 1, created_at Timestamp = 2, payload.event Any = 3, payload.external PayloadReference = 4, \
          schema_version uint32 = 100, !5, !6, !7, !committed, !no_commit, !cascade_id",
     ),
-    (
-        "Snapshot",
-        "sequence uint32 = 2, state Any = 3, retention SnapshotRetention = 4, created_at Timestamp = 5, !1",
-    ),
+    ("Snapshot", "sequence uint32 = 2, state Any = 3, retention SnapshotRetention = 4, created_at Timestamp = 5, !1"),
     (
         "EventBook",
         "cover Cover = 1, snapshot Snapshot = 2, pages repeated EventPage = 3, next_sequence uint32 = 6, !4, !5",
     ),
-    (
-        "EventRequest",
-        "events EventBook = 1, sync_mode SyncMode = 2, route_to_handler bool = 3",
-    ),
-    (
-        "Projection",
-        "cover Cover = 1, projector string = 2, sequence uint32 = 3, projection Any = 4",
-    ),
+    ("EventRequest", "events EventBook = 1, sync_mode SyncMode = 2, route_to_handler bool = 3"),
+    ("Projection", "cover Cover = 1, projector string = 2, sequence uint32 = 3, projection Any = 4"),
     (
         "CommandPage",
         "header PageHeader = 1, merge_strategy MergeStrategy = 2, payload.command Any = 3, \
          payload.external PayloadReference = 4",
     ),
-    (
-        "CommandBook",
-        "cover Cover = 1, pages repeated CommandPage = 2, !3, !4, !5",
-    ),
+    ("CommandBook", "cover Cover = 1, pages repeated CommandPage = 2, !3, !4, !5"),
     (
         "CommandRequest",
         "command CommandBook = 1, sync_mode SyncMode = 2, cascade_error_mode CascadeErrorMode = 3, !4, !cascade_id",
     ),
-    (
-        "ContextualCommand",
-        "events EventBook = 1, command CommandBook = 2",
-    ),
-    (
-        "ContextualCommandRequest",
-        "command ContextualCommand = 1, sync_mode SyncMode = 2",
-    ),
-    (
-        "SequenceRange",
-        "lower uint32 = 1, upper optional uint32 = 2",
-    ),
+    ("ContextualCommand", "events EventBook = 1, command CommandBook = 2"),
+    ("ContextualCommandRequest", "command ContextualCommand = 1, sync_mode SyncMode = 2"),
+    ("SequenceRange", "lower uint32 = 1, upper optional uint32 = 2"),
     ("SequenceSet", "values repeated uint32 = 1"),
-    (
-        "TemporalQuery",
-        "point_in_time.as_of_time Timestamp = 1, point_in_time.as_of_sequence uint32 = 2",
-    ),
+    ("TemporalQuery", "point_in_time.as_of_time Timestamp = 1, point_in_time.as_of_sequence uint32 = 2"),
     (
         "Query",
         "cover Cover = 1, selection.range SequenceRange = 3, selection.sequences SequenceSet = 4, \
@@ -99,26 +67,14 @@ const MESSAGES: &[(&str, &str)] = &[
     ),
     ("AggregateRoot", "domain string = 1, root UUID = 2"),
     ("EventStreamFilter", "correlation_id string = 1"),
-    (
-        "Notification",
-        "cover Cover = 1, payload Any = 2, sent_at Timestamp = 3, !4, !metadata",
-    ),
-    (
-        "RejectionNotification",
-        "rejected_command CommandBook = 1, rejection_reason string = 2",
-    ),
-    (
-        "Compensate",
-        "target Cover = 1, sequences repeated uint32 = 2, reason string = 3",
-    ),
+    ("Notification", "cover Cover = 1, payload Any = 2, sent_at Timestamp = 3, !4, !metadata"),
+    ("RejectionNotification", "rejected_command CommandBook = 1, rejection_reason string = 2"),
+    ("Compensate", "target Cover = 1, sequences repeated uint32 = 2, reason string = 3"),
     (
         "SequenceMismatchDetails",
         "expected_sequence uint32 = 1, actual_sequence uint32 = 2, merge_strategy MergeStrategy = 3",
     ),
-    (
-        "EventProcessingFailedDetails",
-        "error string = 1, retry_count uint32 = 2, is_transient bool = 3",
-    ),
+    ("EventProcessingFailedDetails", "error string = 1, retry_count uint32 = 2, is_transient bool = 3"),
     (
         "PayloadRetrievalFailedDetails",
         "storage_type PayloadStorageType = 1, uri string = 2, content_hash bytes = 3, original_size uint64 = 4, \
@@ -134,18 +90,9 @@ const MESSAGES: &[(&str, &str)] = &[
          rejection_details.payload_retrieval_failed PayloadRetrievalFailedDetails = 14",
     ),
     ("Target", "domain string = 1"),
-    (
-        "ComponentDescriptor",
-        "name string = 1, component_type string = 2, inputs repeated Target = 3",
-    ),
-    (
-        "FactRequest",
-        "facts EventBook = 1, prior_events EventBook = 2",
-    ),
-    (
-        "ReplayRequest",
-        "base_snapshot Snapshot = 1, events repeated EventPage = 2",
-    ),
+    ("ComponentDescriptor", "name string = 1, component_type string = 2, inputs repeated Target = 3"),
+    ("FactRequest", "facts EventBook = 1, prior_events EventBook = 2"),
+    ("ReplayRequest", "base_snapshot Snapshot = 1, events repeated EventPage = 2"),
     ("ReplayResponse", "state Any = 1"),
     (
         "CommandResponse",
@@ -164,24 +111,15 @@ const MESSAGES: &[(&str, &str)] = &[
         "BusinessResponse",
         "result.events EventBook = 1, result.revocation RevocationResponse = 2, result.notification Notification = 3",
     ),
-    (
-        "SpeculateCommandHandlerRequest",
-        "command CommandBook = 1, point_in_time TemporalQuery = 2",
-    ),
-    (
-        "FactInjectionResponse",
-        "events EventBook = 1, already_processed bool = 2, projections repeated Projection = 3",
-    ),
+    ("SpeculateCommandHandlerRequest", "command CommandBook = 1, point_in_time TemporalQuery = 2"),
+    ("FactInjectionResponse", "events EventBook = 1, already_processed bool = 2, projections repeated Projection = 3"),
     (
         "SagaHandleRequest",
         "source EventBook = 1, sync_mode SyncMode = 2, cascade_error_mode CascadeErrorMode = 3, \
          destination_sequences map<string, uint32> = 4",
     ),
     ("SpeculateSagaRequest", "request SagaHandleRequest = 1"),
-    (
-        "SagaResponse",
-        "commands repeated CommandBook = 1, events repeated EventBook = 2",
-    ),
+    ("SagaResponse", "commands repeated CommandBook = 1, events repeated EventBook = 2"),
     (
         "SagaCompensationFailed",
         "triggering_aggregate Cover = 1, triggering_event_sequence uint32 = 2, saga_name string = 3, \
@@ -192,10 +130,7 @@ const MESSAGES: &[(&str, &str)] = &[
         "ProcessManagerCoordinatorRequest",
         "trigger EventBook = 1, sync_mode SyncMode = 2, cascade_error_mode CascadeErrorMode = 3",
     ),
-    (
-        "SpeculatePmRequest",
-        "request ProcessManagerHandleRequest = 1",
-    ),
+    ("SpeculatePmRequest", "request ProcessManagerHandleRequest = 1"),
     (
         "ProcessManagerHandleRequest",
         "trigger EventBook = 1, process_state EventBook = 2, destination_sequences map<string, uint32> = 3",
@@ -205,50 +140,21 @@ const MESSAGES: &[(&str, &str)] = &[
         "process_events EventBook = 1, commands repeated CommandBook = 2, facts repeated EventBook = 3",
     ),
     ("SpeculateProjectorRequest", "events EventBook = 1"),
-    (
-        "UpcastRequest",
-        "domain string = 1, events repeated EventPage = 2",
-    ),
+    ("UpcastRequest", "domain string = 1, events repeated EventPage = 2"),
     ("UpcastResponse", "events repeated EventPage = 1"),
 ];
 
 const ENUMS: &[(&str, &[&str])] = &[
     (
         "SyncMode",
-        &[
-            "SYNC_MODE_ASYNC",
-            "SYNC_MODE_SIMPLE",
-            "SYNC_MODE_CASCADE",
-            "SYNC_MODE_DECISION",
-            "SYNC_MODE_ISOLATED",
-        ],
+        &["SYNC_MODE_ASYNC", "SYNC_MODE_SIMPLE", "SYNC_MODE_CASCADE", "SYNC_MODE_DECISION", "SYNC_MODE_ISOLATED"],
     ),
     (
         "CascadeErrorMode",
-        &[
-            "CASCADE_ERROR_FAIL_FAST",
-            "CASCADE_ERROR_CONTINUE",
-            "CASCADE_ERROR_COMPENSATE",
-            "CASCADE_ERROR_DEAD_LETTER",
-        ],
+        &["CASCADE_ERROR_FAIL_FAST", "CASCADE_ERROR_CONTINUE", "CASCADE_ERROR_COMPENSATE", "CASCADE_ERROR_DEAD_LETTER"],
     ),
-    (
-        "MergeStrategy",
-        &[
-            "MERGE_COMMUTATIVE",
-            "MERGE_STRICT",
-            "MERGE_AGGREGATE_HANDLES",
-            "MERGE_MANUAL",
-        ],
-    ),
-    (
-        "SnapshotRetention",
-        &[
-            "RETENTION_DEFAULT",
-            "RETENTION_PERSIST",
-            "RETENTION_TRANSIENT",
-        ],
-    ),
+    ("MergeStrategy", &["MERGE_COMMUTATIVE", "MERGE_STRICT", "MERGE_AGGREGATE_HANDLES", "MERGE_MANUAL"]),
+    ("SnapshotRetention", &["RETENTION_DEFAULT", "RETENTION_PERSIST", "RETENTION_TRANSIENT"]),
     (
         "PayloadStorageType",
         &[
@@ -287,16 +193,10 @@ const SERVICES: &[(&str, &[&str])] = &[
             "GetAggregateRoots(Empty) stream AggregateRoot",
         ],
     ),
-    (
-        "EventStreamService",
-        &["Subscribe(EventStreamFilter) stream EventBook"],
-    ),
+    ("EventStreamService", &["Subscribe(EventStreamFilter) stream EventBook"]),
     (
         "SagaCoordinatorService",
-        &[
-            "Execute(SagaHandleRequest) SagaResponse",
-            "ExecuteSpeculative(SpeculateSagaRequest) SagaResponse",
-        ],
+        &["Execute(SagaHandleRequest) SagaResponse", "ExecuteSpeculative(SpeculateSagaRequest) SagaResponse"],
     ),
     ("SagaService", &["Handle(SagaHandleRequest) SagaResponse"]),
     (
@@ -306,10 +206,7 @@ const SERVICES: &[(&str, &[&str])] = &[
             "HandleSpeculative(SpeculatePmRequest) ProcessManagerHandleResponse",
         ],
     ),
-    (
-        "ProcessManagerService",
-        &["Handle(ProcessManagerHandleRequest) ProcessManagerHandleResponse"],
-    ),
+    ("ProcessManagerService", &["Handle(ProcessManagerHandleRequest) ProcessManagerHandleResponse"]),
     (
         "ProjectorCoordinatorService",
         &[
@@ -318,22 +215,13 @@ const SERVICES: &[(&str, &[&str])] = &[
             "HandleSpeculative(SpeculateProjectorRequest) Projection",
         ],
     ),
-    (
-        "ProjectorService",
-        &[
-            "Handle(EventBook) Projection",
-            "HandleSpeculative(EventBook) Projection",
-        ],
-    ),
+    ("ProjectorService", &["Handle(EventBook) Projection", "HandleSpeculative(EventBook) Projection"]),
     ("UpcasterService", &["Upcast(UpcastRequest) UpcastResponse"]),
 ];
 
 fn ours() -> Vec<FileDescriptorProto> {
     let set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap();
-    set.file
-        .into_iter()
-        .filter(|file| file.package() == "angzarr")
-        .collect()
+    set.file.into_iter().filter(|file| file.package() == "angzarr").collect()
 }
 
 /// The name of a type of ours, or of one of the well-known types that the contract uses.
@@ -342,9 +230,7 @@ fn short(type_name: &str) -> &str {
         ".google.protobuf.Any" => "Any",
         ".google.protobuf.Empty" => "Empty",
         ".google.protobuf.Timestamp" => "Timestamp",
-        ours => ours
-            .strip_prefix(".angzarr.")
-            .unwrap_or_else(|| panic!("{ours}")),
+        ours => ours.strip_prefix(".angzarr.").unwrap_or_else(|| panic!("{ours}")),
     }
 }
 
@@ -368,11 +254,10 @@ fn describe(message: &DescriptorProto, field: &FieldDescriptorProto) -> String {
         write!(text, "{}.", oneof.name()).unwrap();
     }
     write!(text, "{} ", field.name()).unwrap();
-    let entry = message.nested_type.iter().find(|nested| {
-        field
-            .type_name()
-            .ends_with(&format!("{}.{}", message.name(), nested.name()))
-    });
+    let entry = message
+        .nested_type
+        .iter()
+        .find(|nested| field.type_name().ends_with(&format!("{}.{}", message.name(), nested.name())));
     match entry {
         Some(entry) => {
             assert!(entry.options.as_ref().unwrap().map_entry());
@@ -412,18 +297,9 @@ fn split(row: &str) -> Vec<String> {
 fn files() {
     let mut names: Vec<_> = ours().iter().map(|file| file.name().to_owned()).collect();
     names.sort();
-    let mut expected = [
-        "types",
-        "command_handler",
-        "query",
-        "stream",
-        "saga",
-        "process_manager",
-        "projector",
-        "upcaster",
-        "dlq",
-    ]
-    .map(|name| format!("angzarr/{name}.proto"));
+    let mut expected =
+        ["types", "command_handler", "query", "stream", "saga", "process_manager", "projector", "upcaster", "dlq"]
+            .map(|name| format!("angzarr/{name}.proto"));
     expected.sort();
     assert_eq!(names, expected);
     assert!(ours().iter().all(|file| file.syntax() == "proto3"));
@@ -446,10 +322,8 @@ fn messages() {
             (message.name().to_owned(), row)
         })
         .collect();
-    let expected: BTreeMap<String, Vec<String>> = MESSAGES
-        .iter()
-        .map(|(name, row)| ((*name).to_owned(), split(row)))
-        .collect();
+    let expected: BTreeMap<String, Vec<String>> =
+        MESSAGES.iter().map(|(name, row)| ((*name).to_owned(), split(row))).collect();
     assert_eq!(expected.len(), MESSAGES.len(), "a message is listed twice");
 
     for (name, row) in &expected {
@@ -534,9 +408,7 @@ fn bytes() {
 #[test]
 fn maps_are_written_in_order() {
     let letter = angzarr_proto::AngzarrDeadLetter {
-        metadata: ["b", "a", "c"]
-            .map(|key| (key.to_owned(), String::new()))
-            .into(),
+        metadata: ["b", "a", "c"].map(|key| (key.to_owned(), String::new())).into(),
         ..Default::default()
     };
     let expected = b"\x42\x03\x0a\x01a\x42\x03\x0a\x01b\x42\x03\x0a\x01c";

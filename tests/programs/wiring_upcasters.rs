@@ -10,8 +10,26 @@ macro_rules! shapes {
         angzarr_runtime::name_messages!("chains": $($name),+);
     };
 }
-shapes!(HoleV1, HoleV2, HoleV3, Hole, LateV2, Late, TwiceV1, OnceV1, Twice, ForkV1, ForkLeft, ForkRight, Egg, Hen, MisfitV1,
-    MisfitV2, MisfitOther, Misfit);
+shapes!(
+    HoleV1,
+    HoleV2,
+    HoleV3,
+    Hole,
+    LateV2,
+    Late,
+    TwiceV1,
+    OnceV1,
+    Twice,
+    ForkV1,
+    ForkLeft,
+    ForkRight,
+    Egg,
+    Hen,
+    MisfitV1,
+    MisfitV2,
+    MisfitOther,
+    Misfit
+);
 
 #[upcaster(from = 1, event = "chains.Hole")]
 fn hole_begins(old: HoleV1) -> HoleV2 {

@@ -102,7 +102,11 @@ impl Account {
 
     #[handler]
     fn deposit_many(&self, cmd: DepositMany) -> Result<Vec<Deposited>, Rejection> {
-        let one = |n: u32| Deposited { amount: 1, balance_before: self.balance + i64::from(n), events_before: self.events + n };
+        let one = |n: u32| Deposited {
+            amount: 1,
+            balance_before: self.balance + i64::from(n),
+            events_before: self.events + n,
+        };
         Ok((0..cmd.count).map(one).collect())
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use angzarr_runtime::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId, Resolution};
 use angzarr_runtime::storage::{
-    BoxFuture, Dedup, Storage, StorageError, StorageErrorKind, StorageFuture, StreamInfo, StreamRead, StreamSlice, Write,
-    WriteError, Written,
+    BoxFuture, Dedup, Storage, StorageError, StorageErrorKind, StorageFuture, StreamInfo, StreamRead, StreamSlice,
+    Write, WriteError, Written,
 };
 use angzarr_runtime::stream::{LogEvent, StoredSnapshot, StreamKey};
 use angzarr_runtime::{Builder, OpenStorage};

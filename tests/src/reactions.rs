@@ -91,7 +91,9 @@ impl Witness {
         match trouble {
             None => {}
             Some((Trouble::Times(times), tries)) if tries > times => {}
-            Some((Trouble::Times(_) | Trouble::Always, _)) => return Err(ProjectionError::transient("trouble on purpose")),
+            Some((Trouble::Times(_) | Trouble::Always, _)) => {
+                return Err(ProjectionError::transient("trouble on purpose"));
+            }
             Some((Trouble::Permanent, _)) => return Err(ProjectionError::permanent("trouble for good")),
             Some((Trouble::Panic, _)) => panic!("a projector panics on purpose"),
             Some((Trouble::Slow(pause), _)) => tokio::time::sleep(pause).await,
@@ -214,9 +216,8 @@ impl Balances {
              ON CONFLICT (root) DO UPDATE SET amount = amount + ?2, events = events + 1, last = ?3",
         )?
         .execute(params![root, amount, ctx.sequence()])?;
-        let balance = tx
-            .prepare_cached("SELECT amount FROM balance WHERE root = ?1")?
-            .query_row([root], |row| row.get(0))?;
+        let balance =
+            tx.prepare_cached("SELECT amount FROM balance WHERE root = ?1")?.query_row([root], |row| row.get(0))?;
         drop(tx);
         // After the rows were written: a failure must take them back.
         self.witness.witness(ctx).await?;
@@ -347,7 +348,10 @@ impl angzarr_runtime::ReadModel for FlakyModel {
             })
         })
     }
-    fn rollback(&self, transaction: Self::Transaction) -> angzarr_runtime::storage::BoxFuture<'_, Result<(), ReactionError>> {
+    fn rollback(
+        &self,
+        transaction: Self::Transaction,
+    ) -> angzarr_runtime::storage::BoxFuture<'_, Result<(), ReactionError>> {
         drop(transaction);
         Box::pin(async { Ok(()) })
     }

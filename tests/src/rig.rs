@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use angzarr_runtime::Builder;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::proto::{self, AnyExt as _, CommandBookExt as _, CommandPageExt as _, CoverExt as _};
-use angzarr_runtime::Builder;
 
 use crate::Store;
 use crate::reactions::{BALANCES, Balances, Courier, Everywhere, FlakyModel, Journal, Tagger, Tally, Witness};

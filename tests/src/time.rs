@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use angzarr_runtime::prelude::*;
 use angzarr_runtime::IdSource;
+use angzarr_runtime::prelude::*;
 
 /// A clock that shows what it was told, and moves on by itself by one nanosecond at each look.
 #[derive(Clone)]

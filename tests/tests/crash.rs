@@ -115,7 +115,8 @@ fn r1_a_hundred_kills_lose_and_double_nothing() {
         // Every saga command ran, and ran once.
         let mut booked = Vec::new();
         for ledger in 0..3 {
-            let stored = events_of(runtime.storage(), &StreamKey::main("ledger", root("ledger", ledger.to_string()))).await;
+            let stored =
+                events_of(runtime.storage(), &StreamKey::main("ledger", root("ledger", ledger.to_string()))).await;
             assert_gapless(&stored);
             booked.extend(stored.iter().map(|event| decode::<Booked>(event).amount));
         }

@@ -14,8 +14,8 @@ use angzarr_tests::rig::{account, page, request};
 use angzarr_tests::store::{assert_gapless, decode, events_of, plant, stored, stored_as};
 use angzarr_tests::time::{ManualClock, time};
 use angzarr_tests::{Rig, Store};
-use prost::Message as _;
 use proptest::prelude::*;
+use prost::Message as _;
 
 /// One step of a random program.
 #[derive(Clone, Debug)]
@@ -165,7 +165,9 @@ impl World {
             assert_eq!(would.events_of::<Deposited>().next().expect("an event").balance_before, folded.balance);
         }
         compare!(*runtime, Person, "person", PERSON, fold_person);
-        compare!(*runtime, Diary, "diary", DIARY, |state: &mut Diary, event| state.pages.push(decode::<Written>(event).text));
+        compare!(*runtime, Diary, "diary", DIARY, |state: &mut Diary, event| state
+            .pages
+            .push(decode::<Written>(event).text));
     }
 
     async fn run(&mut self, steps: &[Step]) {
@@ -206,7 +208,11 @@ impl World {
             Step::Book(n, amounts) => {
                 let before = self.balance(runtime, n).await;
                 let pages = amounts.iter().map(|&amount| {
-                    if amount >= 0 { page(&Deposit { amount: amount + 1 }) } else { page(&Withdraw { amount: -amount }) }
+                    if amount >= 0 {
+                        page(&Deposit { amount: amount + 1 })
+                    } else {
+                        page(&Withdraw { amount: -amount })
+                    }
                 });
                 let result = runtime.submit(&request(account(who(n)), pages)).await;
                 let mut balance = before;
@@ -229,12 +235,17 @@ impl World {
             Step::PlantName(shape, word) => {
                 let v1 = PersonNamedV1 { name: format!("{word} old") };
                 let v2 = PersonNamedV2 { first: word, last: "older".into() };
-                self.plant(runtime, "person", PERSON, match shape {
-                    0 => stored(&v1, 1),
-                    1 => stored_as("test.PersonNamed", &v1, 1),
-                    2 => stored(&v2, 2),
-                    _ => stored_as("test.PersonNamed", &v2, 2),
-                })
+                self.plant(
+                    runtime,
+                    "person",
+                    PERSON,
+                    match shape {
+                        0 => stored(&v1, 1),
+                        1 => stored_as("test.PersonNamed", &v1, 1),
+                        2 => stored(&v2, 2),
+                        _ => stored_as("test.PersonNamed", &v2, 2),
+                    },
+                )
                 .await;
             }
             Step::PlantAddress(street) => {

@@ -52,14 +52,22 @@ impl Report {
 #[test]
 fn components_are_checked_together() {
     let mut report = run(env!("CARGO_BIN_EXE_wiring-components"), "programs/wiring_components.rs");
-    report.tells("two aggregates have the domain `engine`", &["struct FirstEngine", "struct SecondEngine"], "another domain");
+    report.tells(
+        "two aggregates have the domain `engine`",
+        &["struct FirstEngine", "struct SecondEngine"],
+        "another domain",
+    );
     report.tells(
         "two components have the name `dashboard`",
         &["struct Dashboard", "fn dashboard_saga"],
         "give each its own",
     );
     report.tells("no aggregate has the domain `brakes`", &["struct Odometer"], "did you mean `brake`?");
-    report.tells("the projector `recorder` holds something and got no instance", &["struct Recorder"], ".with(Recorder {");
+    report.tells(
+        "the projector `recorder` holds something and got no instance",
+        &["struct Recorder"],
+        ".with(Recorder {",
+    );
     report.tells("the projector `idler` handles no event", &["struct Idler"], "#[projector] impl Idler");
     report.tells("the message `wiring.Stopped` has two shapes", &["Stopped", "twin::Stopped"], "rename one");
     report.tells("`postgers://nowhere` is no storage", &[], "");
@@ -72,7 +80,11 @@ fn components_are_checked_together() {
 #[test]
 fn u3_upcaster_chains_are_checked_together() {
     let mut report = run(env!("CARGO_BIN_EXE_wiring-upcasters"), "programs/wiring_upcasters.rs");
-    report.tells("`chains.Hole` have a hole: nothing takes version 2", &["fn hole_begins", "fn hole_ends"], "missing step");
+    report.tells(
+        "`chains.Hole` have a hole: nothing takes version 2",
+        &["fn hole_begins", "fn hole_ends"],
+        "missing step",
+    );
     report.tells("`chains.Late` have a hole: they start at version 2", &["fn late_start"], "");
     report.tells("two upcasters take version 1 of `chains.Twice`", &["fn twice_a", "fn twice_b"], "one successor");
     report.tells("ForkV1`: a chain may not fork", &["fn fork_left", "fn fork_right"], "one upcaster");

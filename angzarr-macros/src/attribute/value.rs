@@ -40,7 +40,12 @@ impl Argument {
                     Ok(word) => format!("write `{key} = \"{}\"`", suggested_name(&word.to_string(), "…")),
                     Err(_) => format!("write `{example}`"),
                 };
-                diagnostics.report(value, format!("`{key}` is not a string"), "it is a name, and names are strings here", write);
+                diagnostics.report(
+                    value,
+                    format!("`{key}` is not a string"),
+                    "it is a name, and names are strings here",
+                    write,
+                );
                 None
             }
         }
@@ -90,7 +95,12 @@ impl Argument {
         };
         match literal.base10_parse::<u32>() {
             Ok(0) => {
-                diagnostics.report(value, format!("`{key} = 0` means nothing"), zero, format!("write `{key} = 1`, or more"));
+                diagnostics.report(
+                    value,
+                    format!("`{key} = 0` means nothing"),
+                    zero,
+                    format!("write `{key} = 1`, or more"),
+                );
                 Some(Spanned { value: 1, span: literal.span() })
             }
             Ok(number) => Some(Spanned { value: number, span: literal.span() }),
@@ -123,7 +133,12 @@ impl Argument {
                 Some(near) => format!("did you mean `{key} = {near}`?"),
                 None => format!("write one of them, for example `{key} = {}`", words.first().copied().unwrap_or("…")),
             };
-            diagnostics.report(&word, format!("there is no {what} `{word}`"), format!("`{key}` is {}", list(words)), write);
+            diagnostics.report(
+                &word,
+                format!("there is no {what} `{word}`"),
+                format!("`{key}` is {}", list(words)),
+                write,
+            );
             return None;
         }
         let written = match syn::parse2::<Lit>(value.clone()) {
@@ -287,9 +302,14 @@ mod tests {
 
     #[test]
     fn suggestions_are_valid_names() {
-        for (written, suggested) in
-            [("Account", "account"), ("OrderLine", "order-line"), ("my domain", "my-domain"), ("9lives", "lives"), ("", "order"), ("Ä!", "order")]
-        {
+        for (written, suggested) in [
+            ("Account", "account"),
+            ("OrderLine", "order-line"),
+            ("my domain", "my-domain"),
+            ("9lives", "lives"),
+            ("", "order"),
+            ("Ä!", "order"),
+        ] {
             assert_eq!(suggested_name(written, "order"), suggested);
             assert!(valid_name(suggested));
         }

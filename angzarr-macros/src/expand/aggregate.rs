@@ -3,25 +3,18 @@
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::quote;
 
-use super::handler::{Given, call, fallible};
+use super::handler::{Failure, Given, call, fallible};
 use super::runtime::{Runtime, enclose};
 use super::shape::{self, Taker, local};
 use super::span::implement;
-use crate::model::{
-    Aggregate, AggregateBlock, Apply, Codec, CommandHandler, Place, SelfType, Snapshot,
-};
+use crate::model::{Aggregate, AggregateBlock, Apply, Codec, CommandHandler, Place, SelfType, Snapshot};
 
 /// The declaration.
 pub(super) fn declaration(aggregate: &Aggregate) -> TokenStream {
     let runtime = Runtime::find();
     let ty = &aggregate.state.ty;
     let domain = aggregate.domain_or_stand_in();
-    let domain_impl = implement(
-        ty,
-        &quote!(#runtime::Domain),
-        ty,
-        quote!(const DOMAIN: &'static str = #domain;),
-    );
+    let domain_impl = implement(ty, &quote!(#runtime::Domain), ty, quote!(const DOMAIN: &'static str = #domain;));
     let rest = match &aggregate.place {
         Place::Here { snapshot, state_version } => local_aggregate(&runtime, aggregate, snapshot, *state_version),
         Place::Remote { handles } => remote_aggregate(&runtime, aggregate, handles),
@@ -58,14 +51,14 @@ fn local_aggregate(runtime: &Runtime, aggregate: &Aggregate, snapshot: &Snapshot
         ty,
         quote! {
             fn descriptor() -> &'static #runtime::AggregateDescriptor {
-                &DESCRIPTOR
+                &ANGZARR_DESCRIPTOR
             }
         },
     );
-    let register = runtime.register("RegisteredAggregate", &quote!(&DESCRIPTOR));
+    let register = runtime.register("RegisteredAggregate", &quote!(&ANGZARR_DESCRIPTOR));
     quote! {
         use #runtime::ProbeFallback as _;
-        static DESCRIPTOR: #runtime::AggregateDescriptor = #runtime::AggregateDescriptor {
+        static ANGZARR_DESCRIPTOR: #runtime::AggregateDescriptor = #runtime::AggregateDescriptor {
             domain: #domain,
             name: #name,
             state: ::core::any::TypeId::of::<#ty>,
@@ -85,10 +78,11 @@ fn remote_aggregate(runtime: &Runtime, aggregate: &Aggregate, handles: &[syn::Ty
     let SelfType { ty, name } = &aggregate.state;
     let about = runtime.about(&aggregate.about);
     let domain = aggregate.domain_or_stand_in();
-    let accepts = handles.iter().map(|command| implement(command, &quote!(#runtime::Accepts<#command>), ty, TokenStream::new()));
-    let register = runtime.register("RegisteredRemoteAggregate", &quote!(&DESCRIPTOR));
+    let accepts =
+        handles.iter().map(|command| implement(command, &quote!(#runtime::Accepts<#command>), ty, TokenStream::new()));
+    let register = runtime.register("RegisteredRemoteAggregate", &quote!(&ANGZARR_DESCRIPTOR));
     quote! {
-        static DESCRIPTOR: #runtime::RemoteAggregateDescriptor = #runtime::RemoteAggregateDescriptor {
+        static ANGZARR_DESCRIPTOR: #runtime::RemoteAggregateDescriptor = #runtime::RemoteAggregateDescriptor {
             domain: #domain,
             name: #name,
             commands: &[#(#runtime::MessageType::of::<#handles>()),*],
@@ -131,29 +125,32 @@ fn command_handler(runtime: &Runtime, state: &SelfType, handler: &CommandHandler
         ty,
         quote! {
             fn handler() -> &'static #runtime::CommandHandlerDescriptor {
-                &DESCRIPTOR
+                &ANGZARR_DESCRIPTOR
             }
             #decide
         },
     );
-    let register = runtime.register("RegisteredCommandHandler", &quote!(&DESCRIPTOR));
-    enclose(Some(&handler.about), &quote! {
-        static DESCRIPTOR: #runtime::CommandHandlerDescriptor = #runtime::CommandHandlerDescriptor {
-            aggregate: <#ty as #runtime::Aggregate>::descriptor,
-            method: #method,
-            command: #runtime::MessageType::of::<#command>(),
-            merge: #merge,
-            emits: emits,
-            decide: #runtime::decide_encoded::<#ty, #command>,
-            #about
-        };
-        fn emits(#into: &mut ::std::vec::Vec<#runtime::MessageType>) {
-            #emits
-        }
-        #accepts_impl
-        #handles_impl
-        #register
-    })
+    let register = runtime.register("RegisteredCommandHandler", &quote!(&ANGZARR_DESCRIPTOR));
+    enclose(
+        Some(&handler.about),
+        &quote! {
+            static ANGZARR_DESCRIPTOR: #runtime::CommandHandlerDescriptor = #runtime::CommandHandlerDescriptor {
+                aggregate: <#ty as #runtime::Aggregate>::descriptor,
+                method: #method,
+                command: #runtime::MessageType::of::<#command>(),
+                merge: #merge,
+                emits: angzarr_emits,
+                decide: #runtime::decide_encoded::<#ty, #command>,
+                #about
+            };
+            fn angzarr_emits(#into: &mut ::std::vec::Vec<#runtime::MessageType>) {
+                #emits
+            }
+            #accepts_impl
+            #handles_impl
+            #register
+        },
+    )
 }
 
 fn decide(runtime: &Runtime, ty: &syn::Type, handler: &CommandHandler, taker: &Taker) -> TokenStream {
@@ -165,7 +162,7 @@ fn decide(runtime: &Runtime, ty: &syn::Type, handler: &CommandHandler, taker: &T
             let call = call(&quote!(<#ty>::#method), &handler.call, &given);
             let emit = shape::take(taker, &returns.success, &returned, &events, &TokenStream::new());
             let on_success = quote!(#emit ::core::result::Result::Ok(()));
-            fallible(&call, &returned, returns.error, &quote!(#runtime::Rejection), &on_success)
+            fallible(runtime, &call, &returned, returns.error, &Failure::Rejection, &on_success)
         }
         _ => quote!(::core::unreachable!()),
     };
@@ -188,7 +185,6 @@ fn apply(runtime: &Runtime, state: &SelfType, apply: &Apply) -> TokenStream {
     let method = &apply.about.ident;
     let method_name = method.to_string();
     let about = runtime.about(&apply.about);
-    let name = runtime.name_type();
     let (event, context) = (local("event"), local("context"));
     let body = if apply.call.broken {
         TokenStream::new()
@@ -202,25 +198,28 @@ fn apply(runtime: &Runtime, state: &SelfType, apply: &Apply) -> TokenStream {
         &quote!(#runtime::Applies<#event_type>),
         ty,
         quote! {
-            fn event_name() -> #name {
-                static NAME: #runtime::NameCell = #runtime::NameCell::new();
-                NAME.get::<#event_type>()
+            fn event_name() -> #runtime::Name {
+                static ANGZARR_NAME: #runtime::NameCell = #runtime::NameCell::new();
+                ANGZARR_NAME.get(ANGZARR_DESCRIPTOR.event)
             }
             fn apply(&mut self, #event: #event_type) {
                 #body
             }
         },
     );
-    let register = runtime.register("RegisteredApply", &quote!(&DESCRIPTOR));
-    enclose(Some(&apply.about), &quote! {
-        static DESCRIPTOR: #runtime::ApplyDescriptor = #runtime::ApplyDescriptor {
-            aggregate: <#ty as #runtime::Aggregate>::descriptor,
-            method: #method_name,
-            event: #runtime::MessageType::of::<#event_type>(),
-            apply: #runtime::apply_encoded::<#ty, #event_type>,
-            #about
-        };
-        #applies_impl
-        #register
-    })
+    let register = runtime.register("RegisteredApply", &quote!(&ANGZARR_DESCRIPTOR));
+    enclose(
+        Some(&apply.about),
+        &quote! {
+            static ANGZARR_DESCRIPTOR: #runtime::ApplyDescriptor = #runtime::ApplyDescriptor {
+                aggregate: <#ty as #runtime::Aggregate>::descriptor,
+                method: #method_name,
+                event: #runtime::MessageType::of::<#event_type>(),
+                apply: #runtime::apply_encoded::<#ty, #event_type>,
+                #about
+            };
+            #applies_impl
+            #register
+        },
+    )
 }

@@ -19,32 +19,36 @@ pub(super) fn enumeration(events: &EventsEnum) -> TokenStream {
     let event_types = types.iter().map(|ty| function_of(*ty, &emitted_by, "event_types"));
     let upcast = arms(events, &upcast_output, "upcast_into");
     let shapes = types.iter().map(|ty| function_of(*ty, &upcast_output, "shapes"));
-    enclose(None, &quote! {
-        #[automatically_derived]
-        impl<#state> #emitted_by for #ident
-        where
-            #(#state: #runtime::Applies<#types>,)*
-        {
-            fn event_types(into: &mut ::std::vec::Vec<#runtime::MessageType>) {
-                #(#event_types(into);)*
+    enclose(
+        None,
+        &quote! {
+            #[automatically_derived]
+            impl<#state> #emitted_by for #ident
+            where
+                #(#state: #runtime::Applies<#types>,)*
+            {
+                fn event_types(into: &mut ::std::vec::Vec<#runtime::MessageType>) {
+                    #(#event_types(into);)*
+                }
+                fn emit(self, events: &mut #runtime::EventSink) {
+                    match self { #(#emit)* }
+                }
             }
-            fn emit(self, events: &mut #runtime::EventSink) {
-                match self { #(#emit)* }
+            #[automatically_derived]
+            impl #upcast_output for #ident {
+                fn shapes(into: &mut ::std::vec::Vec<#runtime::MessageType>) {
+                    #(#shapes(into);)*
+                }
+                fn upcast_into(self, events: &mut #runtime::UpcastSink) {
+                    match self { #(#upcast)* }
+                }
             }
-        }
-        #[automatically_derived]
-        impl #upcast_output for #ident {
-            fn shapes(into: &mut ::std::vec::Vec<#runtime::MessageType>) {
-                #(#shapes(into);)*
-            }
-            fn upcast_into(self, events: &mut #runtime::UpcastSink) {
-                match self { #(#upcast)* }
-            }
-        }
-    })
+        },
+    )
 }
 
 fn arms(events: &EventsEnum, implemented: &TokenStream, function: &str) -> Vec<TokenStream> {
+    let rest = (events.broken || events.variants.is_empty()).then(|| quote!(_ => ::core::unreachable!(),));
     events
         .variants
         .iter()
@@ -53,5 +57,6 @@ fn arms(events: &EventsEnum, implemented: &TokenStream, function: &str) -> Vec<T
             let value = if *boxed { quote!(*event) } else { quote!(event) };
             quote!(Self::#ident { #field: event } => #function(#value, events),)
         })
+        .chain(rest)
         .collect()
 }

@@ -1,7 +1,7 @@
 //! Calling the user's function.
 
-use proc_macro2::{Ident, TokenStream};
-use quote::{quote, quote_spanned};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::quote;
 
 use super::runtime::Runtime;
 use super::span::Ends;
@@ -36,27 +36,40 @@ pub(super) fn call(function: &TokenStream, call: &Call, given: &Given<'_>) -> To
     }
 }
 
+/// What a handler may fail with, and what becomes of it.
+pub(super) enum Failure {
+    Rejection,
+    ReactionError,
+}
+
 /// What converts the user's error, shown at the user's error type.
-pub(super) fn convert_error(at: proc_macro2::Span, into: &TokenStream, error: &Ident) -> TokenStream {
-    let convert = quote_spanned!(at=> ::core::convert::Into);
-    let function = quote_spanned!(at=> into);
-    quote!(#convert::<#into>::#function(#error))
+fn convert_error(runtime: &Runtime, at: Span, failure: &Failure, error: &Ident) -> TokenStream {
+    let (name, function) = match failure {
+        Failure::Rejection => ("IntoRejection", "into_rejection"),
+        Failure::ReactionError => ("IntoReactionError", "into_reaction_error"),
+    };
+    let name = Ident::new(name, at);
+    let function = Ident::new(function, at);
+    let mut error = error.clone();
+    error.set_span(error.span().located_at(at));
+    quote!(#runtime::#name::#function(#error))
 }
 
 /// A fallible call, taken apart: `on_success` sees the success as `returned`.
 pub(super) fn fallible(
+    runtime: &Runtime,
     call: &TokenStream,
     returned: &Ident,
-    error_span: proc_macro2::Span,
-    error_type: &TokenStream,
+    error_at: Span,
+    failure: &Failure,
     on_success: &TokenStream,
 ) -> TokenStream {
     let error = super::shape::local("error");
-    let error_value = convert_error(error_span, error_type, &error);
+    let converted = convert_error(runtime, error_at, failure, &error);
     quote! {
         match #call {
             ::core::result::Result::Ok(#returned) => { #on_success }
-            ::core::result::Result::Err(#error) => ::core::result::Result::Err(#error_value),
+            ::core::result::Result::Err(#error) => ::core::result::Result::Err(#converted),
         }
     }
 }

@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
-use super::handler::{Given, call, decode_event, fallible};
+use super::handler::{Failure, Given, call, decode_event, fallible};
 use super::runtime::{Runtime, enclose};
 use super::saga::instance;
 use super::shape::local;
@@ -27,28 +27,31 @@ pub(super) fn declaration(projector: &Projector) -> TokenStream {
     let read_model = read_model(&runtime, projector);
     let check = check_read_model(&runtime, projector);
     let about = runtime.about(&projector.about);
-    let register = runtime.register("RegisteredProjector", &quote!(&DESCRIPTOR));
-    enclose(Some(&projector.about), &quote! {
-        use #runtime::ProbeFallback as _;
-        #instance_function
-        fn read_model(
-            instance: &dyn ::core::any::Any,
-        ) -> ::core::option::Option<#runtime::Arc<dyn #runtime::ErasedReadModel>> {
-            #read_model
-        }
-        #check
-        static DESCRIPTOR: #runtime::ProjectorDescriptor = #runtime::ProjectorDescriptor {
-            name: #name,
-            rust_name: #rust_name,
-            component: ::core::any::TypeId::of::<#ident>,
-            domains: &[#(#domains),*],
-            all_editions: #all_editions,
-            instance: #instance,
-            read_model: read_model,
-            #about
-        };
-        #register
-    })
+    let register = runtime.register("RegisteredProjector", &quote!(&ANGZARR_DESCRIPTOR));
+    enclose(
+        Some(&projector.about),
+        &quote! {
+            use #runtime::ProbeFallback as _;
+            #instance_function
+            fn angzarr_read_model(
+                instance: &dyn ::core::any::Any,
+            ) -> ::core::option::Option<#runtime::Arc<dyn #runtime::ErasedReadModel>> {
+                #read_model
+            }
+            #check
+            static ANGZARR_DESCRIPTOR: #runtime::ProjectorDescriptor = #runtime::ProjectorDescriptor {
+                name: #name,
+                rust_name: #rust_name,
+                component: ::core::any::TypeId::of::<#ident>,
+                domains: &[#(#domains),*],
+                all_editions: #all_editions,
+                instance: #instance,
+                read_model: angzarr_read_model,
+                #about
+            };
+            #register
+        },
+    )
 }
 
 /// The fields that may be the read model.
@@ -153,31 +156,35 @@ fn project(runtime: &Runtime, component: &SelfType, handler: &ProjectorHandler) 
             let call = call(&quote!(<#ty>::#method), &handler.call, &given);
             let projection = projection(runtime, &returns.success, &returned);
             let on_success = quote!(::core::result::Result::Ok(#projection));
-            let rest = fallible(&call, &returned, returns.error, &quote!(#runtime::ReactionError), &on_success);
+            let rest = fallible(runtime, &call, &returned, returns.error, &Failure::ReactionError, &on_success);
             quote!(#decode #rest)
         }
         _ => quote!(::core::unreachable!()),
     };
     // A future that cannot be sent to another thread is the method's fault.
     let pin = quote_spanned!(method.span()=> ::std::boxed::Box::pin);
-    let register = runtime.register("RegisteredProjectorHandler", &quote!(&HANDLER));
-    enclose(Some(&handler.about), &quote! {
-        static HANDLER: #runtime::ProjectorHandlerDescriptor = #runtime::ProjectorHandlerDescriptor {
-            component: ::core::any::TypeId::of::<#ty>,
-            method: #method_name,
-            event: #runtime::MessageType::of::<#event_type>(),
-            project: project,
-            #about
-        };
-        fn project<'a>(
-            instance: &'a (dyn ::core::any::Any + ::core::marker::Send + ::core::marker::Sync),
-            #payload: &'a [u8],
-            #context: &'a #runtime::EventContext,
-        ) -> #runtime::ProjectFuture<'a> {
-            #pin(async move { #body })
-        }
-        #register
-    })
+    let future = quote_spanned!(method.span()=> async move);
+    let register = runtime.register("RegisteredProjectorHandler", &quote!(&ANGZARR_HANDLER));
+    enclose(
+        Some(&handler.about),
+        &quote! {
+            static ANGZARR_HANDLER: #runtime::ProjectorHandlerDescriptor = #runtime::ProjectorHandlerDescriptor {
+                component: ::core::any::TypeId::of::<#ty>,
+                method: #method_name,
+                event: #runtime::MessageType::of::<#event_type>(),
+                project: angzarr_project,
+                #about
+            };
+            fn angzarr_project<'a>(
+                instance: &'a (dyn ::core::any::Any + ::core::marker::Send + ::core::marker::Sync),
+                #payload: &'a [u8],
+                #context: &'a #runtime::EventContext,
+            ) -> #runtime::ProjectFuture<'a> {
+                #pin(#future { #body })
+            }
+            #register
+        },
+    )
 }
 
 fn projection(runtime: &Runtime, shape: &Shape, value: &proc_macro2::Ident) -> TokenStream {

@@ -23,12 +23,6 @@ impl Runtime {
         Self { root: quote!(::#name) }
     }
 
-    /// Type of the names that travel with events.
-    pub(super) fn name_type(&self) -> TokenStream {
-        let root = &self.root;
-        quote!(#root::stream::Name)
-    }
-
     /// Registers a descriptor with the program.
     pub(super) fn register(&self, wrapper: &str, descriptor: &TokenStream) -> TokenStream {
         let wrapper = Ident::new(wrapper, Span::call_site());

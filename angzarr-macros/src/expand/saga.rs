@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use super::handler::{Given, call, decode_event, fallible};
+use super::handler::{Failure, Given, call, decode_event, fallible};
 use super::runtime::{Runtime, enclose};
 use super::shape::{self, Taker, local};
 use super::span::function_of;
@@ -17,18 +17,20 @@ pub(super) fn declaration(saga: &Saga) -> TokenStream {
         SagaBody::Function(handler) => {
             // What connects the saga with its one handler, and its instance: a type that nobody else sees.
             let component = quote!(AngzarrSagaFunction);
-            let instance = quote!(::core::option::Option::Some(instance));
+            let instance = quote!(::core::option::Option::Some(angzarr_instance));
             let descriptor = descriptor(&runtime, saga, &component, &instance);
-            let handler =
-                handler.as_ref().map(|it| react(&runtime, it, &component, &quote!(#ident), None));
-            enclose(Some(&saga.about), &quote! {
-                struct #component;
-                fn instance() -> #runtime::Instance {
-                    #runtime::Arc::new(#component)
-                }
-                #descriptor
-                #handler
-            })
+            let handler = handler.as_ref().map(|it| react(&runtime, it, &component, &quote!(#ident), None));
+            enclose(
+                Some(&saga.about),
+                &quote! {
+                    struct #component;
+                    fn angzarr_instance() -> #runtime::Instance {
+                        #runtime::Arc::new(#component)
+                    }
+                    #descriptor
+                    #handler
+                },
+            )
         }
         SagaBody::Struct { is_unit } => {
             let component = quote!(#ident);
@@ -45,11 +47,11 @@ pub(super) fn instance(runtime: &Runtime, component: &TokenStream, is_unit: bool
         return (TokenStream::new(), quote!(::core::option::Option::None));
     }
     let function = quote! {
-        fn instance() -> #runtime::Instance {
+        fn angzarr_instance() -> #runtime::Instance {
             #runtime::Arc::new(#component)
         }
     };
-    (function, quote!(::core::option::Option::Some(instance)))
+    (function, quote!(::core::option::Option::Some(angzarr_instance)))
 }
 
 fn descriptor(runtime: &Runtime, saga: &Saga, component: &TokenStream, instance: &TokenStream) -> TokenStream {
@@ -60,9 +62,9 @@ fn descriptor(runtime: &Runtime, saga: &Saga, component: &TokenStream, instance:
         None => quote!("unknown"),
     };
     let about = runtime.about(&saga.about);
-    let register = runtime.register("RegisteredSaga", &quote!(&DESCRIPTOR));
+    let register = runtime.register("RegisteredSaga", &quote!(&ANGZARR_DESCRIPTOR));
     quote! {
-        static DESCRIPTOR: #runtime::SagaDescriptor = #runtime::SagaDescriptor {
+        static ANGZARR_DESCRIPTOR: #runtime::SagaDescriptor = #runtime::SagaDescriptor {
             name: #name,
             rust_name: #rust_name,
             component: ::core::any::TypeId::of::<#component>,
@@ -84,8 +86,9 @@ pub(super) fn block(block: &SagaBlock) -> TokenStream {
         .iter()
         .map(|handler| {
             let method = &handler.about.ident;
-            let instance = quote!(#runtime::instance_of::<#ty>(instance));
-            let items = react(&runtime, handler, &component, &quote!(<#ty>::#method), Some(instance));
+            let instance = local("instance");
+            let receiver = quote!(#runtime::instance_of::<#ty>(#instance));
+            let items = react(&runtime, handler, &component, &quote!(<#ty>::#method), Some(receiver));
             enclose(Some(&handler.about), &items)
         })
         .collect()
@@ -103,7 +106,8 @@ fn react(
     let event_type = &user.message;
     let about = runtime.about(&handler.about);
     let taker = Taker { implemented: quote!(#runtime::SagaOutput), take: "collect", list: "targets" };
-    let (payload, context, commands) = (local("payload"), local("context"), local("commands"));
+    let (instance, payload, context, commands) =
+        (local("instance"), local("payload"), local("context"), local("commands"));
     let (event, returned, into) = (local("event"), local("returned"), local("into"));
     let targets = returns.as_ref().map(|returns| shape::list(&taker, &returns.commands, &into));
     let body = match returns {
@@ -113,28 +117,28 @@ fn react(
             let collect = shape::take(&taker, &returns.commands, &returned, &commands, &quote!(?));
             let on_success = quote!(#collect ::core::result::Result::Ok(()));
             let rest = match returns.error {
-                Some(error) => fallible(&call, &returned, error, &quote!(#runtime::ReactionError), &on_success),
+                Some(error) => fallible(runtime, &call, &returned, error, &Failure::ReactionError, &on_success),
                 None => quote!(let #returned = #call; #on_success),
             };
             quote!(#decode #rest)
         }
         _ => quote!(::core::unreachable!()),
     };
-    let register = runtime.register("RegisteredSagaHandler", &quote!(&HANDLER));
+    let register = runtime.register("RegisteredSagaHandler", &quote!(&ANGZARR_HANDLER));
     quote! {
-        static HANDLER: #runtime::SagaHandlerDescriptor = #runtime::SagaHandlerDescriptor {
+        static ANGZARR_HANDLER: #runtime::SagaHandlerDescriptor = #runtime::SagaHandlerDescriptor {
             component: ::core::any::TypeId::of::<#component>,
             method: #method,
             event: #runtime::MessageType::of::<#event_type>(),
-            targets: targets,
-            react: react,
+            targets: angzarr_targets,
+            react: angzarr_react,
             #about
         };
-        fn targets(#into: &mut ::std::vec::Vec<&'static str>) {
+        fn angzarr_targets(#into: &mut ::std::vec::Vec<&'static str>) {
             #targets
         }
-        fn react(
-            instance: &dyn ::core::any::Any,
+        fn angzarr_react(
+            #instance: &dyn ::core::any::Any,
             #payload: &[u8],
             #context: &#runtime::EventContext,
             #commands: &mut ::std::vec::Vec<#runtime::AnyCommand>,

@@ -49,7 +49,7 @@ pub(super) fn list(taker: &Taker, shape: &Shape, into: &Ident) -> TokenStream {
     quote!(#(#functions(#into);)*)
 }
 
-/// A local variable of generated code. Made here and not in quoted code with a span of the user's, whose hygiene may differ.
+/// A local variable of generated code, which cannot be mixed up with anything of the user's.
 pub(super) fn local(name: &str) -> Ident {
-    Ident::new(name, Span::call_site())
+    Ident::new(name, Span::mixed_site())
 }

@@ -30,29 +30,32 @@ pub(super) fn function(upcaster: &Upcaster) -> TokenStream {
     let shapes = shape::list(&taker, returns, &into);
     let call = call(&quote!(#function), user, &Given { receiver: None, message: &old, context: &context });
     let take = shape::take(&taker, returns, &returned, &sink, &TokenStream::new());
-    let register = runtime.register("RegisteredUpcaster", &quote!(&DESCRIPTOR));
-    enclose(Some(&upcaster.about), &quote! {
-        static DESCRIPTOR: #runtime::UpcasterDescriptor = #runtime::UpcasterDescriptor {
-            function: #function_name,
-            from: #from,
-            event: #event,
-            input: #runtime::MessageType::of::<#old_type>(),
-            outputs: outputs,
-            upcast: upcast,
-            #about
-        };
-        fn outputs(#into: &mut ::std::vec::Vec<#runtime::MessageType>) {
-            #shapes
-        }
-        fn upcast(
-            #payload: &[u8],
-            #sink: &mut #runtime::UpcastSink,
-        ) -> ::core::result::Result<(), #runtime::prost::DecodeError> {
-            let #old = #runtime::decode_old::<#old_type>(#payload)?;
-            let #returned = #call;
-            #take
-            ::core::result::Result::Ok(())
-        }
-        #register
-    })
+    let register = runtime.register("RegisteredUpcaster", &quote!(&ANGZARR_DESCRIPTOR));
+    enclose(
+        Some(&upcaster.about),
+        &quote! {
+            static ANGZARR_DESCRIPTOR: #runtime::UpcasterDescriptor = #runtime::UpcasterDescriptor {
+                function: #function_name,
+                from: #from,
+                event: #event,
+                input: #runtime::MessageType::of::<#old_type>(),
+                outputs: angzarr_outputs,
+                upcast: angzarr_upcast,
+                #about
+            };
+            fn angzarr_outputs(#into: &mut ::std::vec::Vec<#runtime::MessageType>) {
+                #shapes
+            }
+            fn angzarr_upcast(
+                #payload: &[u8],
+                #sink: &mut #runtime::UpcastSink,
+            ) -> ::core::result::Result<(), #runtime::prost::DecodeError> {
+                let #old = #runtime::decode_old::<#old_type>(#payload)?;
+                let #returned = #call;
+                #take
+                ::core::result::Result::Ok(())
+            }
+            #register
+        },
+    )
 }

@@ -28,7 +28,10 @@ pub(crate) enum Snapshot {
     /// Nothing was said: as often as the runtime thinks right, if the state is a protobuf message.
     Default,
     Off,
-    Every { events: Option<u32>, codec: Codec },
+    Every {
+        events: Option<u32>,
+        codec: Codec,
+    },
 }
 
 /// `codec = …`.

@@ -14,8 +14,7 @@ pub(crate) enum Marker {
 }
 
 impl Marker {
-    const ALL: [Self; 6] =
-        [Self::Handler, Self::Apply, Self::Rejected, Self::Compensate, Self::Fact, Self::Timeout];
+    const ALL: [Self; 6] = [Self::Handler, Self::Apply, Self::Rejected, Self::Compensate, Self::Fact, Self::Timeout];
 
     pub(crate) fn name(self) -> &'static str {
         match self {

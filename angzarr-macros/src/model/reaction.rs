@@ -20,7 +20,9 @@ pub(crate) struct Saga {
 pub(crate) enum SagaBody {
     /// The one handler; `None` if its signature is beyond repair.
     Function(Option<SagaHandler>),
-    Struct { is_unit: bool },
+    Struct {
+        is_unit: bool,
+    },
 }
 
 /// A handler of a saga.
@@ -104,6 +106,8 @@ pub(crate) struct Upcaster {
 pub(crate) struct EventsEnum {
     pub(crate) ident: Ident,
     pub(crate) variants: Vec<EventsVariant>,
+    /// A mistake was reported: there are variants that are not in the list.
+    pub(crate) broken: bool,
 }
 
 /// A variant: one message.

@@ -3,8 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::spanned::Spanned as _;
-use syn::punctuated::Punctuated;
-use syn::{Attribute, Fields, Item, ItemImpl, ItemStruct, LitStr, Meta, Path, Token};
+use syn::{Fields, Item, ItemImpl, ItemStruct, LitStr};
 
 use super::block::{self, Marked};
 use super::{Parsed, about, derives, here, item, refuse_generics, return_type, self_type, signature, wrong_item};
@@ -16,7 +15,8 @@ use crate::model::{
 
 const STRATEGIES: [&str; 4] = ["Commutative", "Strict", "AggregateHandles", "Manual"];
 const DOMAIN_EXAMPLE: &str = "domain = \"account\"";
-const DOMAIN_WHY: &str = "the domain is the name under which the aggregate's events are stored and its commands are sent";
+const DOMAIN_WHY: &str =
+    "the domain is the name under which the aggregate's events are stored and its commands are sent";
 
 /// What `#[aggregate]` stands on.
 #[derive(Debug)]
@@ -35,7 +35,8 @@ pub(crate) fn aggregate(
         Ok(Item::Struct(structure)) => on_struct(arguments, structure, diagnostics),
         Ok(Item::Impl(block)) => on_block(arguments, block, diagnostics),
         Ok(other) => {
-            let why = "an aggregate is a state with methods: a struct that events fold into, and `impl` blocks that decide";
+            let why =
+                "an aggregate is a state with methods: a struct that events fold into, and `impl` blocks that decide";
             let write = "put it on the struct that is the state, or on an `impl` block with `#[handler]` and `#[apply]` methods";
             wrong_item("aggregate", &other, why, write, diagnostics);
             Parsed::only(other)
@@ -49,7 +50,7 @@ fn on_struct(
     mut structure: ItemStruct,
     diagnostics: &mut Diagnostics,
 ) -> Parsed<AggregateItem> {
-    drop_second_default(&mut structure.attrs);
+    derives::single_default(&mut structure.attrs);
     let ident = &structure.ident;
     let mut arguments = declaration_arguments(arguments, diagnostics);
     let domain = arguments
@@ -71,28 +72,6 @@ fn on_struct(
     let state = SelfType { ty: syn::parse_quote!(#ident), name: ident.to_string() };
     let model = AggregateItem::Declaration(Aggregate { about, state, domain, place });
     Parsed { item: structure.into_token_stream(), model: Some(model) }
-}
-
-/// `prost::Message` implements `Default` by itself. A state needs `Default`, so people derive it, and would be told that they
-/// have it twice.
-fn drop_second_default(attributes: &mut [Attribute]) {
-    let derived = |attribute: &Attribute| {
-        let parser = Punctuated::<Path, Token![,]>::parse_terminated;
-        attribute.path().is_ident("derive").then(|| attribute.parse_args_with(parser).ok()).flatten()
-    };
-    let is = |path: &Path, name: &str| path.segments.last().is_some_and(|last| last.ident == name);
-    if !attributes.iter().filter_map(derived).flatten().any(|path| is(&path, "Message")) {
-        return;
-    }
-    for attribute in attributes {
-        let Some(paths) = derived(attribute) else { continue };
-        if let Meta::List(list) = &mut attribute.meta
-            && paths.iter().any(|path| is(path, "Default"))
-        {
-            let kept = paths.iter().filter(|path| !is(path, "Default"));
-            list.tokens = quote::quote!(#(#kept),*);
-        }
-    }
 }
 
 fn on_block(arguments: TokenStream, mut block: ItemImpl, diagnostics: &mut Diagnostics) -> Parsed<AggregateItem> {
@@ -122,7 +101,12 @@ fn on_block(arguments: TokenStream, mut block: ItemImpl, diagnostics: &mut Diagn
         Some(Aggregate { about: block_about(&state, &block), state: copy(&state), domain, place })
     } else {
         if marked.is_empty() && diagnostics.count() == 0 {
-            block::nothing_marked(Kind::Aggregate, &block, "#[handler] fn open(&self, cmd: Open) -> Result<Opened, Rejection>", diagnostics);
+            block::nothing_marked(
+                Kind::Aggregate,
+                &block,
+                "#[handler] fn open(&self, cmd: Open) -> Result<Opened, Rejection>",
+                diagnostics,
+            );
         }
         None
     };
@@ -169,7 +153,10 @@ fn place(arguments: &mut Arguments, diagnostics: &mut Diagnostics) -> Place {
         let state_version = state_version
             .and_then(|version| version.number("the first version of a state's shape is 1", diagnostics))
             .map_or(1, |version| version.value);
-        return Place::Here { snapshot: snapshot.map_or(Snapshot::Default, |it| parse_snapshot(&it, diagnostics)), state_version };
+        return Place::Here {
+            snapshot: snapshot.map_or(Snapshot::Default, |it| parse_snapshot(&it, diagnostics)),
+            state_version,
+        };
     };
     for argument in [&snapshot, &state_version].into_iter().flatten() {
         diagnostics.report(
@@ -199,8 +186,7 @@ fn parse_snapshot(argument: &Argument, diagnostics: &mut Diagnostics) -> Snapsho
         diagnostics.report(&argument.tokens(), "`snapshot` needs parentheses", why, write);
         return Snapshot::Default;
     };
-    let mut inner =
-        Arguments::parse("snapshot", group.span(), &["every", "codec", "off"], group.stream(), diagnostics);
+    let mut inner = Arguments::parse("snapshot", group.span(), &["every", "codec", "off"], group.stream(), diagnostics);
     let off = inner.flag("off", diagnostics);
     let every = inner.take("every");
     let codec = inner.take("codec");
@@ -217,7 +203,9 @@ fn parse_snapshot(argument: &Argument, diagnostics: &mut Diagnostics) -> Snapsho
         return Snapshot::Default;
     }
     let events = every
-        .and_then(|every| every.number("a snapshot after every 0 events would never be taken; `snapshot(off)` says so", diagnostics))
+        .and_then(|every| {
+            every.number("a snapshot after every 0 events would never be taken; `snapshot(off)` says so", diagnostics)
+        })
         .map(|every| every.value);
     let codec = codec.and_then(|codec| codec.one_of("codec", &["Prost", "Serde"], diagnostics));
     let codec = if codec.is_some_and(|codec| codec.value == "Serde") { Codec::Serde } else { Codec::Prost };

@@ -10,7 +10,10 @@ type Paths = Punctuated<Path, Token![,]>;
 pub(crate) fn single_default(attributes: &mut [Attribute]) {
     let derives_message = attributes.iter().filter_map(derived).flatten().any(|path| {
         let segments: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-        matches!(segments.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), ["Message"] | [.., "prost", "Message"])
+        matches!(
+            segments.iter().map(String::as_str).collect::<Vec<_>>().as_slice(),
+            ["Message"] | [.., "prost", "Message"]
+        )
     });
     if !derives_message {
         return;
@@ -48,17 +51,31 @@ mod tests {
 
     #[test]
     fn default_beside_message_goes() {
-        let item = parse_quote!(#[derive(Clone, Default, PartialEq, prost::Message)] struct A {});
+        let item = parse_quote!(
+            #[derive(Clone, Default, PartialEq, prost::Message)]
+            struct A {}
+        );
         assert_eq!(after(item), "# [derive (Clone , PartialEq , prost :: Message)]");
-        let item = parse_quote!(#[derive(Default)] #[derive(Message)] struct A {});
-        assert_eq!(after(item), "# [derive ()] # [derive (Message)]");
+        let item = parse_quote!(
+            #[derive(Default)]
+            #[must_use]
+            #[derive(Message)]
+            struct A {}
+        );
+        assert_eq!(after(item), "# [derive ()] # [must_use] # [derive (Message)]");
     }
 
     #[test]
     fn default_alone_stays() {
-        let item = parse_quote!(#[derive(Clone, Default)] struct A {});
+        let item = parse_quote!(
+            #[derive(Clone, Default)]
+            struct A {}
+        );
         assert_eq!(after(item), "# [derive (Clone , Default)]");
-        let item = parse_quote!(#[derive(Default, other::Message)] struct A {});
+        let item = parse_quote!(
+            #[derive(Default, other::Message)]
+            struct A {}
+        );
         assert_eq!(after(item), "# [derive (Default , other :: Message)]");
     }
 }

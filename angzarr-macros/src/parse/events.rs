@@ -38,8 +38,9 @@ pub(crate) fn events(tokens: TokenStream, diagnostics: &mut Diagnostics) -> Opti
         let what = format!("`{}` has no variants", input.ident);
         diagnostics.report(&input.ident, what, WHY, example);
     }
-    let variants = data.variants.iter().filter_map(|variant| parse_variant(variant, diagnostics)).collect();
-    Some(EventsEnum { ident: input.ident, variants })
+    let variants: Vec<_> = data.variants.iter().filter_map(|variant| parse_variant(variant, diagnostics)).collect();
+    let broken = variants.len() < data.variants.len();
+    Some(EventsEnum { ident: input.ident, variants, broken })
 }
 
 fn parse_variant(variant: &Variant, diagnostics: &mut Diagnostics) -> Option<EventsVariant> {
@@ -50,7 +51,8 @@ fn parse_variant(variant: &Variant, diagnostics: &mut Diagnostics) -> Option<Eve
             0 => (format!("the variant `{ident}` holds no event"), format!("write `{ident}(SomeEvent)`")),
             n => (
                 format!("the variant `{ident}` holds {n} values"),
-                format!("write a variant for each event; to return several at once, return `Vec<…>` of this enum or a tuple"),
+                "write a variant for each event; to return several at once, return `Vec<…>` of this enum or a tuple"
+                    .to_owned(),
             ),
         };
         let at = match &variant.fields {
@@ -60,16 +62,19 @@ fn parse_variant(variant: &Variant, diagnostics: &mut Diagnostics) -> Option<Eve
         diagnostics.report(&at, what, WHY, write);
         return None;
     };
-    let member = field.ident.clone().map_or_else(
-        || Member::Unnamed(Index { index: 0, span: field.ty.span() }),
-        Member::Named,
-    );
+    let member =
+        field.ident.clone().map_or_else(|| Member::Unnamed(Index { index: 0, span: field.ty.span() }), Member::Named);
     let (event, boxed) = match boxed(&field.ty) {
         Some(inner) => (inner.clone(), true),
         None => (bare(&field.ty).clone(), false),
     };
     if !matches!(event, Type::Path(_)) {
-        diagnostics.report(&event, format!("the variant `{ident}` holds no event"), "an event is a protobuf message", format!("write `{ident}(SomeEvent)`"));
+        diagnostics.report(
+            &event,
+            format!("the variant `{ident}` holds no event"),
+            "an event is a protobuf message",
+            format!("write `{ident}(SomeEvent)`"),
+        );
         return None;
     }
     Some(EventsVariant { ident: ident.clone(), field: member, event, boxed })

@@ -67,7 +67,7 @@ fn doc(attributes: &[Attribute]) -> String {
             },
             _ => None,
         })
-        .flat_map(|text| text.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>())
+        .flat_map(|text| text.split('\n').map(|line| line.trim_end().to_owned()).collect::<Vec<_>>())
         .collect();
     // A comment starts with the space that separates it from `///`; deeper indentation is the user's.
     let lines: Vec<&str> = lines.iter().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();

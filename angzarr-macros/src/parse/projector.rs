@@ -53,7 +53,8 @@ fn on_struct(arguments: TokenStream, structure: ItemStruct, diagnostics: &mut Di
         .and_then(|editions| editions.one_of("choice of editions", &["All", "Main"], diagnostics))
         .is_some_and(|editions| editions.value == "All");
     let fields = fields(&structure.fields);
-    let read_model = arguments.take("read_model").map_or(ReadModel::Found, |it| parse_read_model(&it, &fields, diagnostics));
+    let read_model =
+        arguments.take("read_model").map_or(ReadModel::Found, |it| parse_read_model(&it, &fields, diagnostics));
     if refuse_generics("a projector", &structure.ident.to_string(), &structure.generics, diagnostics) {
         return Parsed::only(structure);
     }
@@ -92,7 +93,12 @@ fn parse_domains(argument: &Argument, diagnostics: &mut Diagnostics) -> Vec<Doma
         return Vec::new();
     };
     if elements.is_empty() {
-        diagnostics.report(&argument.tokens(), "`domains` is empty", why, "name at least one: `domains = [\"account\"]`");
+        diagnostics.report(
+            &argument.tokens(),
+            "`domains` is empty",
+            why,
+            "name at least one: `domains = [\"account\"]`",
+        );
     }
     let mut seen: Vec<String> = Vec::new();
     let mut domains = Vec::new();

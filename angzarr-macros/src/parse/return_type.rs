@@ -3,8 +3,8 @@
 use syn::spanned::Spanned;
 use syn::{GenericArgument, PathArguments, Type};
 
-use super::signature::Checked;
 use super::bare;
+use super::signature::{Checked, is_primitive};
 use crate::diagnostics::{Diagnostics, source};
 use crate::model::{Commands, Fallible, Shape};
 
@@ -57,7 +57,7 @@ fn shape(ty: &Type) -> Result<Shape, &Type> {
     match ty {
         Type::Array(array) => Ok(Shape::Many(Box::new(shape(&array.elem)?))),
         Type::Tuple(tuple) => Ok(Shape::Tuple(tuple.elems.iter().map(shape).collect::<Result<_, _>>()?)),
-        Type::Path(_) if !is_result(ty) => Ok(Shape::Leaf(ty.clone())),
+        Type::Path(_) if !is_result(ty) && !is_primitive(ty) => Ok(Shape::Leaf(ty.clone())),
         other => Err(other),
     }
 }
@@ -70,8 +70,10 @@ pub(super) fn events(checked: &Checked, diagnostics: &mut Diagnostics) -> Option
     match shape(inner.0) {
         Ok(success) => Some(Fallible { success, error: inner.1 }),
         Err(other) => {
-            let why = "every event that a handler can return is known by its type, so that its `#[apply]` can be checked";
-            let write = "write an event, `Option<…>`, `Vec<…>`, a tuple of these, `()`, or an enum with `#[derive(Events)]`";
+            let why =
+                "every event that a handler can return is known by its type, so that its `#[apply]` can be checked";
+            let write =
+                "write an event, `Option<…>`, `Vec<…>`, a tuple of these, `()`, or an enum with `#[derive(Events)]`";
             let what = format!("returns `{}` among its events", source(other));
             checked.refuse_output(other, &what, why, write, diagnostics);
             None
@@ -90,9 +92,15 @@ pub(super) fn projection(checked: &Checked, diagnostics: &mut Diagnostics) -> Op
         None => (false, inner),
     };
     let is_unit = matches!(message, Type::Tuple(tuple) if tuple.elems.is_empty());
-    if !is_unit && (!matches!(message, Type::Path(_)) || only(message, "Vec").is_some() || is_result(message)) {
+    if !is_unit
+        && (!matches!(message, Type::Path(_))
+            || only(message, "Vec").is_some()
+            || is_result(message)
+            || is_primitive(message))
+    {
         let why = "what a projector returns is one message, which the answer of a command carries in sync mode SIMPLE";
-        let write = "write `Result<(), ProjectionError>`, or one message, or `Option` of one; a list belongs into a message";
+        let write =
+            "write `Result<(), ProjectionError>`, or one message, or `Option` of one; a list belongs into a message";
         let what = format!("returns `{}`", source(message));
         checked.refuse_output(message, &what, why, write, diagnostics);
         return None;
@@ -116,7 +124,8 @@ fn fallible<'a>(
         [success] => Some((success, ty.span())),
         [] => {
             let what = format!("returns `{}`", source(ty));
-            let inner = if matches!(bare(ty), Type::ImplTrait(_) | Type::Never(_)) { "…".to_owned() } else { source(ty) };
+            let inner =
+                if matches!(bare(ty), Type::ImplTrait(_) | Type::Never(_)) { "…".to_owned() } else { source(ty) };
             let write = format!("write `Result<{inner}, {error}>`");
             checked.refuse_output(ty, &what, why, &write, diagnostics);
             None
@@ -147,7 +156,8 @@ pub(super) fn commands(checked: &Checked, diagnostics: &mut Diagnostics) -> Opti
 /// What an upcaster returns.
 pub(super) fn shapes(checked: &Checked, diagnostics: &mut Diagnostics) -> Option<Shape> {
     let ty = checked.output.as_ref()?;
-    let why = "old events are read again and again, so an upcaster cannot fail, and the new shapes are known by their types";
+    let why =
+        "old events are read again and again, so an upcaster cannot fail, and the new shapes are known by their types";
     let write = "write the new message, `Option<…>` to drop the event, `Vec<…>` or a tuple to split it, or an enum with `#[derive(Events)]`";
     let refuse = |other: &Type, what: String, diagnostics: &mut Diagnostics| {
         checked.refuse_output(other, &what, why, write, diagnostics);

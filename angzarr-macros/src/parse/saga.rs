@@ -36,7 +36,8 @@ pub(crate) fn saga(arguments: TokenStream, tokens: TokenStream, diagnostics: &mu
 fn declaration(arguments: TokenStream, diagnostics: &mut Diagnostics) -> (Option<LitStr>, Option<Type>) {
     let mut arguments = Arguments::parse("saga", here(), &["name", "from"], arguments, diagnostics);
     let example = "name = \"reserve-stock\"";
-    let why = "a saga's place in the event log is stored under its name, so the name must outlive every renaming in the code";
+    let why =
+        "a saga's place in the event log is stored under its name, so the name must outlive every renaming in the code";
     let name = arguments.require("name", why, example, diagnostics).and_then(|name| name.name(example, diagnostics));
     let why = "a saga listens to the events of one aggregate";
     let from = arguments.require("from", why, "from = Order", diagnostics).and_then(|from| match from.elements() {
@@ -74,6 +75,10 @@ fn on_function(arguments: TokenStream, function: ItemFn, diagnostics: &mut Diagn
     let checked = signature::check(&signature::SAGA_FUNCTION, sig, None, diagnostics);
     let returns = return_type::commands(&checked, diagnostics);
     let handler = checked.call.map(|call| SagaHandler { about: about(&sig.ident, &function.attrs), call, returns });
+    if sig.receiver().is_some() {
+        // A method: what would be generated cannot stand in its block.
+        return Parsed::only(function);
+    }
     let about = about(&sig.ident, &function.attrs);
     let model = SagaItem::Declaration(Saga { about, name, from, body: SagaBody::Function(handler) });
     Parsed { item: function.into_token_stream(), model: Some(model) }
@@ -100,7 +105,12 @@ fn on_block(arguments: TokenStream, mut block: ItemImpl, diagnostics: &mut Diagn
         return Parsed::only(block);
     };
     if marked.is_empty() && diagnostics.count() == 0 {
-        block::nothing_marked(Kind::Saga, &block, "#[handler] fn placed(&self, e: OrderPlaced) -> Command<Stock>", diagnostics);
+        block::nothing_marked(
+            Kind::Saga,
+            &block,
+            "#[handler] fn placed(&self, e: OrderPlaced) -> Command<Stock>",
+            diagnostics,
+        );
     }
     let mut handlers = Vec::new();
     for method in &marked {
@@ -124,7 +134,10 @@ pub(super) fn refuse_block_arguments(kind: Kind, arguments: &TokenStream, diagno
     diagnostics.report(
         arguments,
         format!("`#[{attribute}]` takes no arguments on an `impl` block"),
-        format!("the declaration stands on the struct, once; blocks only add handlers, and there may be several"),
-        format!("put `#[{attribute}({})]` on the struct and `#[{attribute}]` here", crate::diagnostics::source(arguments)),
+        "the declaration stands on the struct, once; blocks only add handlers, and there may be several",
+        format!(
+            "put `#[{attribute}({})]` on the struct and `#[{attribute}]` here",
+            crate::diagnostics::source(arguments)
+        ),
     );
 }

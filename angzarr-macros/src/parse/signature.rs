@@ -34,9 +34,14 @@ enum Receiver {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Returns {
     /// A `Result` with this error; where nothing better is known, of this.
-    Fallible { error: &'static str, example: &'static str },
+    Fallible {
+        error: &'static str,
+        example: &'static str,
+    },
     /// Whatever is in the example.
-    Plain { example: &'static str },
+    Plain {
+        example: &'static str,
+    },
     Nothing,
 }
 
@@ -123,7 +128,12 @@ impl Checked {
 }
 
 /// Compares; reports everything that does not fit.
-pub(super) fn check(form: &Form, signature: &Signature, self_ty: Option<&Type>, diagnostics: &mut Diagnostics) -> Checked {
+pub(super) fn check(
+    form: &Form,
+    signature: &Signature,
+    self_ty: Option<&Type>,
+    diagnostics: &mut Diagnostics,
+) -> Checked {
     let expected = expected(form, signature);
     let before = diagnostics.count();
     let mut checker = Checker { form, signature, expected: &expected, told: false, diagnostics };
@@ -175,7 +185,8 @@ struct Checker<'a> {
 impl Checker<'_> {
     fn wrong(&mut self, at: &dyn quote::ToTokens, what: &str, why: &str, write: &str) {
         let name = self.signature.ident.to_string();
-        let text = if self.told { format!("`{name}` {what}") } else { with_form(self.form, self.expected, &name, what) };
+        let text =
+            if self.told { format!("`{name}` {what}") } else { with_form(self.form, self.expected, &name, what) };
         self.told = true;
         self.diagnostics.report(at, text, why, write);
     }
@@ -187,7 +198,12 @@ impl Checker<'_> {
             self.wrong(token, "is `const`", plain, "remove `const`");
         }
         if let (Some(token), Some(why)) = (&signature.asyncness, self.form.not_async) {
-            self.wrong(token, "is `async`", why, "remove `async`; what needs I/O belongs in a projector or in the caller");
+            self.wrong(
+                token,
+                "is `async`",
+                why,
+                "remove `async`; what needs I/O belongs in a projector or in the caller",
+            );
         }
         if let Safety::Unsafe(token) = &signature.safety {
             self.wrong(token, "is `unsafe`", plain, "remove `unsafe`");
@@ -198,7 +214,12 @@ impl Checker<'_> {
         for parameter in &signature.generics.params {
             if !matches!(parameter, GenericParam::Lifetime(_)) {
                 let why = "it is registered once for the whole program, for one concrete type";
-                self.wrong(parameter, "is generic", why, "name the type, and write a function for each if there are several");
+                self.wrong(
+                    parameter,
+                    "is generic",
+                    why,
+                    "name the type, and write a function for each if there are several",
+                );
             }
         }
         if let Some(clause) = &signature.generics.where_clause {
@@ -228,7 +249,9 @@ impl Checker<'_> {
             }
             (_, Some(written), kind) => {
                 let why = match (self.form.message, kind) {
-                    ("command", _) => "a handler decides and changes nothing: its events change the state, in `#[apply]`",
+                    ("command", _) => {
+                        "a handler decides and changes nothing: its events change the state, in `#[apply]`"
+                    }
                     (_, Some(Receiver::Mutable)) if self.form.context.is_some() && self.form.not_async.is_some() => {
                         "a saga has no state: it may run anywhere and again; what remembers between events is a process manager"
                     }
@@ -287,7 +310,12 @@ impl Checker<'_> {
                 {
                     let noun = self.form.message;
                     let why = "parameters come in one order everywhere: the message, then the context";
-                    self.wrong(*context, &format!("takes the context before the {noun}"), why, &format!("put the {noun} first"));
+                    self.wrong(
+                        *context,
+                        &format!("takes the context before the {noun}"),
+                        why,
+                        &format!("put the {noun} first"),
+                    );
                 }
                 surplus.extend(contexts.iter().skip(1).map(|(index, _)| *index));
             }
@@ -327,14 +355,15 @@ impl Checker<'_> {
             Type::Reference(reference) => {
                 if reference.mutability.is_some() {
                     let why = format!("the {noun} is what was said or what happened: there is nothing to change in it");
-                    let write = format!("write `{}` or `&{}`", source(bare(&reference.elem)), source(bare(&reference.elem)));
+                    let write =
+                        format!("write `{}` or `&{}`", source(bare(&reference.elem)), source(bare(&reference.elem)));
                     self.wrong(ty, &format!("takes the {noun} by `&mut`"), &why, &write);
                 }
                 (bare(&reference.elem), true)
             }
             other => (other, false),
         };
-        if matches!(plain, Type::Path(_)) {
+        if matches!(plain, Type::Path(_)) && !is_primitive(plain) {
             return Some((plain.clone(), by_reference));
         }
         let why = format!("one function is for one {noun}, whose type is a protobuf message");
@@ -354,12 +383,17 @@ impl Checker<'_> {
                 }
                 _ => "an old event is reshaped by what is in it, whenever it is read",
             };
-            self.wrong(ty, &format!("takes a `{name}`"), why, "remove the parameter, and put what it needs into the event");
+            self.wrong(
+                ty,
+                &format!("takes `{name}`"),
+                why,
+                "remove the parameter, and put what it needs into the event",
+            );
             return false;
         };
         if name != wanted {
             let why = format!("`{name}` belongs to {}", owner_of(&name));
-            self.wrong(ty, &format!("takes a `{name}`"), &why, &format!("write `ctx: &{wanted}`"));
+            self.wrong(ty, &format!("takes `{name}`"), &why, &format!("write `ctx: &{wanted}`"));
             return false;
         }
         let taken = match bare(ty) {
@@ -378,8 +412,14 @@ impl Checker<'_> {
             (ReturnType::Type(_, ty), Returns::Nothing) => {
                 let is_unit = matches!(bare(ty), Type::Tuple(tuple) if tuple.elems.is_empty());
                 if !is_unit {
-                    let why = "what happened has happened: it cannot be refused any more, and nobody takes what is returned";
-                    self.wrong(ty, &format!("returns `{}`", source(ty)), why, "remove the return type; checks belong in the command's `#[handler]`");
+                    let why =
+                        "what happened has happened: it cannot be refused any more, and nobody takes what is returned";
+                    self.wrong(
+                        ty,
+                        &format!("returns `{}`", source(ty)),
+                        why,
+                        "remove the return type; checks belong in the command's `#[handler]`",
+                    );
                 }
             }
             (ReturnType::Default, Returns::Fallible { error, example }) => {
@@ -405,6 +445,18 @@ fn owner_of(context: &str) -> &'static str {
     match context {
         "CommandContext" => "a command; sagas and projectors handle events",
         _ => "an event; the handler of an aggregate handles commands",
+    }
+}
+
+/// Whether it is a number or a text: prost counts them as messages, but one of them says nothing about what happened.
+pub(super) fn is_primitive(ty: &Type) -> bool {
+    const PRIMITIVES: [&str; 14] =
+        ["bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "usize", "String"];
+    match bare(ty) {
+        Type::Path(path) => {
+            path.path.get_ident().is_some_and(|word| PRIMITIVES.iter().any(|primitive| word == primitive))
+        }
+        _ => false,
     }
 }
 
@@ -454,7 +506,9 @@ fn expected(form: &Form, signature: &Signature) -> String {
             };
             let ty = match bare(&typed.ty) {
                 Type::Reference(reference) if reference.mutability.is_some() => source(&reference.elem),
-                Type::Path(_) | Type::Reference(_) => source(&elide(&typed.ty)).replace("'_ ", ""),
+                Type::Path(_) | Type::Reference(_) if !is_primitive(&typed.ty) => {
+                    source(&elide(&typed.ty)).replace("'_ ", "")
+                }
                 _ => form.example.1.to_owned(),
             };
             format!("{name}: {ty}")

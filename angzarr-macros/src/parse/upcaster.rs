@@ -23,12 +23,11 @@ pub(crate) fn upcaster(arguments: TokenStream, tokens: TokenStream, diagnostics:
     };
     let mut arguments = Arguments::parse("upcaster", here(), &["from", "event"], arguments, diagnostics);
     let why = "an upcaster turns one version of an event into the next: it says which";
-    let from = arguments
-        .require("from", why, "from = 1", diagnostics)
-        .and_then(|from| from.number("the first version of an event is 1: there is no version 0 to come from", diagnostics));
-    let event = arguments
-        .take("event")
-        .and_then(|event| event.message_name("event = \"bank.OwnerRegistered\"", diagnostics));
+    let from = arguments.require("from", why, "from = 1", diagnostics).and_then(|from| {
+        from.number("the first version of an event is 1: there is no version 0 to come from", diagnostics)
+    });
+    let event =
+        arguments.take("event").and_then(|event| event.message_name("event = \"bank.OwnerRegistered\"", diagnostics));
     let sig = &function.sig;
     let checked = signature::check(&signature::UPCASTER, sig, None, diagnostics);
     let returns = return_type::shapes(&checked, diagnostics);

@@ -5,9 +5,7 @@
 //! than one item is left to the compiler (through the traits) and to the registry.
 
 use crate::diagnostics::{Diagnostics, source};
-use crate::model::{
-    About, Aggregate, AggregateBlock, Call, EventsEnum, Place, ProjectorBlock, SagaBlock, Upcaster,
-};
+use crate::model::{About, Aggregate, AggregateBlock, Call, EventsEnum, Place, ProjectorBlock, SagaBlock, Upcaster};
 
 /// A declaration of an aggregate.
 pub(crate) fn aggregate(aggregate: &mut Aggregate, diagnostics: &mut Diagnostics) {
@@ -36,16 +34,26 @@ pub(crate) fn aggregate_block(block: &mut AggregateBlock, diagnostics: &mut Diag
     if let Some(declaration) = &mut block.declaration {
         aggregate(declaration, diagnostics);
     }
-    once(&mut block.handlers, |it| (&it.about, &it.call), diagnostics, |message, first, second| Twice {
-        what: format!("`{name}` handles the command `{message}` twice: in `{first}` and in `{second}`"),
-        why: "a command has one handler, or nobody could say which of the two decides",
-        write: "remove one of the two, or give it another command",
-    });
-    once(&mut block.applies, |it| (&it.about, &it.call), diagnostics, |message, first, second| Twice {
-        what: format!("`{name}` has two `#[apply]` for the event `{message}`: `{first}` and `{second}`"),
-        why: "an event changes the state in one way, or the order of the two would decide",
-        write: "put both effects into one of them",
-    });
+    once(
+        &mut block.handlers,
+        |it| (&it.about, &it.call),
+        diagnostics,
+        |message, first, second| Twice {
+            what: format!("`{name}` handles the command `{message}` twice: in `{first}` and in `{second}`"),
+            why: "a command has one handler, or nobody could say which of the two decides",
+            write: "remove one of the two, or give it another command",
+        },
+    );
+    once(
+        &mut block.applies,
+        |it| (&it.about, &it.call),
+        diagnostics,
+        |message, first, second| Twice {
+            what: format!("`{name}` has two `#[apply]` for the event `{message}`: `{first}` and `{second}`"),
+            why: "an event changes the state in one way, or the order of the two would decide",
+            write: "put both effects into one of them",
+        },
+    );
 }
 
 /// A block of a saga.
@@ -81,7 +89,10 @@ pub(crate) fn upcaster(upcaster: &Upcaster, diagnostics: &mut Diagnostics) {
             same,
             format!("`{}` turns `{old}` into `{old}`", upcaster.about.ident),
             "each version of an event has its own shape; a version that changes nothing would be none",
-            format!("keep the old shape under its own name, for example `{old}V{}`, and return the shape of version {next}", next - 1),
+            format!(
+                "keep the old shape under its own name, for example `{old}V{}`, and return the shape of version {next}",
+                next - 1
+            ),
         );
     }
 }

@@ -155,16 +155,30 @@ impl Core {
                 if event.type_name.starts_with("angzarr.") {
                     continue; // the framework's own notes in a stream are no business of the state
                 }
-                return Err(unreadable(key, event.sequence, &event.type_name, format!(
-                    "`{}` has no `#[apply]` for it; a program that stored it had one",
-                    aggregate.descriptor.name
-                )));
+                return Err(unreadable(
+                    key,
+                    event.sequence,
+                    &event.type_name,
+                    format!(
+                        "`{}` has no `#[apply]` for it; a program that stored it had one",
+                        aggregate.descriptor.name
+                    ),
+                ));
             };
-            let applied = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (apply.apply)(state.as_mut(), &event.payload)));
+            let applied = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                (apply.apply)(state.as_mut(), &event.payload)
+            }));
             match applied {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(unreadable(key, event.sequence, &event.type_name, error.to_string())),
-                Err(_) => return Err(unreadable(key, event.sequence, &event.type_name, format!("its `#[apply]` at {} panicked", apply.location))),
+                Err(_) => {
+                    return Err(unreadable(
+                        key,
+                        event.sequence,
+                        &event.type_name,
+                        format!("its `#[apply]` at {} panicked", apply.location),
+                    ));
+                }
             }
         }
         Ok(())
@@ -174,13 +188,9 @@ impl Core {
     pub(crate) fn upcast(&self, key: &StreamKey, event: StoredEvent) -> Result<Upcasted> {
         let (sequence, type_name) = (event.sequence, event.type_name.clone());
         self.registry.upcasters.upcast(event).map_err(|error| match error {
-            UpcastError::TooNew { stored, known } => Error::SchemaTooNew {
-                stream: key.clone(),
-                sequence,
-                type_name: type_name.to_string(),
-                stored,
-                known,
-            },
+            UpcastError::TooNew { stored, known } => {
+                Error::SchemaTooNew { stream: key.clone(), sequence, type_name: type_name.to_string(), stored, known }
+            }
             UpcastError::Undecodable(error) => unreadable(key, sequence, &type_name, error.to_string()),
         })
     }

@@ -229,7 +229,9 @@ impl Core {
             Ok(prepared) => prepared,
             Err(failure) => {
                 let Failure { error, state_moved } = *failure;
-                if error.depends_on_state() && self.storage.next_sequence_now(&submission.key) != Some(loaded.next_sequence) {
+                if error.depends_on_state()
+                    && self.storage.next_sequence_now(&submission.key) != Some(loaded.next_sequence)
+                {
                     return None;
                 }
                 *guard = loaded.kept_if(!state_moved);
@@ -309,7 +311,8 @@ impl Core {
         let mut applied = 0;
         let mut sync: SmallVec<[SyncMode; 1]> = SmallVec::new();
         for page in submission.pages {
-            let next_sequence = loaded.next_sequence.saturating_add(u32::try_from(events.events.len()).unwrap_or(u32::MAX));
+            let next_sequence =
+                loaded.next_sequence.saturating_add(u32::try_from(events.events.len()).unwrap_or(u32::MAX));
             let fail = |error| Box::new(Failure { error, state_moved: applied > 0 });
             if let Some(expected) = page.expected
                 && expected != next_sequence
@@ -329,7 +332,9 @@ impl Core {
             let before = events.events.len();
             match catch_unwind(AssertUnwindSafe(|| (page.decide)(loaded.state.as_ref(), &context, events))) {
                 Ok(Ok(())) => {}
-                Ok(Err(DecideError::Rejected(rejection))) => return Err(fail(Refusal::Error(Error::Rejected(rejection)))),
+                Ok(Err(DecideError::Rejected(rejection))) => {
+                    return Err(fail(Refusal::Error(Error::Rejected(rejection))));
+                }
                 Ok(Err(DecideError::Undecodable(error))) => {
                     return Err(fail(Refusal::Error(Error::invalid_argument("command", error.to_string()))));
                 }
@@ -344,7 +349,8 @@ impl Core {
                     "events from one command; split the command",
                 ))));
             }
-            if let Some(event) = events.events[before..].iter().find(|it| it.payload.len() > self.limits.payload_bytes) {
+            if let Some(event) = events.events[before..].iter().find(|it| it.payload.len() > self.limits.payload_bytes)
+            {
                 let size = event.payload.len();
                 return Err(fail(Refusal::Error(Error::limit(
                     format!("event {}", event.type_name),
@@ -375,7 +381,8 @@ impl Core {
         }
         let fits = u32::try_from(events.events.len()).ok().and_then(|n| loaded.next_sequence.checked_add(n));
         if fits.is_none() {
-            let error = Error::limit("stream", u32::MAX as usize, u32::MAX as usize, "events in one stream; start a new root");
+            let error =
+                Error::limit("stream", u32::MAX as usize, u32::MAX as usize, "events in one stream; start a new root");
             return Err(Box::new(Failure { error: Refusal::Error(error), state_moved: applied > 0 }));
         }
         Ok(Decided { applied: evolving, milestone: milestone.get(), sync })
@@ -417,8 +424,7 @@ impl Core {
             return Ok(Attempt::Raced);
         }
         let actual = if submission.pages.len() == 1 { book.next_sequence } else { actual };
-        let mismatch =
-            Box::new(SequenceMismatch { stream: submission.key.clone(), strategy, expected, actual, book });
+        let mismatch = Box::new(SequenceMismatch { stream: submission.key.clone(), strategy, expected, actual, book });
         if strategy != MergeStrategy::Manual {
             return Err(Error::SequenceMismatch(mismatch));
         }
@@ -523,7 +529,14 @@ impl Core {
     }
 
     /// Snapshots are not waited for: one that is lost costs a longer replay, nothing else.
-    fn store_snapshot(&self, submission: &Submission<'_>, state: Vec<u8>, sequence: u32, now: Nanos, retention: Retention) {
+    fn store_snapshot(
+        &self,
+        submission: &Submission<'_>,
+        state: Vec<u8>,
+        sequence: u32,
+        now: Nanos,
+        retention: Retention,
+    ) {
         let snapshot = StoredSnapshot {
             sequence,
             created_at: now,

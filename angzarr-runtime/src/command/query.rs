@@ -237,7 +237,8 @@ impl Core {
                 }
                 None => {
                     let cover = cover_of(&found.stream, correlation_id, found.event.headers.ext());
-                    let book = proto::EventBook { cover: Some(cover), snapshot: None, pages: vec![page], next_sequence };
+                    let book =
+                        proto::EventBook { cover: Some(cover), snapshot: None, pages: vec![page], next_sequence };
                     books.push((found.stream, book));
                 }
             }

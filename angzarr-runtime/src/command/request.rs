@@ -77,7 +77,12 @@ impl Core {
             return Err(missing("command.pages", "at least one page"));
         }
         if book.pages.len() > self.limits.pages_per_book {
-            return Err(Error::limit("command.pages", book.pages.len(), self.limits.pages_per_book, "pages in one book"));
+            return Err(Error::limit(
+                "command.pages",
+                book.pages.len(),
+                self.limits.pages_per_book,
+                "pages in one book",
+            ));
         }
         let mut parsed = Vec::with_capacity(book.pages.len());
         for (index, page) in book.pages.iter().enumerate() {
@@ -100,7 +105,10 @@ impl Core {
         let decides: Vec<_> = parsed
             .iter()
             .map(|page| {
-                move |state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink| -> Result<(), DecideError> {
+                move |state: &dyn Any,
+                      context: &CommandContext<'_>,
+                      events: &mut EventSink|
+                      -> Result<(), DecideError> {
                     (page.handler.decide)(state, &page.command.value, context, events)
                 }
             })
@@ -201,7 +209,8 @@ impl Core {
     }
 
     fn provenance(&self, deferred: &proto::AngzarrDeferredSequence) -> Result<Provenance> {
-        let source = deferred.source.as_ref().ok_or_else(|| missing("angzarr_deferred.source", "the source's Cover"))?;
+        let source =
+            deferred.source.as_ref().ok_or_else(|| missing("angzarr_deferred.source", "the source's Cover"))?;
         self.limits.check_domain(&source.domain)?;
         let root = source
             .root_bytes()
@@ -276,14 +285,8 @@ impl Core {
             (handler.decide)(state, &command.payload, context, events)
         };
         let encoded = || any_of(&command.type_name, &command.payload);
-        let pages = [Page {
-            handler,
-            decide: &decide,
-            encoded: &encoded,
-            expected: None,
-            merge: None,
-            sync: SyncMode::Async,
-        }];
+        let pages =
+            [Page { handler, decide: &decide, encoded: &encoded, expected: None, merge: None, sync: SyncMode::Async }];
         let submission = Submission {
             aggregate,
             key,

@@ -338,7 +338,6 @@ impl Core {
     }
 }
 
-
 /// The span of a command: domain, root, edition, correlation id, handler.
 fn command_span(submission: &Submission<'_>) -> tracing::Span {
     tracing::debug_span!(

@@ -46,10 +46,12 @@ impl DeadLetters {
         let letter = self.open(id).await?;
         match &letter.letter.payload {
             Some(Payload::RejectedCommand(book)) => {
-                self.runtime.handle_command(proto::CommandRequest {
-                    command: Some(at_the_head(book.clone())),
-                    ..Default::default()
-                }).await?;
+                self.runtime
+                    .handle_command(proto::CommandRequest {
+                        command: Some(at_the_head(book.clone())),
+                        ..Default::default()
+                    })
+                    .await?;
                 self.resolve(id, Resolution::Retried { at: self.now() }).await
             }
             Some(Payload::RejectedEvents(_)) => self.retry_event(&letter).await,
@@ -69,7 +71,11 @@ impl DeadLetters {
         };
         let filter =
             DeadLetterFilter { component: Some(component.to_owned()), limit: Some(usize::MAX), ..Default::default() };
-        let older = self.list(&filter).await?.into_iter().filter_map(|other| parked_event(&other).map(|event| (other.id, event)))
+        let older = self
+            .list(&filter)
+            .await?
+            .into_iter()
+            .filter_map(|other| parked_event(&other).map(|event| (other.id, event)))
             .filter(|(_, other)| other.stream == item.stream && other.event.sequence < item.event.sequence)
             .min_by_key(|(_, other)| other.event.sequence);
         if let Some((older, event)) = older {
@@ -78,10 +84,10 @@ impl DeadLetters {
                 format!("{older} of the same stream is older (#{}): retry or discard it first", event.event.sequence),
             ));
         }
-        projector.retry_parked(self.runtime.core(), &item).await.map_err(|error| Error::Component {
-            component: component.to_owned(),
-            message: error.to_string(),
-        })?;
+        projector
+            .retry_parked(self.runtime.core(), &item)
+            .await
+            .map_err(|error| Error::Component { component: component.to_owned(), message: error.to_string() })?;
         self.resolve(letter.id, Resolution::Retried { at: self.now() }).await?;
         projector.release(self.runtime.core(), &item.stream).await
     }

@@ -42,14 +42,25 @@ pub(crate) fn sequence_mismatch(core: &Core, submission: &Submission<'_>, mismat
         merge_strategy: merge_to_proto(mismatch.strategy) as i32,
     });
     let book = proto::CommandBook { cover: Some(cover.clone()), pages };
-    letter(core, core.ids.next_id(), cover, Payload::RejectedCommand(book), mismatch.to_string(), details, 1, Producer {
-        component: submission.key.domain.as_str(),
-        kind: "aggregate",
-    })
+    letter(
+        core,
+        core.ids.next_id(),
+        cover,
+        Payload::RejectedCommand(book),
+        mismatch.to_string(),
+        details,
+        1,
+        Producer { component: submission.key.domain.as_str(), kind: "aggregate" },
+    )
 }
 
 /// A command of a saga that could not be done (rows G3, K3).
-pub(crate) fn reaction_command(core: &Core, reaction: &ReactionCommand<'_>, error: &Error, attempts: u32) -> DeadLetter {
+pub(crate) fn reaction_command(
+    core: &Core,
+    reaction: &ReactionCommand<'_>,
+    error: &Error,
+    attempts: u32,
+) -> DeadLetter {
     let command = reaction.command;
     let key = StreamKey {
         domain: Name::new(command.domain()),
@@ -63,7 +74,10 @@ pub(crate) fn reaction_command(core: &Core, reaction: &ReactionCommand<'_>, erro
             sync_mode: None,
         }),
         merge_strategy: 0,
-        payload: Some(proto::command_page::Payload::Command(crate::command::any_of(&command.type_name, &command.payload))),
+        payload: Some(proto::command_page::Payload::Command(crate::command::any_of(
+            &command.type_name,
+            &command.payload,
+        ))),
     };
     let book = proto::CommandBook { cover: Some(cover.clone()), pages: vec![page] };
     let details = RejectionDetails::EventProcessingFailed(proto::EventProcessingFailedDetails {
@@ -72,10 +86,16 @@ pub(crate) fn reaction_command(core: &Core, reaction: &ReactionCommand<'_>, erro
         is_transient: error.is_retryable(),
     });
     let id = Uuid::new_v5(&FAILURES, &reaction.provenance.dedup().0);
-    letter(core, id, cover, Payload::RejectedCommand(book), error.to_string(), details, attempts, Producer {
-        component: reaction.provenance.component.as_str(),
-        kind: "saga",
-    })
+    letter(
+        core,
+        id,
+        cover,
+        Payload::RejectedCommand(book),
+        error.to_string(),
+        details,
+        attempts,
+        Producer { component: reaction.provenance.component.as_str(), kind: "saga" },
+    )
 }
 
 /// Why a component could not handle an event.
@@ -89,7 +109,12 @@ pub(crate) struct FailedEvent<'a> {
 }
 
 /// An event that a component could not handle (rows D4, J2).
-pub(crate) fn failed_event(core: &Core, stream: &StreamKey, event: &StoredEvent, failed: &FailedEvent<'_>) -> DeadLetter {
+pub(crate) fn failed_event(
+    core: &Core,
+    stream: &StreamKey,
+    event: &StoredEvent,
+    failed: &FailedEvent<'_>,
+) -> DeadLetter {
     let cover = cover_of(stream, event.headers.correlation_id(), event.headers.ext());
     let book = proto::EventBook {
         cover: Some(cover.clone()),

@@ -99,7 +99,7 @@ impl<A: Handles<C>, C: Message> CommandOf<A> for C {
     label = "no `#[apply]` for this event",
     note = "every event that a handler can return changes the state or is ignored on purpose: add `#[apply] fn …(&mut self, event: {E}) {{ … }}` to an `#[aggregate] impl {Self}` block"
 )]
-pub trait Applies<E: Message>: Default + Send + Sync + 'static {
+pub trait Applies<E>: Default + Send + Sync + 'static {
     /// The event's name.
     #[doc(hidden)]
     fn event_name() -> Name;
@@ -110,6 +110,12 @@ pub trait Applies<E: Message>: Default + Send + Sync + 'static {
 }
 
 /// What one position of a handler's return type may be: an event with an `#[apply]`, or an enum of them.
+#[diagnostic::on_unimplemented(
+    message = "`{A}` cannot return `{Self}`: it is not an event",
+    label = "not an event, or not one that `{A}` applies",
+    note = "an event is a protobuf message with a name and an `#[apply]` in an `#[aggregate] impl {A}` block",
+    note = "to return one of several events, write an enum with `#[derive(Events)]` and an `#[apply]` for the event of each variant"
+)]
 pub trait EmittedBy<A> {
     /// The event types it can be.
     #[doc(hidden)]

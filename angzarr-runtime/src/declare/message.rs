@@ -66,9 +66,9 @@ impl NameCell {
         Self(OnceLock::new())
     }
 
-    /// The full name of `M`; a cell must always be asked for the same `M`.
-    pub fn get<M: Message>(&self) -> Name {
+    /// The full name of a message; a cell must always be asked for the same one.
+    pub fn get(&self, message: MessageType) -> Name {
         // The text is leaked on purpose: once for each event type that the program was compiled with.
-        Name::from_static(self.0.get_or_init(|| String::leak(M::full_name())))
+        Name::from_static(self.0.get_or_init(|| String::leak((message.full_name)())))
     }
 }

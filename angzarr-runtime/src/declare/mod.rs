@@ -14,13 +14,13 @@ mod shim;
 use std::fmt;
 
 pub use aggregate::*;
-pub(crate) use context::{nanos_of, time_of};
 pub use context::{Clock, CommandContext, EventContext, IdSource, RandomIds, SystemClock};
+pub(crate) use context::{nanos_of, time_of};
 pub use message::{Message, MessageType, NameCell};
 pub use probe::*;
 pub use reaction::*;
-pub use shim::*;
 pub use rejection::{ProjectionError, ReactionError, Rejection};
+pub use shim::*;
 
 /// A place in the user's source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

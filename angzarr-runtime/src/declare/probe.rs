@@ -10,6 +10,9 @@ use std::sync::Arc;
 use super::{SnapshotCodec, State};
 use crate::reaction::{ErasedReadModel, ReadModel, erase_read_model};
 
+/// Takes a field as the projector's read model.
+pub type ToReadModel<T> = fn(&T) -> Arc<dyn ErasedReadModel>;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Probe<T>(PhantomData<T>);
@@ -28,7 +31,7 @@ impl<T: prost::Message + Default + Send + Sync + 'static> Probe<T> {
 }
 impl<T: ReadModel + Clone> Probe<T> {
     /// Takes a field as the projector's read model.
-    pub const READ_MODEL: Option<fn(&T) -> Arc<dyn ErasedReadModel>> = Some(erase_read_model::<T>);
+    pub const READ_MODEL: Option<ToReadModel<T>> = Some(erase_read_model::<T>);
 }
 
 /// The answer where the inherent constants of [`Probe`] do not apply.
@@ -40,7 +43,7 @@ pub trait ProbeFallback<T> {
     /// No protobuf message.
     const PROST: Option<SnapshotCodec> = None;
     /// No read model.
-    const READ_MODEL: Option<fn(&T) -> Arc<dyn ErasedReadModel>> = None;
+    const READ_MODEL: Option<ToReadModel<T>> = None;
 }
 impl<T> ProbeFallback<T> for Probe<T> {}
 

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use super::{Message, ReactionError, SnapshotCodec, SnapshotPolicy};
+use super::{Message, ReactionError, Rejection, SnapshotCodec, SnapshotPolicy};
 
 /// The event of a reaction. A payload that is no `E` will never be one: the failure is permanent.
 ///
@@ -26,6 +26,40 @@ pub fn instance_of<T: 'static>(instance: &dyn Any) -> &T {
     match instance.downcast_ref() {
         Some(instance) => instance,
         None => unreachable!("the registry pairs components and handlers by type"),
+    }
+}
+
+/// What a command handler may fail with.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot become a rejection",
+    label = "not a rejection",
+    note = "the caller of a command gets a stable code and a reason: return `Rejection`, or say how it becomes one with `impl From<{Self}> for Rejection {{ … }}`"
+)]
+pub trait IntoRejection {
+    /// The rejection.
+    fn into_rejection(self) -> Rejection;
+}
+#[diagnostic::do_not_recommend]
+impl<E: Into<Rejection>> IntoRejection for E {
+    fn into_rejection(self) -> Rejection {
+        self.into()
+    }
+}
+
+/// What a handler of events may fail with.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot become a `ReactionError`",
+    label = "not an error",
+    note = "return `ReactionError` (`ProjectionError` is the same), an error that implements `std::error::Error`, or say how it becomes one with `impl From<{Self}> for ReactionError {{ … }}`"
+)]
+pub trait IntoReactionError {
+    /// The error.
+    fn into_reaction_error(self) -> ReactionError;
+}
+#[diagnostic::do_not_recommend]
+impl<E: Into<ReactionError>> IntoReactionError for E {
+    fn into_reaction_error(self) -> ReactionError {
+        self.into()
     }
 }
 

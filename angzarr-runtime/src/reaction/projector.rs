@@ -65,9 +65,8 @@ impl ProjectorRunner {
             };
             let mut context = context_of(core, &item.stream, &event);
             context.transaction = unit.cloned();
-            let call = AssertUnwindSafe(async {
-                (handler.project)(self.instance.as_ref(), &event.payload, &context).await
-            });
+            let call =
+                AssertUnwindSafe(async { (handler.project)(self.instance.as_ref(), &event.payload, &context).await });
             match call.catch_unwind().await {
                 Ok(result) => projection = result?.or(projection),
                 Err(panic) => {
@@ -170,7 +169,14 @@ impl ProjectorRunner {
     }
 
     /// The event goes to the dead letters, durably, before the checkpoint moves past it (rows D1, J2).
-    async fn park(&self, core: &Core, item: &LogEvent, reason: &str, attempts: u32, transient: bool) -> Result<(), String> {
+    async fn park(
+        &self,
+        core: &Core,
+        item: &LogEvent,
+        reason: &str,
+        attempts: u32,
+        transient: bool,
+    ) -> Result<(), String> {
         let failed = dead_letter::FailedEvent {
             component: self.name,
             kind: ComponentKind::Projector,
@@ -220,7 +226,7 @@ impl ProjectorRunner {
             ..DeadLetterFilter::default()
         };
         let letters = core.storage.dead_letters(&filter).await?;
-        Ok(letters.iter().filter_map(|letter| dead_letter::parked_event(letter)).map(|event| event.stream).collect())
+        Ok(letters.iter().filter_map(dead_letter::parked_event).map(|event| event.stream).collect())
     }
 }
 

@@ -140,7 +140,8 @@ impl EventContext {
             if slot.is_none() {
                 *slot = Some(model.begin().await?);
             }
-            OwnedMutexGuard::try_map(slot, Option::as_mut).map_err(|_| ReactionError::transient("the transaction is gone"))
+            OwnedMutexGuard::try_map(slot, Option::as_mut)
+                .map_err(|_| ReactionError::transient("the transaction is gone"))
         })
     }
 }

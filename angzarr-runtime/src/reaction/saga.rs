@@ -148,7 +148,8 @@ impl SagaRunner {
         attempts: u32,
         transient: bool,
     ) -> Result<(), String> {
-        let failed = dead_letter::FailedEvent { component: self.name, kind: ComponentKind::Saga, reason, attempts, transient };
+        let failed =
+            dead_letter::FailedEvent { component: self.name, kind: ComponentKind::Saga, reason, attempts, transient };
         store(core, dead_letter::failed_event(core, stream, event, &failed)).await
     }
 }

@@ -158,7 +158,12 @@ impl Subscription {
                     }
                 }
                 Err(reason) => {
-                    tracing::error!(component = self.name, position, reason, "subscription held back; it will try again");
+                    tracing::error!(
+                        component = self.name,
+                        position,
+                        reason,
+                        "subscription held back; it will try again"
+                    );
                     *self.stalled.lock() = Some(reason);
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}

@@ -56,11 +56,19 @@ fn domains_exist(registry: &Registry, problems: &mut Vec<Problem>) {
     };
     for projector in registry.projectors.values() {
         for domain in projector.descriptor.domains {
-            check(domain, projector.descriptor.location, format!("the projector `{}` listens to it", projector.descriptor.name));
+            check(
+                domain,
+                projector.descriptor.location,
+                format!("the projector `{}` listens to it", projector.descriptor.name),
+            );
         }
     }
     for saga in registry.sagas.values() {
-        check(saga.descriptor.domain, saga.descriptor.location, format!("the saga `{}` listens to it", saga.descriptor.name));
+        check(
+            saga.descriptor.domain,
+            saga.descriptor.location,
+            format!("the saga `{}` listens to it", saga.descriptor.name),
+        );
         for handler in saga.handlers.values() {
             let mut targets = Vec::new();
             (handler.targets)(&mut targets);
@@ -82,7 +90,9 @@ fn shapes(problems: &mut Vec<Problem>) {
                 Problem::error(format!("the message `{name}` has two shapes"))
                     .at(*other, format!("`{other_path}`"))
                     .at(location, format!("`{path}`"))
-                    .hint("one protobuf name stands for one Rust type: rename one, or use the same type in both places"),
+                    .hint(
+                        "one protobuf name stands for one Rust type: rename one, or use the same type in both places",
+                    ),
             ),
             Some(_) => {}
             None => {
@@ -120,7 +130,10 @@ fn handlers_exist(registry: &Registry, problems: &mut Vec<Problem>) {
         problems.push(
             Problem::error(format!("the projector `{}` handles no event", projector.descriptor.name))
                 .at(projector.descriptor.location, "declared here")
-                .hint(format!("add an `#[projector] impl {} {{ #[handler] fn … }}` block", projector.descriptor.rust_name)),
+                .hint(format!(
+                    "add an `#[projector] impl {} {{ #[handler] fn … }}` block",
+                    projector.descriptor.rust_name
+                )),
         );
     }
     for aggregate in registry.aggregates.values().filter(|aggregate| aggregate.handlers.is_empty()) {

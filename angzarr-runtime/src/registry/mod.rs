@@ -132,10 +132,13 @@ impl Registry {
         for remote in in_order(inventory::iter::<RegisteredRemoteAggregate>().map(|it| it.0), |it| it.location) {
             if let Some(local) = self.aggregates.get(remote.domain) {
                 problems.push(
-                    Problem::error(format!("`{}` is declared remote and is an aggregate of this program", remote.domain))
-                        .at(local.descriptor.location, format!("the aggregate `{}`", local.descriptor.name))
-                        .at(remote.location, format!("the remote declaration `{}`", remote.name))
-                        .hint("remove the remote declaration and use the aggregate's own type"),
+                    Problem::error(format!(
+                        "`{}` is declared remote and is an aggregate of this program",
+                        remote.domain
+                    ))
+                    .at(local.descriptor.location, format!("the aggregate `{}`", local.descriptor.name))
+                    .at(remote.location, format!("the remote declaration `{}`", remote.name))
+                    .hint("remove the remote declaration and use the aggregate's own type"),
                 );
             }
             self.remotes.entry(remote.domain).or_insert(remote);
@@ -203,14 +206,17 @@ impl Registry {
             }
         }
         for handler in in_order(inventory::iter::<RegisteredSagaHandler>().map(|it| it.0), |it| it.location) {
-            let Some(saga) =
-                saga_names.get(&(handler.component)()).and_then(|name| self.sagas.get_mut(name))
-            else {
+            let Some(saga) = saga_names.get(&(handler.component)()).and_then(|name| self.sagas.get_mut(name)) else {
                 continue;
             };
             let name = (handler.event.full_name)();
             if let Some(other) = saga.handlers.insert(name.clone(), handler) {
-                problems.push(handled_twice(saga.descriptor.name, &name, (other.location, other.method), (handler.location, handler.method)));
+                problems.push(handled_twice(
+                    saga.descriptor.name,
+                    &name,
+                    (other.location, other.method),
+                    (handler.location, handler.method),
+                ));
             }
         }
         for handler in in_order(inventory::iter::<RegisteredProjectorHandler>().map(|it| it.0), |it| it.location) {
@@ -221,7 +227,12 @@ impl Registry {
             };
             let name = (handler.event.full_name)();
             if let Some(other) = projector.handlers.insert(name.clone(), handler) {
-                problems.push(handled_twice(projector.descriptor.name, &name, (other.location, other.method), (handler.location, handler.method)));
+                problems.push(handled_twice(
+                    projector.descriptor.name,
+                    &name,
+                    (other.location, other.method),
+                    (handler.location, handler.method),
+                ));
             }
         }
     }

@@ -10,9 +10,7 @@ use super::{Inner, Runtime};
 use crate::command::{Core, StateCache};
 use crate::declare::{Clock, IdSource, Instance, RandomIds, SystemClock};
 use crate::error::Result;
-use crate::reaction::{
-    ComponentKind, ProjectorRunner, SagaRunner, Subscription, Subscriptions, WaitBoard,
-};
+use crate::reaction::{ComponentKind, ProjectorRunner, SagaRunner, Subscription, Subscriptions, WaitBoard};
 use crate::registry::{Problem, Registry, WiringErrors};
 use crate::storage::{BoxFuture, Memory, Storage, StorageError, Writer};
 use crate::stream::Limits;
@@ -26,13 +24,26 @@ pub trait OpenStorage: Send + 'static {
     /// It cannot be opened, or belongs to somebody else.
     fn open(self: Box<Self>) -> BoxFuture<'static, Result<Arc<dyn Storage>, StorageError>>;
 
+    /// Opens it for questions only, beside a process that runs on it where the backend allows that.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    fn open_read_only(self: Box<Self>) -> BoxFuture<'static, Result<Arc<dyn Storage>, StorageError>> {
+        self.open()
+    }
+
     /// What it will be, for `config`.
     fn describe(&self) -> String;
 }
 
 impl<S: Storage> OpenStorage for S {
     fn open(self: Box<Self>) -> BoxFuture<'static, Result<Arc<dyn Storage>, StorageError>> {
-        Box::pin(async move { { let opened: Arc<dyn Storage> = Arc::new(*self); Ok(opened) } })
+        Box::pin(async move {
+            {
+                let opened: Arc<dyn Storage> = Arc::new(*self);
+                Ok(opened)
+            }
+        })
     }
     fn describe(&self) -> String {
         Storage::describe(self)
@@ -43,6 +54,9 @@ impl<S: Storage> OpenStorage for S {
 impl OpenStorage for crate::storage::Sqlite {
     fn open(self: Box<Self>) -> BoxFuture<'static, Result<Arc<dyn Storage>, StorageError>> {
         Box::pin(async move { Ok(Arc::new(self.start().await?) as Arc<dyn Storage>) })
+    }
+    fn open_read_only(self: Box<Self>) -> BoxFuture<'static, Result<Arc<dyn Storage>, StorageError>> {
+        Box::pin(async move { Ok(Arc::new(self.start_read_only().await?) as Arc<dyn Storage>) })
     }
     fn describe(&self) -> String {
         crate::storage::Sqlite::describe(self)
@@ -117,9 +131,9 @@ impl Builder {
     pub fn transport_url(mut self, url: &str) -> Self {
         match url {
             "local:" | "local" => self.transport = Some(Arc::new(Local::new())),
-            _ => self.problems.push(
-                Problem::error(format!("`{url}` is no transport of this version")).hint("write `local:`"),
-            ),
+            _ => self
+                .problems
+                .push(Problem::error(format!("`{url}` is no transport of this version")).hint("write `local:`")),
         }
         self
     }
@@ -201,12 +215,23 @@ impl Builder {
     /// # Errors
     /// Every wiring mistake of the whole program.
     pub fn check(&self) -> Result<Registry, WiringErrors> {
+        let (registry, mut problems) = self.collect();
+        self.check_instances(&registry, &mut problems);
+        registry.or_errors(problems)
+    }
+
+    /// The same for those who run no component, and so need no instances: tools and tests.
+    pub(crate) fn check_without_instances(&self) -> Result<Registry, WiringErrors> {
+        let (registry, problems) = self.collect();
+        registry.or_errors(problems)
+    }
+
+    fn collect(&self) -> (Registry, Vec<Problem>) {
         let (registry, found) = Registry::collect_all();
         let mut problems = self.problems.clone();
         problems.extend(found);
-        self.check_instances(&registry, &mut problems);
         self.check_expected(&registry, &mut problems);
-        registry.or_errors(problems)
+        (registry, problems)
     }
 
     /// What this builder would use: (setting, value).
@@ -231,41 +256,38 @@ impl Builder {
         ]
     }
 
+    /// Opens the store for questions only and starts nothing: for tools that look at what a running process writes.
+    ///
+    /// # Errors
+    /// The store cannot be opened.
+    pub async fn open_store(mut self) -> Result<Arc<dyn Storage>> {
+        self.open_read_only().await
+    }
+
+    pub(crate) async fn open_read_only(&mut self) -> Result<Arc<dyn Storage>> {
+        match self.storage.take() {
+            Some(storage) => Ok(storage.open_read_only().await?),
+            None => Ok(Arc::new(Memory::new())),
+        }
+    }
+
     /// Checks the whole program and starts it: opens the store, and every component goes on behind its checkpoint, so that
     /// reactions that a crash prevented run now (row R1).
     ///
     /// # Errors
     /// Every wiring mistake of the whole program in one error; or the store cannot be opened.
-    pub async fn build(self) -> Result<Runtime> {
+    pub async fn build(mut self) -> Result<Runtime> {
         let registry = self.check()?;
         for warning in registry.warnings() {
             tracing::warn!("{warning}");
         }
-        let storage = match self.storage {
+        let storage = match self.storage.take() {
             Some(storage) => storage.open().await?,
             None => Arc::new(Memory::new()),
         };
-        let transport = self.transport.unwrap_or_else(|| Arc::new(Local::new()));
         warn_of_unlinked_domains(&registry, storage.as_ref()).await?;
-        tracing::info!(storage = storage.describe(), transport = transport.describe(), "runtime starts");
-        let core = Arc::new(Core {
-            registry,
-            writer: Writer::new(storage.clone()),
-            storage,
-            transport,
-            cache: StateCache::new(self.cache_bytes),
-            clock: self.clock,
-            ids: self.ids,
-            limits: self.limits,
-            waits: WaitBoard::default(),
-            sync_deadline: self.sync_deadline,
-            attempts: self.attempts,
-            reaction_attempts: self.reaction_attempts,
-            in_flight: AtomicUsize::new(0),
-            closing: AtomicBool::new(false),
-            idle: tokio::sync::Notify::new(),
-            failed_snapshots: AtomicU64::new(0),
-        });
+        let core = Arc::new(self.core(registry, storage));
+        tracing::info!(storage = core.storage.describe(), transport = core.transport.describe(), "runtime starts");
         let instances: HashMap<TypeId, Instance> = self.instances.into_iter().map(|(id, _, it)| (id, it)).collect();
         let instance_of = |component: TypeId, make: Option<fn() -> Instance>| {
             instances.get(&component).cloned().or_else(|| make.map(|make| make()))
@@ -287,6 +309,28 @@ impl Builder {
         }
         let subscriptions = Subscriptions::start(&core, all).await?;
         Ok(Runtime { inner: Arc::new(Inner { core, subscriptions, projectors, drain_limit: self.drain_limit }) })
+    }
+
+    /// Everything that the way of a command needs, on an open store.
+    pub(crate) fn core(&self, registry: Registry, storage: Arc<dyn Storage>) -> Core {
+        Core {
+            registry,
+            writer: Writer::new(storage.clone()),
+            storage,
+            transport: self.transport.clone().unwrap_or_else(|| Arc::new(Local::new())),
+            cache: StateCache::new(self.cache_bytes),
+            clock: self.clock.clone(),
+            ids: self.ids.clone(),
+            limits: self.limits.clone(),
+            waits: WaitBoard::default(),
+            sync_deadline: self.sync_deadline,
+            attempts: self.attempts,
+            reaction_attempts: self.reaction_attempts,
+            in_flight: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
+            idle: tokio::sync::Notify::new(),
+            failed_snapshots: AtomicU64::new(0),
+        }
     }
 
     fn check_instances(&self, registry: &Registry, problems: &mut Vec<Problem>) {

@@ -19,7 +19,10 @@ impl EditionHandle {
     /// # Errors
     /// [`Error::NotOffered`]: this version writes and reads branches, and cannot merge them yet.
     pub async fn merge(self) -> Result<()> {
-        Err(Error::NotOffered { what: "the merge of an edition", hint: "send the branch's commands to the main timeline" })
+        Err(Error::NotOffered {
+            what: "the merge of an edition",
+            hint: "send the branch's commands to the main timeline",
+        })
     }
 
     /// Removes the branch's events.
@@ -27,6 +30,9 @@ impl EditionHandle {
     /// # Errors
     /// [`Error::NotOffered`]: this version writes and reads branches, and cannot remove them yet.
     pub async fn discard(self) -> Result<()> {
-        Err(Error::NotOffered { what: "the discard of an edition", hint: "leave it, and use a new name for the next one" })
+        Err(Error::NotOffered {
+            what: "the discard of an edition",
+            hint: "leave it, and use a new name for the next one",
+        })
     }
 }

@@ -2,6 +2,8 @@
 
 mod builder;
 mod edition;
+#[cfg(feature = "cli")]
+mod inspect;
 mod snapshot;
 
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use uuid::Uuid;
 
 pub use builder::{Builder, OpenStorage};
 pub use edition::EditionHandle;
+#[cfg(feature = "cli")]
+pub(crate) use inspect::{Inspection, ShownState};
 
 use crate::command::{Core, PreviewCommand, Receipt, SendCommand, StateQuery};
 use crate::dead_letter::DeadLetters;
@@ -101,6 +105,17 @@ impl Runtime {
         self.inner.subscriptions.settled(&self.inner.core).await;
     }
 
+    /// Figures of this process, for status pages and alarms.
+    pub fn statistics(&self) -> Statistics {
+        let core = &self.inner.core;
+        Statistics {
+            commands_in_flight: core.in_flight.load(Ordering::Relaxed),
+            state_cache_bytes: core.cache.bytes(),
+            failed_snapshots: core.failed_snapshots.load(Ordering::Relaxed),
+            failed_submissions: core.writer.failed_submissions(),
+        }
+    }
+
     /// The dead letters.
     pub fn dead_letters(&self) -> DeadLetters {
         DeadLetters::new(self.clone())
@@ -152,6 +167,20 @@ impl Runtime {
     pub(crate) fn projector(&self, name: &str) -> Option<&Arc<ProjectorRunner>> {
         self.inner.projectors.iter().find(|(projector, _)| *projector == name).map(|(_, runner)| runner)
     }
+}
+
+/// Figures of one process. From [`Runtime::statistics`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Commands that run now.
+    pub commands_in_flight: usize,
+    /// About how many bytes of states are kept for the next command.
+    pub state_cache_bytes: u64,
+    /// Snapshots that could not be encoded; the streams are replayed instead.
+    pub failed_snapshots: u64,
+    /// Snapshots and checkpoints that could not be stored; the work that they save is done again.
+    pub failed_submissions: u64,
 }
 
 impl std::fmt::Debug for Runtime {

@@ -23,7 +23,10 @@ impl Runtime {
         let Some(policy) = aggregate.descriptor.snapshot else {
             return Err(Error::invalid_argument(
                 "aggregate",
-                format!("`{}` has no snapshots; write `snapshot(every = …)` at its `#[aggregate]`", aggregate.descriptor.name),
+                format!(
+                    "`{}` has no snapshots; write `snapshot(every = …)` at its `#[aggregate]`",
+                    aggregate.descriptor.name
+                ),
             ));
         };
         let edition = Edition::main();

@@ -41,9 +41,9 @@ pub(crate) fn valid_name(name: &str, max: usize, extra: &[u8]) -> bool {
     !bytes.is_empty()
         && bytes.len() <= max
         && bytes[0].is_ascii_lowercase()
-        && bytes.iter().all(|b| {
-            b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-') || extra.contains(b)
-        })
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-') || extra.contains(b))
 }
 
 impl Limits {

@@ -67,13 +67,10 @@ impl Upcasters {
             }
             if let Some(other) = upcasters.by_input.insert((step.input.id)(), step) {
                 problems.push(
-                    Problem::error(format!(
-                        "two upcasters take `{}`: a chain may not fork",
-                        (step.input.rust_path)()
-                    ))
-                    .at(other.location, format!("`{}`, from = {}", other.function, other.from))
-                    .at(step.location, format!("`{}`, from = {}", step.function, step.from))
-                    .hint("give each old version a struct of its own, and each struct one upcaster"),
+                    Problem::error(format!("two upcasters take `{}`: a chain may not fork", (step.input.rust_path)()))
+                        .at(other.location, format!("`{}`, from = {}", other.function, other.from))
+                        .at(step.location, format!("`{}`, from = {}", step.function, step.from))
+                        .hint("give each old version a struct of its own, and each struct one upcaster"),
                 );
             }
             for shape in outputs(step) {
@@ -92,9 +89,11 @@ impl Upcasters {
             let problem = circle.take().unwrap_or_else(|| Problem::error("upcasters run in a circle"));
             circle = Some(problem.at(step.location, format!("`{}`, from = {}", step.function, step.from)));
         }
-        problems.extend(circle.map(|problem| {
-            problem.hint("every step must return a newer shape, and the last one the current event")
-        }));
+        problems.extend(
+            circle.map(|problem| {
+                problem.hint("every step must return a newer shape, and the last one the current event")
+            }),
+        );
         let mut chains: Vec<_> = chains.into_iter().collect();
         chains.sort_by(|a, b| a.0.cmp(&b.0));
         for (event, mut chain) in chains {
@@ -162,7 +161,7 @@ impl Upcasters {
     }
 
     /// Name of the event that the chain of `step` ends in; `None` for a circle.
-    fn end_of(&self, step: &'static UpcasterDescriptor) -> Option<String> {
+    pub(crate) fn end_of(&self, step: &'static UpcasterDescriptor) -> Option<String> {
         if let Some(event) = step.event {
             return Some(event.to_owned());
         }
@@ -184,23 +183,14 @@ impl Upcasters {
         if self.current.is_empty() { 1 } else { self.current.get(type_name).copied().unwrap_or(1) }
     }
 
-    /// Types that have a chain, with their current version.
-    pub(crate) fn chains(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.current.iter().map(|(name, version)| (name.as_str(), *version))
-    }
-
     /// Brings a stored event to the current version.
     pub(crate) fn upcast(&self, event: StoredEvent) -> Result<Upcasted, UpcastError> {
         let stored = event.schema_version.max(1);
         if self.current.is_empty() && stored == 1 {
             return Ok(Upcasted::Same(event));
         }
-        let known = self
-            .current
-            .get(&event.type_name)
-            .or_else(|| self.retired.get(&event.type_name))
-            .copied()
-            .unwrap_or(1);
+        let known =
+            self.current.get(&event.type_name).or_else(|| self.retired.get(&event.type_name)).copied().unwrap_or(1);
         if stored > known {
             return Err(UpcastError::TooNew { stored, known });
         }

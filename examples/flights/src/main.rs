@@ -209,7 +209,9 @@ async fn show_board(airport: &str, question: &Question) -> Result<ExitCode, Box<
     let airport = airport.to_uppercase();
     // "Now", for a log of 2013, is the end of what it tells.
     let model = model(&world)?;
-    let last = model.query(|model| model.query_row("SELECT coalesce(max(departs_at), 0) FROM flight", [], |row| row.get(0))).await?;
+    let last = model
+        .query(|model| model.query_row("SELECT coalesce(max(departs_at), 0) FROM flight", [], |row| row.get(0)))
+        .await?;
     let at = question.as_of.unwrap_or(last);
     let name = airport.clone();
     let lines = model.query(move |model| BoardLine::board(model, &name, at - 3 * 3_600, at + 12 * 3_600, at)).await?;

@@ -34,7 +34,9 @@ async fn tell(world: &World, rows: &[Row], stop_after: Option<Duration>) -> Outc
 
 async fn ask<T: Send + 'static>(
     world: &World,
-    question: impl FnOnce(&angzarr_runtime::rusqlite::Connection) -> Result<T, angzarr_runtime::rusqlite::Error> + Send + 'static,
+    question: impl FnOnce(&angzarr_runtime::rusqlite::Connection) -> Result<T, angzarr_runtime::rusqlite::Error>
+    + Send
+    + 'static,
 ) -> T {
     Boards::open(&world.boards).unwrap().model().query(question).await.unwrap()
 }
@@ -216,7 +218,8 @@ async fn an_aircraft_keeps_its_legs_in_their_own_order() {
         .await
         .unwrap();
     let tail = aircraft_root("N1");
-    let take_off = |flight: &str, at| TakeOff { flight: flight.into(), at, origin: "JFK".into(), destination: "BOS".into() };
+    let take_off =
+        |flight: &str, at| TakeOff { flight: flight.into(), at, origin: "JFK".into(), destination: "BOS".into() };
     let land = |flight: &str, at| Land { flight: flight.into(), at, diverted: false };
     // Told backwards, and landings before their take-offs; then everything again.
     for _ in 0..2 {

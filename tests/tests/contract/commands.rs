@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use angzarr_runtime::Code;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::storage::StorageErrorKind;
 use angzarr_runtime::stream::StreamKey;
-use angzarr_runtime::Code;
-use prost::Message as _;
 use angzarr_tests::account::{Account, handler_runs};
 use angzarr_tests::messages::*;
 use angzarr_tests::rig::{account, page, request, start};
@@ -15,6 +14,7 @@ use angzarr_tests::store::{assert_gapless, decode, events_of};
 use angzarr_tests::time::{CountedIds, ManualClock, at_second};
 use angzarr_tests::{Fault, Faults, Rig, Store, on_every_store};
 use futures_util::future::join_all;
+use prost::Message as _;
 
 fn key(root: Uuid) -> StreamKey {
     StreamKey::main("account", root)

@@ -12,7 +12,13 @@ use angzarr_tests::{Rig, on_every_store};
 
 /// Account → courier → ledger → thanks → account: a workflow over two sagas and two domains.
 fn send_money(to: Uuid, thank: Uuid) -> SendMoney {
-    SendMoney { to: to.as_bytes().to_vec(), amount: 5, copies: 1, trouble: String::new(), thank: thank.as_bytes().to_vec() }
+    SendMoney {
+        to: to.as_bytes().to_vec(),
+        amount: 5,
+        copies: 1,
+        trouble: String::new(),
+        thank: thank.as_bytes().to_vec(),
+    }
 }
 
 on_every_store! {

@@ -4,7 +4,6 @@ use angzarr_runtime::dead_letter::{DeadLetterFilter, Resolution};
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::proto::angzarr_dead_letter::{Payload, RejectionDetails};
 use angzarr_runtime::proto::{CommandPageExt as _, CoverExt as _, EventPageExt as _};
-use prost::Message as _;
 use angzarr_tests::account::Account;
 use angzarr_tests::ledger::Ledger;
 use angzarr_tests::messages::*;
@@ -12,6 +11,7 @@ use angzarr_tests::reactions::{Trouble, balance_row};
 use angzarr_tests::rig::start;
 use angzarr_tests::time::ManualClock;
 use angzarr_tests::{Rig, on_every_store};
+use prost::Message as _;
 
 fn money(to: Uuid, trouble: &str) -> SendMoney {
     SendMoney { to: to.as_bytes().to_vec(), amount: 5, copies: 1, trouble: trouble.into(), thank: Vec::new() }

@@ -1,12 +1,12 @@
 //! C7, and that the dynamic entry and the typed one are one pipeline.
 
+use angzarr_runtime::Code;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::proto::{self, CommandPageExt as _, PageHeaderExt as _};
-use angzarr_runtime::Code;
 use angzarr_tests::account::Account;
 use angzarr_tests::messages::*;
-use angzarr_tests::rig::{account, page, request, start};
 use angzarr_tests::on_every_store;
+use angzarr_tests::rig::{account, page, request, start};
 
 /// What can be seen of an outcome from outside.
 #[derive(Debug, PartialEq)]
@@ -36,11 +36,21 @@ fn dynamic(result: Result<proto::CommandResponse, Error>) -> Seen {
         Ok(response) => {
             let book = response.events.unwrap();
             Seen::Stored {
-                types: book.pages.iter().map(|page| match &page.payload {
-                    Some(proto::event_page::Payload::Event(event)) => proto::type_name_of(&event.type_url).to_owned(),
-                    other => panic!("{other:?}"),
-                }).collect(),
-                sequences: book.pages.iter().map(|page| page.header.as_ref().unwrap().explicit_sequence().unwrap()).collect(),
+                types: book
+                    .pages
+                    .iter()
+                    .map(|page| match &page.payload {
+                        Some(proto::event_page::Payload::Event(event)) => {
+                            proto::type_name_of(&event.type_url).to_owned()
+                        }
+                        other => panic!("{other:?}"),
+                    })
+                    .collect(),
+                sequences: book
+                    .pages
+                    .iter()
+                    .map(|page| page.header.as_ref().unwrap().explicit_sequence().unwrap())
+                    .collect(),
                 next: book.next_sequence,
             }
         }

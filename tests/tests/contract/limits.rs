@@ -3,11 +3,11 @@
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::proto::{self, CommandPageExt as _, CoverExt as _, PageHeaderExt as _};
 use angzarr_runtime::{Code, Limits};
-use prost::Message as _;
 use angzarr_tests::account::{Account, handler_runs};
 use angzarr_tests::messages::*;
 use angzarr_tests::rig::{account, page, request, start};
 use angzarr_tests::{Rig, on_every_store};
+use prost::Message as _;
 
 fn fact<'e>(facts: &'e [(&'static str, String)], name: &str) -> &'e str {
     facts.iter().find(|(found, _)| *found == name).map_or("", |(_, value)| value.as_str())

@@ -1,17 +1,17 @@
 //! M: merge strategies.
 
+use angzarr_runtime::Code;
 use angzarr_runtime::dead_letter::DeadLetterFilter;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::proto::angzarr_dead_letter::{Payload, RejectionDetails};
 use angzarr_runtime::proto::{self, CommandPageExt as _};
 use angzarr_runtime::stream::StreamKey;
-use angzarr_runtime::Code;
-use prost::Message as _;
 use angzarr_tests::account::{Account, handler_runs};
 use angzarr_tests::messages::*;
 use angzarr_tests::rig::{account, page, request, start};
 use angzarr_tests::store::events_of;
 use angzarr_tests::{Fault, Faults, Rig, on_every_store};
+use prost::Message as _;
 
 fn key(root: Uuid) -> StreamKey {
     StreamKey::main("account", root)

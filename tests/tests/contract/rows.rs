@@ -17,7 +17,7 @@ const ROWS: &[&str] = &[
     "u1", "u2", "u3", "u4", "u5", // upcasting
     "r1", "r6", // delivery and recovery
     "i1", "i2", "i3", "i4", // correlation
-    "l", // limits
+    "l",  // limits
 ];
 
 #[test]

@@ -4,13 +4,13 @@ use angzarr_runtime::Retention;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::storage::{Extras, SnapshotWrite, Storage, StreamRead, Write};
 use angzarr_runtime::stream::{StoredSnapshot, StreamKey};
-use prost::Message as _;
 use angzarr_tests::account::Account;
 use angzarr_tests::ledger::Ledger;
 use angzarr_tests::messages::*;
 use angzarr_tests::notes::{Diary, Scratch};
-use angzarr_tests::rig::{eventually, start};
 use angzarr_tests::on_every_store;
+use angzarr_tests::rig::{eventually, start};
+use prost::Message as _;
 
 /// (sequence, retention) of each stored snapshot. Snapshots are not waited for by the command, so the test waits.
 async fn snapshots(runtime: &Runtime, key: &StreamKey, expected: &[(u32, Retention)]) {

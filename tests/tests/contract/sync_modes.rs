@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use angzarr_runtime::prelude::*;
-use angzarr_runtime::proto::{self, PageHeaderExt as _, CommandPageExt as _};
+use angzarr_runtime::proto::{self, CommandPageExt as _, PageHeaderExt as _};
 use angzarr_runtime::stream::StreamKey;
-use prost::Message as _;
 use angzarr_tests::account::Account;
 use angzarr_tests::messages::*;
 use angzarr_tests::reactions::{Trouble, balance_row};
 use angzarr_tests::rig::{account, page, request};
 use angzarr_tests::store::events_of;
 use angzarr_tests::{Rig, on_every_store};
+use prost::Message as _;
 
 const SIMPLE: i32 = proto::SyncMode::Simple as i32;
 const ASYNC: i32 = proto::SyncMode::Async as i32;

@@ -1,8 +1,8 @@
 //! U: upcasting. Mistakes in chains that only the whole program shows are in `tests/wiring.rs`.
 
+use angzarr_runtime::Code;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::stream::StreamKey;
-use angzarr_runtime::Code;
 use angzarr_tests::account::Account;
 use angzarr_tests::messages::*;
 use angzarr_tests::person::Person;

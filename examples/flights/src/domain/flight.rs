@@ -2,9 +2,7 @@
 
 use angzarr_runtime::prelude::*;
 
-use crate::pb::{
-    Arrive, Arrived, Cancel, Cancelled, Depart, Departed, Divert, Diverted, Schedule, Scheduled,
-};
+use crate::pb::{Arrive, Arrived, Cancel, Cancelled, Depart, Departed, Divert, Diverted, Schedule, Scheduled};
 
 /// How far a flight has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]

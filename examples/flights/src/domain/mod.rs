@@ -8,6 +8,7 @@ mod rotation;
 
 pub use aircraft::{Aircraft, Leg};
 pub use flight::{Flight, Phase};
+pub use rotation::Rotation;
 
 use angzarr_runtime::{Uuid, root};
 

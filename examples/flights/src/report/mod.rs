@@ -55,8 +55,7 @@ pub fn summary(outcome: &Outcome, figures: &Figures, bytes: (u64, u64)) -> Strin
     if figures.departed > 0 {
         line("mean departure delay", format!("{:.2} min", figures.mean_departure_delay()));
     }
-    if figures.storm > 0 {
-        let share = 100 * figures.storm_cancelled / figures.storm;
+    if let Some(share) = (100 * figures.storm_cancelled).checked_div(figures.storm) {
         line("8 and 9 February", format!("{} flights", thousands(figures.storm)));
         line("  of these cancelled", format!("{} ({share} %)", thousands(figures.storm_cancelled)));
     }
@@ -101,7 +100,8 @@ pub fn board(airport: &str, as_of: i64, lines: &[BoardLine]) -> String {
             Some(_) => "on time".to_owned(),
             None => String::new(),
         };
-        let row = format!("  {}  {:<8} {:<4} {phase:<10} {delay}", show_time(line.departs_at), line.flight, line.destination);
+        let row =
+            format!("  {}  {:<8} {:<4} {phase:<10} {delay}", show_time(line.departs_at), line.flight, line.destination);
         let _ = writeln!(text, "{}", row.trim_end());
     }
     if lines.is_empty() {
@@ -147,7 +147,7 @@ fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -22,7 +22,8 @@ impl Truth {
 
 /// The truths of the whole year.
 pub fn of_the_year(figures: &Figures) -> Vec<Truth> {
-    let count = |what, expected: u64, found: u64| Truth { what, expected: expected.to_string(), found: found.to_string() };
+    let count =
+        |what, expected: u64, found: u64| Truth { what, expected: expected.to_string(), found: found.to_string() };
     vec![
         count("flights", 336_776, figures.flights),
         count("flights in January", 27_004, figures.january),

@@ -75,8 +75,11 @@ pub fn file(path: &Path) -> Result<Vec<Row>, SourceError> {
 
 /// Everything that was told, earliest first; of one flight always in its own order.
 pub fn moments(rows: &[Row]) -> Vec<Moment> {
-    let mut moments: Vec<Moment> =
-        rows.iter().enumerate().flat_map(|(index, row)| row.news().map(move |(at, news)| Moment { at, row: index, news })).collect();
+    let mut moments: Vec<Moment> = rows
+        .iter()
+        .enumerate()
+        .flat_map(|(index, row)| row.news().map(move |(at, news)| Moment { at, row: index, news }))
+        .collect();
     moments.sort_unstable();
     moments
 }

@@ -106,8 +106,20 @@ pub(super) fn read(csv: impl Read) -> Result<Vec<Row>, SourceError> {
 struct Columns([usize; 14]);
 
 const NAMES: [&str; 14] = [
-    "year", "month", "day", "sched_dep_time", "dep_delay", "arr_delay", "carrier", "flight", "tailnum", "origin", "dest",
-    "air_time", "distance", "time_hour",
+    "year",
+    "month",
+    "day",
+    "sched_dep_time",
+    "dep_delay",
+    "arr_delay",
+    "carrier",
+    "flight",
+    "tailnum",
+    "origin",
+    "dest",
+    "air_time",
+    "distance",
+    "time_hour",
 ];
 
 impl Columns {

@@ -1,0 +1,7 @@
+#[aggregate(domain = "account", snapshot(off))]
+impl pb::AccountState {
+    #[apply]
+    fn opened(&mut self, e: &pb::Opened) {
+        self.open = true;
+    }
+}

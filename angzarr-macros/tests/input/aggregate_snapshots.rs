@@ -1,0 +1,5 @@
+#[aggregate(domain = "by-default")]
+pub struct ByDefault {}
+
+#[aggregate(domain = "with-serde", snapshot(codec = Serde))]
+pub struct WithSerde {}

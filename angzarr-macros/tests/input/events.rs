@@ -1,0 +1,5 @@
+#[derive(Events)]
+pub enum Outcome {
+    Opened(AccountOpened),
+    Refused { event: Box<pb::OpeningRefused> },
+}

@@ -1,0 +1,260 @@
+//! Angzarr beside the raw limit and its peers, on the same work, in one run.
+//!
+//! `cargo run --release -p angzarr-benches -- [memory|sqlite|fold|long|catchup|startup|all] [--seconds N] [--rounds N] [--out FILE]`
+
+// A program: nothing here is for others.
+#![allow(missing_docs, unreachable_pub)]
+
+mod children;
+mod domain;
+mod limits;
+mod load;
+mod ours;
+mod table;
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+use crate::children::{Child, Children};
+use crate::load::Measured;
+use crate::ours::Store;
+use crate::table::{Line, Target, times};
+
+type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum What {
+    Memory,
+    Sqlite,
+    Fold,
+    Long,
+    Catchup,
+    Startup,
+    All,
+}
+
+/// Measures Angzarr beside the raw limit and its peers.
+#[derive(Parser)]
+struct Arguments {
+    /// What to measure.
+    #[arg(value_enum, default_value = "all")]
+    what: What,
+    /// How long each measurement runs.
+    #[arg(long, default_value_t = 1.5)]
+    seconds: f64,
+    /// Interleaved rounds; the table has the medians.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Where files are put; they are removed afterwards.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Writes the table here as well.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Without the peers.
+    #[arg(long)]
+    no_peers: bool,
+    /// Uses the programs beside this one as they are, without building them.
+    #[arg(long)]
+    no_build: bool,
+    /// What the raw limit of SQLite stores of an event.
+    #[arg(long, value_enum, default_value = "facts")]
+    limit: limits::Shape,
+    /// Events of the long stream.
+    #[arg(long, default_value_t = 1_000_000)]
+    long_events: usize,
+}
+
+/// A row of commands per second.
+struct Row {
+    name: &'static str,
+    store: Store,
+    dynamic: bool,
+    tasks: usize,
+    /// Events in one transaction of the raw limit; 0 for the hash map, none where there is no limit to compare with.
+    limit: Option<usize>,
+    /// (cqrs-es, evento)
+    peers: (bool, bool),
+    targets: &'static [Target],
+}
+
+const ROWS: &[Row] = &[
+    Row {
+        name: "memory, 1 task, typed",
+        store: Store::Memory,
+        dynamic: false,
+        tasks: 1,
+        limit: Some(0),
+        peers: (true, false),
+        targets: &[Target::Rate(1.5e6)],
+    },
+    Row {
+        name: "memory, 1 task, dynamic",
+        store: Store::Memory,
+        dynamic: true,
+        tasks: 1,
+        limit: Some(0),
+        peers: (true, false),
+        targets: &[Target::Rate(0.7e6)],
+    },
+    Row {
+        name: "memory, 64 tasks",
+        store: Store::Memory,
+        dynamic: false,
+        tasks: 64,
+        limit: None,
+        peers: (true, false),
+        targets: &[Target::Rate(2e6)],
+    },
+    Row {
+        name: "SQLite durable, 1 task",
+        store: Store::Durable,
+        dynamic: false,
+        tasks: 1,
+        limit: Some(1),
+        peers: (true, true),
+        targets: &[Target::OfLimit(0.85)],
+    },
+    Row {
+        name: "SQLite durable, 64 tasks",
+        store: Store::Durable,
+        dynamic: false,
+        tasks: 64,
+        limit: Some(64),
+        peers: (true, true),
+        targets: &[Target::OfLimit(0.7), Target::OfPeer(15.0)],
+    },
+    Row {
+        name: "SQLite durable, 1,024 tasks",
+        store: Store::Durable,
+        dynamic: false,
+        tasks: 1_024,
+        limit: Some(1_000),
+        peers: (false, false),
+        targets: &[Target::OfLimit(0.7)],
+    },
+    Row {
+        name: "SQLite relaxed, 1 task",
+        store: Store::Relaxed,
+        dynamic: false,
+        tasks: 1,
+        limit: Some(1),
+        peers: (true, true),
+        targets: &[Target::OfLimit(0.7)],
+    },
+    Row {
+        name: "SQLite relaxed, 64 tasks",
+        store: Store::Relaxed,
+        dynamic: false,
+        tasks: 64,
+        limit: Some(64),
+        peers: (true, true),
+        targets: &[Target::OfLimit(0.7)],
+    },
+];
+
+impl Store {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Durable => "durable",
+            Self::Relaxed => "relaxed",
+        }
+    }
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let wants = |what| arguments.what == What::All || arguments.what == what;
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let base = arguments.dir.clone().unwrap_or_else(std::env::temp_dir);
+    let directory = || tempfile::tempdir_in(&base);
+    let children = Children::build(!arguments.no_build, !arguments.no_peers)?;
+    let mut lines = Vec::new();
+
+    let rows: Vec<&Row> =
+        ROWS.iter().filter(|row| wants(if row.store == Store::Memory { What::Memory } else { What::Sqlite })).collect();
+    let mut runs: Vec<[Vec<Measured>; 4]> = rows.iter().map(|_| Default::default()).collect();
+    for round in 1..=arguments.rounds {
+        for (row, runs) in rows.iter().zip(&mut runs) {
+            eprintln!("round {round} of {}: {}", arguments.rounds, row.name);
+            let seconds = arguments.seconds;
+            match row.limit {
+                Some(0) => runs[0].push(limits::memory(seconds)),
+                Some(batch) => runs[0].push(limits::sqlite(
+                    directory()?.path(),
+                    row.store == Store::Durable,
+                    batch,
+                    seconds,
+                    arguments.limit,
+                )?),
+                None => {}
+            }
+            for (n, peer, wanted) in [(1, "cqrs-es", row.peers.0), (2, "evento", row.peers.1)] {
+                if wanted {
+                    runs[n].extend(children.peer(peer, row.store.name(), row.tasks, seconds, directory()?.path())?);
+                }
+            }
+            let directory = directory()?;
+            let ours = ours::commands(row.store, row.dynamic, row.tasks, seconds, directory.path());
+            runs[3].push(tokio.block_on(ours)?);
+        }
+    }
+    for (row, [limit, cqrs, evento, ours]) in rows.iter().zip(runs) {
+        lines.push(Line::of_commands(row.name, row.targets, limit, cqrs, evento, ours));
+    }
+
+    if wants(What::Fold) {
+        let (mut limit, mut ours) = (Vec::new(), Vec::new());
+        for round in 1..=arguments.rounds {
+            eprintln!("round {round} of {}: fold a stream", arguments.rounds);
+            limit.push(limits::fold(directory()?.path(), 100_000, arguments.seconds)?);
+            ours.push(tokio.block_on(ours::fold(100_000, arguments.seconds, directory()?.path()))?);
+        }
+        let name = "SQLite, fold a stream of 100,000 (events/s)";
+        lines.push(Line::of_commands(name, &[Target::Rate(1.2e6)], limit, vec![], vec![], ours));
+    }
+    if wants(What::Long) {
+        eprintln!("a stream of {} events", arguments.long_events);
+        let long = tokio.block_on(ours::long_stream(arguments.long_events, directory()?.path()))?;
+        let events = table::grouped(arguments.long_events as f64);
+        for (state, (short, long), limit) in [("warm", long.warm, 1.2), ("cold", long.cold, 3.0)] {
+            lines.push(Line::of_ratio(
+                format!("a command on a stream of {events}, {state}"),
+                format!("{} (10 events)", times(short)),
+                times(long),
+                long as f64 / short as f64,
+                limit,
+            ));
+        }
+    }
+    if wants(What::Catchup) {
+        let events = 300_000;
+        let (mut limit, mut ours) = (Vec::new(), Vec::new());
+        for round in 1..=arguments.rounds {
+            eprintln!("round {round} of {}: catch up", arguments.rounds);
+            limit.push(limits::catch_up(directory()?.path(), events)?);
+            ours.extend(children.run(Child::CatchUp, &[&events.to_string()], directory()?.path())?);
+        }
+        let name = "projector catching up, SQLite read model (events/s)";
+        lines.push(Line::of_commands(name, &[Target::Rate(1e5)], limit, vec![], vec![], ours));
+    }
+    if wants(What::Startup) {
+        let mut starts = Vec::new();
+        for _ in 0..21 {
+            starts.push(children.startup(directory()?.path())?);
+        }
+        starts.sort_unstable();
+        let median = starts[starts.len() / 2];
+        lines.push(Line::of_time("start of the process to ready, empty store, 200 handlers", median, 20_000_000));
+    }
+
+    let table = table::render(&lines, arguments.seconds, arguments.rounds, children.has_peers());
+    println!("{table}");
+    if let Some(out) = &arguments.out {
+        std::fs::write(out, table)?;
+    }
+    Ok(())
+}

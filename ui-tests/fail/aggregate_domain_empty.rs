@@ -1,0 +1,10 @@
+//! A domain needs a name.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+
+#[aggregate(domain = "")]
+#[derive(Default)]
+struct Account;
+
+fn main() {}

@@ -1,0 +1,21 @@
+//! A number is no event.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+
+#[aggregate(domain = "account")]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Account {
+    #[prost(int64, tag = "1")]
+    balance: i64,
+}
+
+#[aggregate]
+impl Account {
+    #[apply]
+    fn deposited(&mut self, amount: i64) {
+        self.balance += amount;
+    }
+}
+
+fn main() {}

@@ -1,0 +1,21 @@
+//! The block carries no attribute.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::Deposited;
+
+#[aggregate(domain = "account")]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Account {
+    #[prost(int64, tag = "1")]
+    balance: i64,
+}
+
+impl Account {
+    #[apply]
+    fn deposited(&mut self, e: Deposited) {
+        self.balance += e.amount;
+    }
+}
+
+fn main() {}

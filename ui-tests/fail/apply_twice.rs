@@ -1,0 +1,25 @@
+//! Which of the two comes first?
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::Deposited;
+
+#[aggregate(domain = "account")]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Account {
+    #[prost(int64, tag = "1")]
+    balance: i64,
+}
+
+#[aggregate]
+impl Account {
+    #[apply]
+    fn deposited(&mut self, e: Deposited) {
+        self.balance += e.amount;
+    }
+
+    #[apply]
+    fn counted(&mut self, _: Deposited) {}
+}
+
+fn main() {}

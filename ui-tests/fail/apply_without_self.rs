@@ -1,0 +1,22 @@
+//! It could not change the state.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::Deposited;
+
+#[aggregate(domain = "account")]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Account {
+    #[prost(int64, tag = "1")]
+    balance: i64,
+}
+
+#[aggregate]
+impl Account {
+    #[apply]
+    fn deposited(e: Deposited) {
+
+    }
+}
+
+fn main() {}

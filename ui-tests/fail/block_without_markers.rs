@@ -1,0 +1,21 @@
+//! The attribute would do nothing.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::{Deposit, Deposited};
+
+#[aggregate(domain = "account")]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Account {
+    #[prost(int64, tag = "1")]
+    balance: i64,
+}
+
+#[aggregate]
+impl Account {
+    fn deposit(&self, cmd: Deposit) -> Result<Deposited, Rejection> {
+        Ok(Deposited { amount: cmd.amount })
+    }
+}
+
+fn main() {}

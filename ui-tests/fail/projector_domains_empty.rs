@@ -1,0 +1,9 @@
+//! It would hear nothing.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+
+#[projector(name = "balances", domains = [])]
+struct Balances;
+
+fn main() {}

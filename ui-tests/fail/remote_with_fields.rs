@@ -1,0 +1,12 @@
+//! Its state is elsewhere.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::Reserve;
+
+#[aggregate(domain = "stock", remote, handles(Reserve))]
+pub struct Stock {
+    amount: i64,
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+//! Empty parentheses.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+
+#[aggregate(domain = "account", snapshot())]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Account {}
+
+fn main() {}

@@ -1,0 +1,12 @@
+//! A version is a number.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::{Deposited, Withdrawn};
+
+#[upcaster(from = "1")]
+fn step(old: Withdrawn) -> Deposited {
+    Deposited { amount: old.amount }
+}
+
+fn main() {}

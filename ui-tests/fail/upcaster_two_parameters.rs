@@ -1,0 +1,12 @@
+//! One event at a time.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::{Deposited, Withdrawn};
+
+#[upcaster(from = 1)]
+fn step(old: Withdrawn, other: Withdrawn) -> Deposited {
+    Deposited { amount: old.amount }
+}
+
+fn main() {}
