@@ -72,6 +72,10 @@ pub use declare::{
 };
 pub use error::{Code, Error, Result, SequenceMismatch};
 pub use reaction::{ReadModel, SubscriptionStatus};
+#[cfg(feature = "cli")]
+pub mod cli;
+pub mod docs;
+
 #[cfg(feature = "sqlite")]
 pub use reaction::{SqliteReadModel, SqliteTransaction};
 pub use runtime::{Builder, EditionHandle, OpenStorage, Runtime, Statistics};
