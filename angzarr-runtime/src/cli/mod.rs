@@ -1,0 +1,1 @@
+//! The command-line tool of a program, from its registry.
