@@ -1,7 +1,7 @@
 //! The attributes of Angzarr. Their documentation stands where users meet them: on the re-exports of `angzarr_runtime`.
 //!
-//! Every attribute goes the same way: [`parse`] turns the item into a small typed [`model`] (and reports what does not fit),
-//! [`validate`] looks at the model as a whole, [`expand`] writes code from it. Mistakes are gathered in [`diagnostics`], so
+//! Every attribute goes the same way: `parse` turns the item into a small typed `model` (and reports what does not fit),
+//! `validate` looks at the model as a whole, `expand` writes code from it. Mistakes are gathered in `diagnostics`, so
 //! that one compile shows all of an item; the user's item is emitted again whatever happened.
 
 // Models are made once for each item of the user's and dropped at once: their size does not matter.

@@ -3,6 +3,7 @@
 mod builder;
 mod edition;
 #[cfg(feature = "cli")]
+#[cfg(feature = "cli")]
 mod inspect;
 mod snapshot;
 
