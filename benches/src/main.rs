@@ -42,10 +42,10 @@ struct Arguments {
     #[arg(value_enum, default_value = "all")]
     what: What,
     /// How long each measurement runs.
-    #[arg(long, default_value_t = 1.5)]
+    #[arg(long, default_value_t = 1.0)]
     seconds: f64,
     /// Interleaved rounds; the table has the medians.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Where files are put; they are removed afterwards.
     #[arg(long)]
@@ -60,7 +60,7 @@ struct Arguments {
     #[arg(long)]
     no_build: bool,
     /// What the raw limit of SQLite stores of an event.
-    #[arg(long, value_enum, default_value = "facts")]
+    #[arg(long, value_enum, default_value = "lean")]
     limit: limits::Shape,
     /// Events of the long stream.
     #[arg(long, default_value_t = 1_000_000)]

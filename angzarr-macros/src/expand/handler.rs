@@ -50,8 +50,6 @@ fn convert_error(runtime: &Runtime, at: Span, failure: &Failure, error: &Ident) 
     };
     let name = Ident::new(name, at);
     let function = Ident::new(function, at);
-    let mut error = error.clone();
-    error.set_span(error.span().located_at(at));
     quote!(#runtime::#name::#function(#error))
 }
 
@@ -64,7 +62,8 @@ pub(super) fn fallible(
     failure: &Failure,
     on_success: &TokenStream,
 ) -> TokenStream {
-    let error = super::shape::local("error");
+    // Bound and used at the user's error type, so that the compiler's words are about that type and not about an attribute.
+    let error = Ident::new("angzarr_error", error_at);
     let converted = convert_error(runtime, error_at, failure, &error);
     quote! {
         match #call {

@@ -1,6 +1,6 @@
 //! `#[projector]`: a descriptor of the projector, and one with a thin function for each handler.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Delimiter, Group, Span, TokenStream};
 use quote::{quote, quote_spanned};
 
 use super::handler::{Failure, Given, call, decode_event, fallible};
@@ -164,6 +164,8 @@ fn project(runtime: &Runtime, component: &SelfType, handler: &ProjectorHandler) 
     // A future that cannot be sent to another thread is the method's fault.
     let pin = quote_spanned!(method.span()=> ::std::boxed::Box::pin);
     let future = quote_spanned!(method.span()=> async move);
+    let body = spanned_group(Delimiter::Brace, body, method.span());
+    let future = spanned_group(Delimiter::Parenthesis, quote!(#future #body), method.span());
     let register = runtime.register("RegisteredProjectorHandler", &quote!(&ANGZARR_HANDLER));
     enclose(
         Some(&handler.about),
@@ -180,7 +182,7 @@ fn project(runtime: &Runtime, component: &SelfType, handler: &ProjectorHandler) 
                 #payload: &'a [u8],
                 #context: &'a #runtime::EventContext,
             ) -> #runtime::ProjectFuture<'a> {
-                #pin(#future { #body })
+                #pin #future
             }
             #register
         },
@@ -204,4 +206,10 @@ fn projection(runtime: &Runtime, shape: &Shape, value: &proc_macro2::Ident) -> T
         }
         Shape::Tuple(_) | Shape::Many(_) | Shape::Boxed(_) => quote!(::core::unreachable!()),
     }
+}
+
+fn spanned_group(delimiter: Delimiter, tokens: TokenStream, span: Span) -> Group {
+    let mut group = Group::new(delimiter, tokens);
+    group.set_span(span);
+    group
 }

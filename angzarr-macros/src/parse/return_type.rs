@@ -74,8 +74,7 @@ pub(super) fn events(checked: &Checked, diagnostics: &mut Diagnostics) -> Option
                 "every event that a handler can return is known by its type, so that its `#[apply]` can be checked";
             let write =
                 "write an event, `Option<…>`, `Vec<…>`, a tuple of these, `()`, or an enum with `#[derive(Events)]`";
-            let what = format!("returns `{}` among its events", source(other));
-            checked.refuse_output(other, &what, why, write, diagnostics);
+            checked.refuse_part(other, "SomeEvent", why, write, diagnostics);
             None
         }
     }
@@ -101,8 +100,7 @@ pub(super) fn projection(checked: &Checked, diagnostics: &mut Diagnostics) -> Op
         let why = "what a projector returns is one message, which the answer of a command carries in sync mode SIMPLE";
         let write =
             "write `Result<(), ProjectionError>`, or one message, or `Option` of one; a list belongs into a message";
-        let what = format!("returns `{}`", source(message));
-        checked.refuse_output(message, &what, why, write, diagnostics);
+        checked.refuse_part(message, "SomeView", why, write, diagnostics);
         return None;
     }
     let leaf = Shape::Leaf(message.clone());
@@ -123,11 +121,10 @@ fn fallible<'a>(
         [success, failure, ..] => Some((success, failure.span())),
         [success] => Some((success, ty.span())),
         [] => {
-            let what = format!("returns `{}`", source(ty));
             let inner =
                 if matches!(bare(ty), Type::ImplTrait(_) | Type::Never(_)) { "…".to_owned() } else { source(ty) };
             let write = format!("write `Result<{inner}, {error}>`");
-            checked.refuse_output(ty, &what, why, &write, diagnostics);
+            checked.refuse_output(ty, why, &write, diagnostics);
             None
         }
     }
@@ -141,16 +138,16 @@ pub(super) fn commands(checked: &Checked, diagnostics: &mut Diagnostics) -> Opti
         Some([success]) => (*success, Some(ty.span())),
         _ => (ty, None),
     };
-    match shape(inner) {
-        Ok(commands) => Some(Commands { commands, error }),
-        Err(other) => {
-            let why = "the targets of a saga are known by its return type, so that they can be checked and shown";
-            let write = "write `Command<Target>`, `Option<…>`, `Vec<…>` or a tuple of these, `Vec<AnyCommand>` for several \
-                         targets, or a `Result` of one of them";
-            checked.refuse_output(other, &format!("returns `{}`", source(other)), why, write, diagnostics);
-            None
-        }
-    }
+    let refused = match shape(inner) {
+        Ok(commands) if commands.leaves().is_empty() => inner,
+        Ok(commands) => return Some(Commands { commands, error }),
+        Err(other) => other,
+    };
+    let why = "all that a saga can do is return commands, and their targets are known by its return type";
+    let write = "write `Command<Target>`, `Option<…>`, `Vec<…>` or a tuple of these, `Vec<AnyCommand>` for several targets, \
+                 or a `Result` of one of them";
+    checked.refuse_part(refused, "Command<Target>", why, write, diagnostics);
+    None
 }
 
 /// What an upcaster returns.
@@ -159,13 +156,11 @@ pub(super) fn shapes(checked: &Checked, diagnostics: &mut Diagnostics) -> Option
     let why =
         "old events are read again and again, so an upcaster cannot fail, and the new shapes are known by their types";
     let write = "write the new message, `Option<…>` to drop the event, `Vec<…>` or a tuple to split it, or an enum with `#[derive(Events)]`";
-    let refuse = |other: &Type, what: String, diagnostics: &mut Diagnostics| {
-        checked.refuse_output(other, &what, why, write, diagnostics);
-        None
+    let refused = match shape(ty) {
+        Ok(shape) if shape.leaves().is_empty() => ty,
+        Ok(shape) => return Some(shape),
+        Err(other) => other,
     };
-    match shape(ty) {
-        Ok(shape) if shape.leaves().is_empty() => refuse(ty, "returns `()`".to_owned(), diagnostics),
-        Ok(shape) => Some(shape),
-        Err(other) => refuse(other, format!("returns `{}`", source(other)), diagnostics),
-    }
+    checked.refuse_part(refused, "NewEvent", why, write, diagnostics);
+    None
 }

@@ -114,16 +114,29 @@ pub(super) struct Checked {
 }
 
 impl Checked {
-    /// Tells that a return type does not fit, with the whole signature first.
-    pub(super) fn refuse_output(
+    /// Tells that a part of the return type does not fit, with the whole signature first; `instead` stands for what could be
+    /// in its place.
+    pub(super) fn refuse_part(
         &self,
-        at: &dyn quote::ToTokens,
-        what: &str,
+        part: &Type,
+        instead: &str,
         why: &str,
         write: &str,
         diagnostics: &mut Diagnostics,
     ) {
-        diagnostics.report(at, with_form(&self.form, &self.expected, &self.name, what), why, write);
+        let part_source = source(part);
+        let what = format!("returns `{part_source}`");
+        let expected = match self.expected.split_once(" -> ") {
+            Some((parameters, returned)) => format!("{parameters} -> {}", returned.replacen(&part_source, instead, 1)),
+            None => self.expected.clone(),
+        };
+        diagnostics.report(part, with_form(&self.form, &expected, &self.name, &what), why, write);
+    }
+
+    /// Tells that the return type is no `Result`, with the whole signature first.
+    pub(super) fn refuse_output(&self, ty: &Type, why: &str, write: &str, diagnostics: &mut Diagnostics) {
+        let what = format!("returns `{}`", source(ty));
+        diagnostics.report(ty, with_form(&self.form, &self.expected, &self.name, &what), why, write);
     }
 }
 

@@ -157,10 +157,10 @@ const _: () = {
                     >>::emit(returned, events);
                     ::core::result::Result::Ok(())
                 }
-                ::core::result::Result::Err(error) => {
+                ::core::result::Result::Err(angzarr_error) => {
                     ::core::result::Result::Err(
                         ::angzarr_runtime::__private::IntoRejection::into_rejection(
-                            error,
+                            angzarr_error,
                         ),
                     )
                 }

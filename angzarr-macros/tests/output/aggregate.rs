@@ -133,10 +133,10 @@ const _: () = {
                     }
                     ::core::result::Result::Ok(())
                 }
-                ::core::result::Result::Err(error) => {
+                ::core::result::Result::Err(angzarr_error) => {
                     ::core::result::Result::Err(
                         ::angzarr_runtime::__private::IntoRejection::into_rejection(
-                            error,
+                            angzarr_error,
                         ),
                     )
                 }
@@ -194,10 +194,10 @@ const _: () = {
                     let () = returned;
                     ::core::result::Result::Ok(())
                 }
-                ::core::result::Result::Err(error) => {
+                ::core::result::Result::Err(angzarr_error) => {
                     ::core::result::Result::Err(
                         ::angzarr_runtime::__private::IntoRejection::into_rejection(
-                            error,
+                            angzarr_error,
                         ),
                     )
                 }

@@ -142,10 +142,10 @@ const _: () = {
                         },
                     )
                 }
-                ::core::result::Result::Err(error) => {
+                ::core::result::Result::Err(angzarr_error) => {
                     ::core::result::Result::Err(
                         ::angzarr_runtime::__private::IntoReactionError::into_reaction_error(
-                            error,
+                            angzarr_error,
                         ),
                     )
                 }
@@ -197,10 +197,10 @@ const _: () = {
                         ),
                     )
                 }
-                ::core::result::Result::Err(error) => {
+                ::core::result::Result::Err(angzarr_error) => {
                     ::core::result::Result::Err(
                         ::angzarr_runtime::__private::IntoReactionError::into_reaction_error(
-                            error,
+                            angzarr_error,
                         ),
                     )
                 }

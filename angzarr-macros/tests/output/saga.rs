@@ -166,10 +166,10 @@ const _: () = {
                 }
                 ::core::result::Result::Ok(())
             }
-            ::core::result::Result::Err(error) => {
+            ::core::result::Result::Err(angzarr_error) => {
                 ::core::result::Result::Err(
                     ::angzarr_runtime::__private::IntoReactionError::into_reaction_error(
-                        error,
+                        angzarr_error,
                     ),
                 )
             }

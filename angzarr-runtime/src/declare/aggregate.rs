@@ -97,7 +97,8 @@ impl<A: Handles<C>, C: Message> CommandOf<A> for C {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` returns the event `{E}` but has no `#[apply]` for it",
     label = "no `#[apply]` for this event",
-    note = "every event that a handler can return changes the state or is ignored on purpose: add `#[apply] fn …(&mut self, event: {E}) {{ … }}` to an `#[aggregate] impl {Self}` block"
+    note = "every event that a handler can return changes the state or is ignored on purpose: add `#[apply] fn …(&mut self, event: {E}) {{ … }}` to an `#[aggregate] impl {Self}` block",
+    note = "if `{E}` is an enum of several events, add `#[derive(Events)]` to it"
 )]
 pub trait Applies<E>: Default + Send + Sync + 'static {
     /// The event's name.
@@ -111,10 +112,10 @@ pub trait Applies<E>: Default + Send + Sync + 'static {
 
 /// What one position of a handler's return type may be: an event with an `#[apply]`, or an enum of them.
 #[diagnostic::on_unimplemented(
-    message = "`{A}` cannot return `{Self}`: it is not an event",
-    label = "not an event, or not one that `{A}` applies",
-    note = "an event is a protobuf message with a name and an `#[apply]` in an `#[aggregate] impl {A}` block",
-    note = "to return one of several events, write an enum with `#[derive(Events)]` and an `#[apply]` for the event of each variant"
+    message = "`{A}` cannot return `{Self}`",
+    label = "not an event that `{A}` applies",
+    note = "an event is a protobuf message with a name, and an `#[aggregate] impl {A}` block has an `#[apply]` for it",
+    note = "an enum of several events has `#[derive(Events)]`, and `{A}` has an `#[apply]` for the event of each variant: one of them is missing"
 )]
 pub trait EmittedBy<A> {
     /// The event types it can be.
