@@ -4,7 +4,7 @@
 //! takes snapshots and delivers events. Everything that is wired wrongly does not compile, or stops
 //! [`Builder::build`] with every mistake at once.
 //!
-//! ```
+//! ```standalone_crate
 //! use angzarr_runtime::prelude::*;
 //!
 //! #[derive(Clone, PartialEq, prost::Message)]
@@ -48,6 +48,10 @@
 //! - What you may replace: [`storage::Storage`], [`transport::Transport`], [`Clock`], [`IdSource`], [`ReadModel`].
 //! - Limits, errors: [`Limits`], [`Error`].
 
+// What the attributes generate names the runtime from outside, in our own tests too.
+#[cfg(test)]
+extern crate self as angzarr_runtime;
+
 pub mod command;
 pub mod dead_letter;
 #[doc(hidden)]
@@ -62,6 +66,9 @@ pub mod testing;
 pub mod transport;
 
 pub use angzarr_macros::{Events, aggregate, apply, handler, projector, saga, upcaster};
+// Reserved: each answers that it is not in this version yet.
+#[doc(hidden)]
+pub use angzarr_macros::{compensate, fact, process_manager, rejected, timeout};
 pub use angzarr_proto as proto;
 pub use {inventory, prost, prost_types, smallvec, uuid};
 

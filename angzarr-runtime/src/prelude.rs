@@ -13,3 +13,5 @@ pub use crate::{
 #[cfg(feature = "sqlite")]
 pub use crate::{Sqlite, SqliteReadModel};
 pub use angzarr_macros::{apply, handler};
+#[doc(hidden)]
+pub use angzarr_macros::{compensate, fact, process_manager, rejected, timeout};

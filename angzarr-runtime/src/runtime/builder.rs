@@ -221,7 +221,6 @@ impl Builder {
     }
 
     /// The same for those who run no component, and so need no instances: tools and tests.
-    #[cfg(feature = "cli")]
     pub(crate) fn check_without_instances(&self) -> Result<Registry, WiringErrors> {
         let (registry, problems) = self.collect();
         registry.or_errors(problems)

@@ -3,7 +3,6 @@
 mod builder;
 mod edition;
 #[cfg(feature = "cli")]
-#[cfg(feature = "cli")]
 mod inspect;
 mod snapshot;
 
@@ -17,7 +16,7 @@ use uuid::Uuid;
 pub use builder::{Builder, OpenStorage};
 pub use edition::EditionHandle;
 #[cfg(feature = "cli")]
-pub(crate) use inspect::{Inspection, ShownState};
+pub(crate) use inspect::Inspection;
 
 use crate::command::{Core, PreviewCommand, Receipt, SendCommand, StateQuery};
 use crate::dead_letter::DeadLetters;

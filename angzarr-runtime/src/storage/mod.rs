@@ -174,6 +174,7 @@ pub struct StreamInfo {
 }
 
 /// The storage that a URL names.
+#[cfg_attr(not(feature = "sqlite"), allow(unused_variables))]
 pub(crate) fn by_url(url: &str) -> Result<Box<dyn crate::runtime::OpenStorage>, String> {
     let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
     match scheme {

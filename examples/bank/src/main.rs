@@ -112,7 +112,7 @@ fn split_name(old: OwnerRegisteredV1) -> OwnerRegistered {
 /// Read model. It owns its database; rows and checkpoint commit in one transaction.
 #[projector(name = "balances", domains = ["account"])]
 pub struct Balances {
-    pool: sqlx::SqlitePool,
+    pub pool: sqlx::SqlitePool,
 }
 
 #[projector]

@@ -48,3 +48,18 @@ fn the_program_tells_its_story() {
         }
     }
 }
+
+#[test]
+fn the_readme_shows_tests_that_run() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let read = |path: &str| std::fs::read_to_string(format!("{directory}/{path}")).expect("the file");
+    let readme = read("README.md");
+    let (_, rest) = readme.split_once("\n## Testing a domain\n").expect("the section");
+    let (section, _) = rest.split_once("\n## ").expect("its end");
+    let tests = [read("examples/bank/tests/domain.rs"), read("examples/flights/tests/domain.rs")];
+    let shown: Vec<_> = section.split("```rust,ignore\n").skip(1).filter_map(|it| it.split_once("```")).collect();
+    assert_eq!(shown.len(), 3);
+    for (code, _) in shown {
+        assert!(tests.iter().any(|test| test.contains(code)), "no test has this:\n{code}");
+    }
+}

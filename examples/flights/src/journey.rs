@@ -63,6 +63,15 @@ impl World {
         Ok(())
     }
 
+    /// The same program for tools that look and run nothing: they leave the read model's file alone.
+    ///
+    /// # Errors
+    /// The schema of the read model is wrong.
+    pub fn inspector(&self) -> Result<angzarr_runtime::Builder, rusqlite::Error> {
+        let storage = Sqlite::open(&self.events);
+        Ok(Runtime::builder().storage(storage).transport(Local::new()).with(Boards::in_memory()?))
+    }
+
     /// Describes the runtime of this world.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
 //! `flights`: tells the framework a week, or a year, of real flights, and asks it questions afterwards.
 
 use std::error::Error;
-use std::io::IsTerminal as _;
+use std::fmt::Display;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -21,10 +22,12 @@ use tokio::sync::watch;
 #[command(after_help = "Examples:
   flights                                              the week of the blizzard, into flights.db
   flights run --all flights.csv.zip --db year.db       the whole year
-  flights flight B6101 2013-02-08 --as-of \"2013-02-08 12:00\"
+  flights flight B6625 2013-02-08 --as-of \"2013-02-08 20:00\"
   flights board JFK --as-of \"2013-02-08 18:00\"
   flights aircraft N258JB
   flights storm
+  flights streams --domain aircraft                    what is stored; in another file: flights --db year.db streams
+  flights state aircraft N258JB --as-of \"2013-02-08 12:00\"
 Times are UTC.")]
 struct Cli {
     #[command(subcommand)]
@@ -66,6 +69,9 @@ enum Command {
         #[arg(long, default_value = "flights.db")]
         db: PathBuf,
     },
+    /// Look into the program and its store.
+    #[command(flatten)]
+    Tool(angzarr_runtime::cli::Command),
 }
 
 #[derive(Args)]
@@ -106,11 +112,34 @@ async fn main() -> ExitCode {
         Some(Command::Board { airport, question }) => show_board(&airport, &question).await,
         Some(Command::Aircraft { tail, question }) => show_aircraft(&tail, &question).await,
         Some(Command::Storm { db }) => storm(&World::at(&db)).await.map(|()| ExitCode::SUCCESS),
+        Some(Command::Tool(tool)) => match World::at(&cli.run.db).inspector() {
+            Ok(builder) => return angzarr_runtime::cli::execute(builder, tool).await,
+            Err(error) => Err(error.into()),
+        },
     };
-    result.unwrap_or_else(|error| {
-        eprintln!("flights: {error}");
-        ExitCode::FAILURE
-    })
+    match result {
+        Ok(code) => code,
+        // `flights storm | head`: the reader has seen enough.
+        Err(error) if is_closed_pipe(error.as_ref()) => ExitCode::SUCCESS,
+        Err(error) => {
+            warn(format_args!("flights: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A line for the person who asked. `println!` would panic when nobody reads any more.
+fn say(line: impl Display) -> io::Result<()> {
+    writeln!(io::stdout(), "{line}")
+}
+
+/// A line beside the answer, read by somebody or by nobody.
+fn warn(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+fn is_closed_pipe(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 async fn run(arguments: RunArguments) -> Result<ExitCode, Box<dyn Error>> {
@@ -126,12 +155,13 @@ async fn run(arguments: RunArguments) -> Result<ExitCode, Box<dyn Error>> {
     let runtime = world.builder(arguments.relaxed)?.build().await?;
     let known = model(&world)?.query(journey::complete).await?;
     if !known.is_empty() {
-        println!("Going on: the story of {} flights is told already.", known.len());
+        // The story is to be told even if nobody listens.
+        let _ = say(format_args!("Going on: the story of {} flights is told already.", known.len()));
     }
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
-            eprintln!("\nStopping after what is under way; press Ctrl-C again to stop at once.");
+            warn("\nStopping after what is under way; press Ctrl-C again to stop at once.");
             stop.send_replace(true);
             if tokio::signal::ctrl_c().await.is_ok() {
                 std::process::exit(130);
@@ -142,24 +172,24 @@ async fn run(arguments: RunArguments) -> Result<ExitCode, Box<dyn Error>> {
     runtime.shutdown().await?;
 
     let figures = model(&world)?.query(Figures::count).await?;
-    println!("{}", report::summary(&outcome, &figures, world.bytes()));
+    say(report::summary(&outcome, &figures, world.bytes()))?;
     if outcome.interrupted {
-        println!("Run the same command again to go on: nothing is lost, nothing will be doubled.");
+        say("Run the same command again to go on: nothing is lost, nothing will be doubled.")?;
         return Ok(ExitCode::from(130));
     }
     storm(&world).await?;
     if arguments.all.is_none() {
         return Ok(ExitCode::SUCCESS);
     }
-    println!("What the log itself says of the year:\n");
+    say("What the log itself says of the year:\n")?;
     let truths = report::of_the_year(&figures);
     for truth in &truths {
         let mark = if truth.holds() { '✓' } else { '✗' };
-        println!("  {mark} {:<36}{:>20}{:>22}", truth.what, truth.expected, truth.found);
+        say(format_args!("  {mark} {:<36}{:>20}{:>22}", truth.what, truth.expected, truth.found))?;
     }
-    println!();
+    say("")?;
     if let Some(peak) = peak_memory() {
-        println!("Peak memory: {peak} MB.");
+        say(format_args!("Peak memory: {peak} MB."))?;
     }
     Ok(if truths.iter().all(report::Truth::holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -169,10 +199,10 @@ async fn storm(world: &World) -> Result<(), Box<dyn Error>> {
     const FROM: i64 = 1_360_299_600;
     let model = model(world)?;
     let hours = model.query(|model| Hour::all(model, FROM, FROM + 48 * 3_600, 2 * 3_600)).await?;
-    println!("The blizzard of 8 and 9 February 2013, by scheduled departure:\n");
-    println!("{}", report::storm_chart(&hours, 60));
+    say("The blizzard of 8 and 9 February 2013, by scheduled departure:\n")?;
+    say(report::storm_chart(&hours, 60))?;
     let carriers = model.query(|model| CarrierDay::of(model, 20_130_208)).await?;
-    println!("8 February by carrier:\n\n{}", report::carriers(&carriers));
+    say(format_args!("8 February by carrier:\n\n{}", report::carriers(&carriers)))?;
     Ok(())
 }
 
@@ -198,7 +228,7 @@ async fn show_flight(flight: &str, day: &str, question: &Question) -> Result<Exi
             Some(at) => state.as_of_time(time(at)).await?,
             None => state.await?,
         };
-        println!("{}", report::flight(&state, state.next_sequence()));
+        say(report::flight(&state, state.next_sequence()))?;
     }
     runtime.shutdown().await?;
     Ok(ExitCode::SUCCESS)
@@ -215,7 +245,7 @@ async fn show_board(airport: &str, question: &Question) -> Result<ExitCode, Box<
     let at = question.as_of.unwrap_or(last);
     let name = airport.clone();
     let lines = model.query(move |model| BoardLine::board(model, &name, at - 3 * 3_600, at + 12 * 3_600, at)).await?;
-    print!("{}", report::board(&airport, at, &lines));
+    say(report::board(&airport, at, &lines).trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -232,7 +262,7 @@ async fn show_aircraft(tail: &str, question: &Question) -> Result<ExitCode, Box<
     if state.is_new() {
         return Err(format!("nothing is known of an aircraft {tail} at that moment").into());
     }
-    print!("{}", report::rotation(&tail, &state));
+    say(report::rotation(&tail, &state).trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -75,6 +75,11 @@ pub(super) fn for_writing(config: &Sqlite) -> Result<Opened, StorageError> {
 pub(super) fn for_reading(config: &Sqlite) -> Result<(PathBuf, u64), StorageError> {
     let path = resolve(&config.path)?;
     let name = config.path.display().to_string();
+    if !path.exists() {
+        return Err(failed(format!(
+            "there is no file {name}: nothing is stored there yet; run the program that writes it, or check the path"
+        )));
+    }
     let connection = reader(&path, config.cache_bytes / 2)?;
     match schema::inspect(&connection, &name)? {
         Content::Version(schema::VERSION) => Ok((path, head(&connection, &name)?)),

@@ -55,7 +55,15 @@ impl Boards {
         Ok(Self { model: SqliteReadModel::open(path, SCHEMA)? })
     }
 
-    /// The same file, for questions.
+    /// Rows that live as long as the value.
+    ///
+    /// # Errors
+    /// The schema is wrong.
+    pub fn in_memory() -> Result<Self, rusqlite::Error> {
+        Ok(Self { model: SqliteReadModel::in_memory(SCHEMA)? })
+    }
+
+    /// The same rows, for questions.
     pub fn model(&self) -> &SqliteReadModel {
         &self.model
     }

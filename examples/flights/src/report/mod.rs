@@ -119,7 +119,8 @@ pub fn flight(flight: &Flight, events: u32) -> String {
     }
     let _ = writeln!(text, "  {carrier}{number} {origin} → {destination}, to leave {} UTC", show_time(*departs_at));
     let _ = writeln!(text, "  aircraft   {}", if tail.is_empty() { "not recorded" } else { tail });
-    let _ = writeln!(text, "  state      {} ({events} events)", phase_name(flight.phase()));
+    let noun = if events == 1 { "event" } else { "events" };
+    let _ = writeln!(text, "  state      {} ({events} {noun})", phase_name(flight.phase()));
     if let Some(delay) = flight.departure_delay {
         let _ = writeln!(text, "  departed   {delay:+} min");
     }

@@ -1,0 +1,148 @@
+//! What may be written on the command line.
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Args, Parser, Subcommand};
+
+use super::time;
+use crate::docs::Format;
+use crate::stream::Nanos;
+
+/// Looks into this program and its store.
+///
+/// Nothing here changes anything: the store is opened for questions only, beside a process that may be running on it.
+#[derive(Debug, Parser)]
+#[command(
+    disable_help_subcommand = true,
+    after_help = "\
+Examples:
+  check --explain                      is everything wired, and what goes where
+  docs --output DOCS.md                the documentation, to be committed
+  streams --domain account             what is stored
+  show account/7c9e6679-7425-40de-944b-e07fc1f90ae7
+  state account Ada --as-of \"2026-07-01 12:00\"
+Every command has --help with more."
+)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// The commands of the tool, to be taken in among those of a binary of yours: `#[command(flatten)] Tool(cli::Command)`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Checks the wiring of the whole program: every mistake at once.
+    Check(CheckArguments),
+    /// Writes the documentation of the program: commands, events with their fields, who listens to what.
+    Docs(DocsArguments),
+    /// Lists the streams in the store.
+    Streams(StreamsArguments),
+    /// Shows the events of a stream.
+    Show(ShowArguments),
+    /// Shows the state of an aggregate, now or then.
+    State(StateArguments),
+    /// Shows what the program would run with: storage, transport, limits.
+    #[command(after_help = "\
+Example:
+  config        one setting on each line; `Runtime::builder()` in the program's source is where they are set")]
+    Config,
+}
+
+/// Arguments of `check`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "\
+Examples:
+  check                  for a build: exit code 0 if the program would start
+  check --explain        and tell for every event who handles it, and why the others do not")]
+#[non_exhaustive]
+pub struct CheckArguments {
+    /// Tell for every command where it goes, and for every event who handles it and why the others do not.
+    #[arg(long)]
+    pub explain: bool,
+}
+
+/// Arguments of `docs`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "\
+Examples:
+  docs --output DOCS.md                     one page, with the flow as a diagram inside
+  docs --format mermaid --output DOCS.mmd   the diagram alone
+Commit them, and let a test compare them with `angzarr_runtime::docs::markdown`.")]
+#[non_exhaustive]
+pub struct DocsArguments {
+    /// One page of Markdown, or the flow alone as a Mermaid flowchart.
+    #[arg(long, default_value = "markdown", value_parser = PossibleValuesParser::new(Format::NAMES).try_map(|it| it.parse::<Format>()))]
+    pub format: Format,
+    /// Write to this file instead of the terminal.
+    #[arg(long, short, alias = "out", value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Arguments of `streams`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  streams                        the first streams of the store
+  streams --domain account --limit 1000
+  streams --after account/7c9e6679-7425-40de-944b-e07fc1f90ae7    the next page")]
+#[non_exhaustive]
+pub struct StreamsArguments {
+    /// Only streams of this domain.
+    #[arg(long)]
+    pub domain: Option<String>,
+    /// At most so many.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// Go on behind this stream, as the last page ended.
+    #[arg(long, value_name = "STREAM")]
+    pub after: Option<String>,
+}
+
+/// Arguments of `show`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  show account/7c9e6679-7425-40de-944b-e07fc1f90ae7
+  show 7c9e6679-7425-40de-944b-e07fc1f90ae7       the root alone, if one domain has it
+  show account/Ada                                the stream of root(\"account\", \"Ada\")
+  show account@what-if/Ada                        on a branch: its own events only
+  show account/Ada --from 100 --limit 20
+Events are shown as they are stored, before any upcaster.")]
+#[non_exhaustive]
+pub struct ShowArguments {
+    /// DOMAIN/ROOT, DOMAIN@EDITION/ROOT, or a root alone. A root is a UUID, or a natural key.
+    pub stream: String,
+    /// Begin with this sequence.
+    #[arg(long, default_value_t = 0)]
+    pub from: u32,
+    /// At most so many events.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+}
+
+/// Arguments of `state`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  state account 7c9e6679-7425-40de-944b-e07fc1f90ae7
+  state account Ada                               the root is root(\"account\", \"Ada\")
+  state account Ada --as-of \"2026-07-01 12:00\"    as it was then (UTC)
+  state account Ada --as-of-sequence 3            after exactly the events 0 to 3
+  state account Ada --edition what-if")]
+#[non_exhaustive]
+pub struct StateArguments {
+    /// The aggregate's domain.
+    pub domain: String,
+    /// The root: a UUID, or a natural key.
+    pub root: String,
+    /// With exactly the events that were accepted until then: RFC 3339, or `2026-07-01 12:00[:30]` in UTC.
+    #[arg(long, alias = "as-of-time", value_name = "TIME", value_parser = time::parse, conflicts_with = "as_of_sequence")]
+    pub as_of: Option<Nanos>,
+    /// With exactly the events up to this sequence.
+    #[arg(long, value_name = "N")]
+    pub as_of_sequence: Option<u32>,
+    /// On this branch.
+    #[arg(long, value_name = "NAME")]
+    pub edition: Option<String>,
+}

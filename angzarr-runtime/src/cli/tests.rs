@@ -1,0 +1,312 @@
+//! The tool from its arguments to what the terminal shows.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::run_from;
+use crate::testing::ManualClock;
+use crate::testing::post_office::{self, Pack, Parcel, Send};
+use crate::{Builder, Edition, Memory, Uuid, root};
+
+/// What the tool answered.
+struct Answer {
+    code: ExitCode,
+    out: String,
+    err: String,
+}
+
+async fn ask(builder: Builder, arguments: &[&str]) -> Answer {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let arguments = std::iter::once("post").chain(arguments.iter().copied());
+    let code = run_from(builder, arguments, &mut out, &mut err).await;
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    Answer { code, out: text(out), err: text(err) }
+}
+
+impl Answer {
+    #[track_caller]
+    fn is(self, code: ExitCode) -> Self {
+        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
+        self
+    }
+}
+
+const WRONG: fn() -> ExitCode = || ExitCode::from(1);
+const USAGE: fn() -> ExitCode = || ExitCode::from(2);
+
+fn parcel() -> Uuid {
+    root("parcel", "1")
+}
+
+/// A store with one parcel, packed on 1 January 2020 at noon and sent an hour later, and one more on a branch.
+async fn store() -> Memory {
+    let memory = Memory::new();
+    let clock = ManualClock::at(UNIX_EPOCH + Duration::from_secs(1_577_880_000));
+    let runtime = post_office::builder().storage(memory.clone()).clock(clock.clone()).build().await.expect("it starts");
+    let pack = |label: &str| Pack { label: label.to_owned(), grams: 5_000 };
+    runtime.send::<Parcel>(parcel(), pack("books")).correlation("shelf-7").await.expect("packed");
+    clock.advance(Duration::from_secs(3_600));
+    runtime.send::<Parcel>(parcel(), Send { to: "Ada".to_owned() }).await.expect("sent");
+    let what_if = Edition::named("what-if").diverge("parcel", 1);
+    runtime.send::<Parcel>(parcel(), pack("bricks")).edition(what_if).await.expect("packed");
+    runtime.settled().await;
+    runtime.shutdown().await.expect("it ends");
+    memory
+}
+
+async fn ask_store(arguments: &[&str]) -> Answer {
+    ask(post_office::builder().storage(store().await), arguments).await
+}
+
+#[tokio::test]
+async fn check_counts_what_is_wired() {
+    let answer = ask(post_office::builder(), &["check"]).await.is(ExitCode::SUCCESS);
+    assert_eq!(answer.out, "ok: 2 aggregates, 5 commands, 6 events, 2 sagas, 1 projector, 1 upcaster\n");
+    assert_eq!(answer.err, "");
+}
+
+#[tokio::test]
+async fn check_explains_every_way() {
+    let answer = ask(post_office::builder(), &["check", "--explain"]).await.is(ExitCode::SUCCESS);
+    for line in [
+        "  command post.Send\n    goes to `send` (",
+        "), merge = Strict\n    may give post.Sent, post.Insured\n",
+        "  event billing.Sent\n    no command gives it: it comes from older versions of the program\n",
+        "    saga `charge-sender` handles it in `charge_sender` (",
+        "    projector `journal` does not: it listens to this domain and has no handler for this event\n",
+        "    projector `journal` does not: it listens to `parcel`\n",
+    ] {
+        assert!(answer.out.contains(line), "`{line}` is missing in\n{}", answer.out);
+    }
+}
+
+#[tokio::test]
+async fn check_lists_every_mistake_and_fails() {
+    let wrong = crate::Runtime::builder().storage_url("oracle:bank").expect_domains(["stamp"]).with(3_u8);
+    let answer = ask(wrong, &["check"]).await.is(WRONG());
+    assert_eq!(answer.out, "");
+    for mistake in [
+        "error: the program is not wired correctly, 5 mistakes:\n",
+        "error: `oracle:bank` is no storage of this build; write `memory:` or `sqlite:FILE`",
+        "error: the domain `stamp` is expected and not linked into this program",
+        "error: the saga `customs` holds something and got no instance\n   --> ",
+        "error: the projector `journal` holds something and got no instance\n   --> ",
+        "error: `.with(u8)` gives an instance of something that is no component",
+    ] {
+        assert!(answer.err.contains(mistake), "`{mistake}` is missing in\n{}", answer.err);
+    }
+}
+
+#[tokio::test]
+async fn docs_go_to_the_terminal_or_a_file() {
+    // Documentation needs no instances.
+    let page = ask(crate::Runtime::builder(), &["docs"]).await.is(ExitCode::SUCCESS).out;
+    assert!(page.starts_with("# Domain reference\n"), "{page}");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("DOCS.mmd");
+    let file = path.to_str().expect("text");
+    let answer = ask(post_office::builder(), &["docs", "--format", "mermaid", "--output", file]).await;
+    let answer = answer.is(ExitCode::SUCCESS);
+    let written = std::fs::read_to_string(&path).expect("the file");
+    assert!(written.starts_with("flowchart LR\n"), "{written}");
+    assert_eq!(answer.out, format!("wrote {file} ({} lines)\n", written.lines().count()));
+
+    let nowhere = directory.path().join("no/where.md");
+    let answer = ask(post_office::builder(), &["docs", "--output", nowhere.to_str().expect("text")]).await.is(WRONG());
+    assert!(answer.err.starts_with("error: cannot write ") && answer.err.contains("\n  help: give `--output` a file"));
+    let answer = ask(post_office::builder(), &["docs", "--format", "html"]).await.is(USAGE());
+    assert!(answer.err.contains("[possible values: markdown, mermaid]"), "{}", answer.err);
+}
+
+#[tokio::test]
+async fn streams_are_listed_page_by_page() {
+    let answer = ask_store(&["streams"]).await.is(ExitCode::SUCCESS);
+    let lines: Vec<_> = answer.out.lines().collect();
+    assert_eq!(lines.len(), 5, "{}", answer.out);
+    assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["STREAM", "EVENTS", "LAST", "EVENT", "(UTC)"]);
+    assert!(lines[1].starts_with("bill/"), "{}", answer.out);
+    let main = format!("parcel/{}", parcel());
+    assert_eq!(lines[2].split_whitespace().collect::<Vec<_>>(), [&main, "3", "2020-01-01", "13:00:00"]);
+    assert_eq!(lines[4], "3 streams");
+
+    let answer = ask_store(&["streams", "--domain", "parcel", "--limit", "1"]).await.is(ExitCode::SUCCESS);
+    assert!(
+        answer.out.ends_with(&format!("there are more: add `--after {main}`, or a larger `--limit`\n")),
+        "{}",
+        answer.out
+    );
+    let answer = ask_store(&["streams", "--after", &main]).await.is(ExitCode::SUCCESS);
+    assert!(answer.out.contains("parcel@what-if/") && !answer.out.contains(&main), "{}", answer.out);
+}
+
+#[tokio::test]
+async fn a_stream_is_shown_by_any_of_its_names() {
+    let whole = ask_store(&["show", "parcel/1"]).await.is(ExitCode::SUCCESS).out;
+    let root = parcel().to_string();
+    assert_eq!(
+        whole,
+        format!(
+            "parcel/{root}: 3 events
+snapshot after event 2 (15 bytes)
+
+#0  2020-01-01 12:00:00  post.Packed v2  correlation shelf-7
+    {{\"#1\": \"books\", \"#2\": 5000}}
+
+#1  2020-01-01 13:00:00  post.Sent
+    {{\"#1\": \"Ada\"}}
+
+#2  2020-01-01 13:00:00  post.Insured
+    {{}}
+"
+        )
+    );
+    assert_eq!(ask_store(&["show", &format!("parcel/{root}")]).await.is(ExitCode::SUCCESS).out, whole);
+    // The root alone has the branch beside it, and still means the main timeline.
+    assert_eq!(ask_store(&["show", &root]).await.is(ExitCode::SUCCESS).out, whole);
+
+    let part = ask_store(&["show", "parcel/1", "--from", "1", "--limit", "1"]).await.is(ExitCode::SUCCESS).out;
+    assert!(part.contains("\n#1  ") && !part.contains("\n#0  ") && !part.contains("\n#2  "), "{part}");
+    assert!(part.ends_with("\nthere are more: add `--from 2`, or a larger `--limit`\n"), "{part}");
+    let beyond = ask_store(&["show", "parcel/1", "--from", "9"]).await.is(ExitCode::SUCCESS).out;
+    assert!(beyond.ends_with("\nno event at 9 or later\n"), "{beyond}");
+
+    let branch = ask_store(&["show", "parcel@what-if/1"]).await.is(ExitCode::SUCCESS).out;
+    assert!(
+        branch.starts_with(&format!("parcel@what-if/{root}: 2 events, 1 of them on the main timeline\n")),
+        "{branch}"
+    );
+    assert!(branch.contains(&format!(
+        "left the main timeline before event 1; what came before is shown by `show parcel/{root}`\n"
+    )));
+    assert!(branch.contains("\n#1  ") && branch.contains("bricks"), "{branch}");
+}
+
+#[tokio::test]
+async fn a_state_is_shown_now_and_then() {
+    let now = ask_store(&["state", "parcel", "1"]).await.is(ExitCode::SUCCESS).out;
+    assert!(
+        now.starts_with(&format!("parcel/{}: 3 events, the last at 2020-01-01 13:00:00\nParcel {{\n", parcel())),
+        "{now}"
+    );
+    assert!(now.contains("    to: \"Ada\",\n"), "{now}");
+    for then in
+        [["--as-of", "2020-01-01 12:59:59"], ["--as-of-time", "2020-01-01T13:59:59+01:00"], ["--as-of-sequence", "0"]]
+    {
+        let then = ask_store(&[&["state", "parcel", "1"][..], &then[..]].concat()).await.is(ExitCode::SUCCESS).out;
+        assert!(then.contains(": 1 event, the last at 2020-01-01 12:00:00\n"), "{then}");
+        assert!(then.contains("    to: \"\",\n"), "{then}");
+    }
+    let before = ask_store(&["state", "parcel", "1", "--as-of", "2019-12-31 23:59"]).await.is(ExitCode::SUCCESS).out;
+    assert!(before.contains("no events yet; this is the state before the first one"), "{before}");
+    let branch = ask_store(&["state", "parcel", "1", "--edition", "what-if"]).await.is(ExitCode::SUCCESS).out;
+    assert!(!branch.contains("nothing was ever stored"), "{branch}");
+    let untouched = ask_store(&["state", "parcel", "1", "--edition", "nope"]).await.is(ExitCode::SUCCESS).out;
+    assert!(
+        untouched.contains("\nnothing was ever stored on this branch: it is as the main timeline is\n"),
+        "{untouched}"
+    );
+    assert!(branch.contains("    label: \"bricks\",\n") && branch.contains("    to: \"\",\n"), "{branch}");
+}
+
+#[tokio::test]
+async fn errors_say_the_next_step() {
+    for (arguments, code, what, next) in [
+        (&["show", "parcels/1"][..], USAGE(), "there is no domain `parcels`", "did you mean `parcel`?"),
+        (&["streams", "--domain", "zoo"], USAGE(), "there is no domain `zoo`", "the domains are: bill, parcel"),
+        (&["show", "parcel/"], USAGE(), "`parcel/` names no stream", "write DOMAIN/ROOT"),
+        (&["show", "parcel/2"], WRONG(), "has no events", "was taken for the natural key of root(\"parcel\", \"2\")"),
+        (&["show", "2"], WRONG(), "no stream has the root `2`", "`streams` lists what there is"),
+        (&["state", "parcel", "2"], WRONG(), "has no events", "`streams --domain parcel` lists what there is"),
+        (&["state", "parcels", "2"], USAGE(), "parcels", "parcel"),
+        (&["state", "parcel", "1", "--as-of", "noon"], USAGE(), "`noon` is no time", "write `2026-07-01 12:00`"),
+        (&["streams", "--after", "1"], USAGE(), "needs a whole name", "DOMAIN/ROOT"),
+        (&["streams", "--limit", "0"], USAGE(), "invalid value '0'", "--help"),
+        (&["strems"], USAGE(), "unrecognized subcommand 'strems'", "'streams'"),
+        (&[], USAGE(), "Usage: post <COMMAND>", "streams"),
+    ] {
+        let answer = ask_store(arguments).await.is(code);
+        assert_eq!(answer.out, "", "{arguments:?}");
+        assert!(answer.err.contains(what) && answer.err.contains(next), "{arguments:?}: {}", answer.err);
+    }
+    let bill = ask_store(&["streams", "--domain", "bill"]).await.out;
+    let bill = bill.lines().nth(1).and_then(|line| line.split_whitespace().next()).expect("a bill").to_owned();
+    let id = bill.strip_prefix("bill/").expect("its root");
+    let answer = ask_store(&["show", &format!("parcel/{id}")]).await.is(WRONG());
+    assert!(answer.err.contains(&format!("did you mean `{bill}`?")), "{}", answer.err);
+}
+
+#[tokio::test]
+async fn an_empty_store_in_memory_says_why() {
+    let answer = ask(post_office::builder(), &["streams"]).await.is(ExitCode::SUCCESS);
+    assert_eq!(answer.out, "no streams: the store is in memory, and begins empty with every process\n");
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_file_that_is_not_there_is_not_made() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("post.db");
+    let answer = ask(post_office::builder().storage(crate::Sqlite::open(&path)), &["streams"]).await.is(WRONG());
+    assert!(
+        answer.err.contains("there is no file ") && answer.err.contains("nothing is stored there yet"),
+        "{}",
+        answer.err
+    );
+    assert!(answer.err.contains("help: `config` shows which store the program uses"), "{}", answer.err);
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn config_shows_every_setting() {
+    let builder = post_office::builder().storage(Memory::new()).command_attempts(3);
+    let answer = ask(builder, &["config"]).await.is(ExitCode::SUCCESS);
+    let rows: Vec<Vec<_>> = answer.out.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["SETTING", "VALUE"]);
+    for row in [["storage", "memory"], ["transport", "local"], ["command_attempts", "3"], ["sync_deadline", "5s"]] {
+        assert!(rows.contains(&row.to_vec()), "{row:?} is missing in\n{}", answer.out);
+    }
+}
+
+#[tokio::test]
+async fn help_teaches() {
+    let answer = ask(post_office::builder(), &["--help"]).await.is(ExitCode::SUCCESS);
+    for command in ["check", "docs", "streams", "show", "state", "config"] {
+        assert!(answer.out.contains(&format!("\n  {command} ")), "{}", answer.out);
+        let help = ask(post_office::builder(), &[command, "--help"]).await.is(ExitCode::SUCCESS).out;
+        assert!(help.contains(&format!("Usage: post {command}")), "{help}");
+        assert!(help.contains("Example"), "no example in\n{help}");
+    }
+}
+
+/// A pipe whose reader has gone after so many bytes.
+struct Closed(usize);
+
+impl Write for Closed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.min(bytes.len()) {
+            0 => Err(io::ErrorKind::BrokenPipe.into()),
+            taken => {
+                self.0 -= taken;
+                Ok(taken)
+            }
+        }
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_is_no_failure() {
+    let memory = store().await;
+    for arguments in [&["streams"][..], &["show", "parcel/1"], &["docs"], &["config"], &["check"], &["--help"]] {
+        for bytes in [0, 1, 20] {
+            let mut err = Vec::new();
+            let builder = post_office::builder().storage(memory.clone());
+            let arguments = std::iter::once("post").chain(arguments.iter().copied());
+            let code = run_from(builder, arguments, &mut Closed(bytes), &mut err).await;
+            assert_eq!((code, err.as_slice()), (ExitCode::SUCCESS, &b""[..]));
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! The documentation as one page of Markdown.
+//!
+//! In: the model. Out: a page with a table of contents, the flow, a chapter for each aggregate, the components, the
+//! upcasters and every message. Never: HTML but for line breaks and anchors.
+
+use std::fmt::Write as _;
+
+use super::mermaid;
+use super::model::{Aggregate, Command, Event, Handler, Message, Model};
+
+const EMPTY: &str = "–";
+
+/// The page.
+pub(super) fn page(model: &Model) -> String {
+    let mut page = String::new();
+    page.push_str("# Domain reference\n\n");
+    page.push_str("Made from the program's registry. Change the code, not this page.\n\n");
+    page.push_str(&counts(model));
+    contents(model, &mut page);
+    let _ = write!(page, "\n<a id=\"flow\"></a>\n## The flow\n\n```mermaid\n{}```\n", mermaid::flowchart(model));
+    for aggregate in &model.aggregates {
+        aggregate_chapter(model, aggregate, &mut page);
+    }
+    remotes(model, &mut page);
+    sagas(model, &mut page);
+    projectors(model, &mut page);
+    upcasters(model, &mut page);
+    messages(model, &mut page);
+    enums(model, &mut page);
+    warnings(model, &mut page);
+    page
+}
+
+fn counts(model: &Model) -> String {
+    let commands = model.aggregates.iter().map(|it| it.commands.len()).sum();
+    let events = model.aggregates.iter().map(|it| it.events.len()).sum();
+    let parts = [
+        (model.aggregates.len(), "aggregate"),
+        (commands, "command"),
+        (events, "event"),
+        (model.sagas.len(), "saga"),
+        (model.projectors.len(), "projector"),
+    ];
+    let parts: Vec<_> =
+        parts.into_iter().map(|(n, what)| format!("{n} {what}{}", if n == 1 { "" } else { "s" })).collect();
+    format!("{}.\n\n", parts.join(", "))
+}
+
+fn contents(model: &Model, page: &mut String) {
+    page.push_str("- [The flow](#flow)\n");
+    for aggregate in &model.aggregates {
+        let domain = aggregate.domain;
+        let about = first_line(aggregate.doc);
+        let about = if about.is_empty() { String::new() } else { format!(": {about}") };
+        let _ = writeln!(page, "- [Aggregate `{domain}`](#aggregate-{domain}){about}");
+    }
+    let chapters = [
+        ("Aggregates elsewhere", "remotes", model.remotes.is_empty()),
+        ("Sagas", "sagas", model.sagas.is_empty()),
+        ("Projectors", "projectors", model.projectors.is_empty()),
+        ("Upcasters", "upcasters", model.chains.is_empty()),
+        ("Messages", "messages", model.messages.is_empty()),
+        ("Enums", "enums", model.enums.is_empty()),
+        ("Warnings", "warnings", model.warnings.is_empty()),
+    ];
+    for (title, anchor, _) in chapters.into_iter().filter(|(_, _, is_empty)| !is_empty) {
+        let _ = writeln!(page, "- [{title}](#{anchor})");
+    }
+}
+
+fn aggregate_chapter(model: &Model, it: &Aggregate, page: &mut String) {
+    let _ = write!(page, "\n<a id=\"aggregate-{0}\"></a>\n## Aggregate `{0}`\n\n", it.domain);
+    paragraph(it.doc, page);
+    let snapshot = match it.snapshot {
+        Some((1, codec)) => format!("a snapshot after every event ({codec})"),
+        Some((every, codec)) => format!("a snapshot every {every} events ({codec})"),
+        None => "no snapshots".to_owned(),
+    };
+    let version = if it.state_version > 1 { format!(", state version {}", it.state_version) } else { String::new() };
+    let _ = write!(page, "State: `{}`, {snapshot}{version}.\n\n", it.name);
+
+    page.push_str("### Commands\n\n");
+    if it.commands.is_empty() {
+        page.push_str("None: nothing can happen to it.\n\n");
+    } else {
+        page.push_str("| Command | What it does | Fields | Merge | Events |\n|---|---|---|---|---|\n");
+        for command in &it.commands {
+            command_row(model, command, page);
+        }
+        page.push('\n');
+    }
+
+    page.push_str("### Events\n\n");
+    if it.events.is_empty() {
+        page.push_str("None.\n");
+        return;
+    }
+    page.push_str("| Event | What happened | Fields | Emitted by | Applied by | Listened to by |\n");
+    page.push_str("|---|---|---|---|---|---|\n");
+    for event in &it.events {
+        event_row(model, event, page);
+    }
+}
+
+fn command_row(model: &Model, it: &Command, page: &mut String) {
+    row(
+        &[
+            link(model, &it.full_name),
+            cell(&it.doc),
+            fields(model, &it.full_name),
+            it.merge.map_or_else(|| "as the sender says".to_owned(), |merge| format!("`{merge}`")),
+            list(it.events.iter().map(|event| link(model, event))),
+        ],
+        page,
+    );
+}
+
+fn event_row(model: &Model, it: &Event, page: &mut String) {
+    let version = if it.version > 1 { format!(" v{}", it.version) } else { String::new() };
+    row(
+        &[
+            link(model, &it.full_name) + &version,
+            cell(&it.doc),
+            fields(model, &it.full_name),
+            if it.emitted_by.is_empty() {
+                "no command of this version".to_owned()
+            } else {
+                list(it.emitted_by.iter().map(|command| link(model, command)))
+            },
+            it.applied_by.map_or_else(|| EMPTY.to_owned(), |method| format!("`{method}`")),
+            list(it.listeners.iter().map(|it| format!("{} [`{}`](#component-{})", it.kind.as_str(), it.name, it.name))),
+        ],
+        page,
+    );
+}
+
+fn remotes(model: &Model, page: &mut String) {
+    if model.remotes.is_empty() {
+        return;
+    }
+    page.push_str("\n<a id=\"remotes\"></a>\n## Aggregates elsewhere\n\nThey run in other processes.\n\n");
+    page.push_str("| Domain | Type here | What it is | Commands |\n|---|---|---|---|\n");
+    for it in &model.remotes {
+        let commands = list(it.commands.iter().map(|command| link(model, command)));
+        row(&[format!("`{}`", it.domain), format!("`{}`", it.name), cell(it.doc), commands], page);
+    }
+}
+
+fn sagas(model: &Model, page: &mut String) {
+    if model.sagas.is_empty() {
+        return;
+    }
+    page.push_str("\n<a id=\"sagas\"></a>\n## Sagas\n");
+    for it in &model.sagas {
+        let _ = write!(page, "\n<a id=\"component-{0}\"></a>\n### Saga `{0}`\n\n", it.name);
+        paragraph(it.doc, page);
+        let _ = write!(page, "Listens to {}.\n\n", domain(model, it.domain));
+        page.push_str("| Event | What it does | Sends commands to |\n|---|---|---|\n");
+        for handler in &it.handlers {
+            let targets = list(handler.targets.iter().map(|target| domain(model, target)));
+            let targets = if targets == EMPTY { "its return type does not tell".to_owned() } else { targets };
+            row(&[link(model, &handler.event), what(handler), targets], page);
+        }
+    }
+}
+
+fn projectors(model: &Model, page: &mut String) {
+    if model.projectors.is_empty() {
+        return;
+    }
+    page.push_str("\n<a id=\"projectors\"></a>\n## Projectors\n");
+    for it in &model.projectors {
+        let _ = write!(page, "\n<a id=\"component-{0}\"></a>\n### Projector `{0}`\n\n", it.name);
+        paragraph(it.doc, page);
+        let domains = list_inline(it.domains.iter().map(|name| domain(model, name)));
+        let editions = if it.all_editions { ", on every edition" } else { "" };
+        let _ = write!(page, "Listens to {domains}{editions}.\n\n");
+        page.push_str("| Event | What it does |\n|---|---|\n");
+        for handler in &it.handlers {
+            row(&[link(model, &handler.event), what(handler)], page);
+        }
+    }
+}
+
+fn upcasters(model: &Model, page: &mut String) {
+    if model.chains.is_empty() {
+        return;
+    }
+    page.push_str("\n<a id=\"upcasters\"></a>\n## Upcasters\n\nOld events stay as they are stored; they are read in the current shape.\n");
+    for chain in &model.chains {
+        let _ = write!(page, "\n### `{}`, now version {}\n\n", chain.event, chain.version);
+        page.push_str("| From | Stored as | Step | Becomes | Why |\n|---|---|---|---|---|\n");
+        for step in &chain.steps {
+            let becomes = list(step.outputs.iter().map(|output| link(model, output)));
+            let becomes = if becomes == EMPTY { "nothing: it is dropped".to_owned() } else { becomes };
+            row(
+                &[
+                    format!("version {}", step.from),
+                    link(model, &step.input),
+                    format!("`{}`", step.function),
+                    becomes,
+                    cell(step.doc),
+                ],
+                page,
+            );
+        }
+    }
+}
+
+fn messages(model: &Model, page: &mut String) {
+    if model.messages.is_empty() {
+        return;
+    }
+    page.push_str("\n<a id=\"messages\"></a>\n## Messages\n");
+    for (name, it) in &model.messages {
+        let _ = write!(page, "\n<a id=\"{name}\"></a>\n### `{name}`\n\n");
+        message(it, page);
+    }
+}
+
+fn message(it: &Message, page: &mut String) {
+    if !it.doc.is_empty() {
+        let _ = write!(page, "{}\n\n", it.doc);
+    }
+    match it.fields.as_deref() {
+        None => {
+            let _ = writeln!(page, "Written by hand; fields: see the Rust type `{}`.", it.rust_path);
+        }
+        Some([]) => page.push_str("No fields.\n"),
+        Some(fields) => {
+            page.push_str("| Field | Type | Meaning |\n|---|---|---|\n");
+            for field in fields {
+                let oneof = field.oneof.as_ref().map_or_else(String::new, |it| format!(", one of `{it}`"));
+                let kind = format!("`{}`{oneof}", field.type_text);
+                row(&[format!("`{}`", field.name), kind, cell(&field.doc)], page);
+            }
+        }
+    }
+}
+
+fn enums(model: &Model, page: &mut String) {
+    if model.enums.is_empty() {
+        return;
+    }
+    page.push_str("\n<a id=\"enums\"></a>\n## Enums\n\n| Enum | Values |\n|---|---|\n");
+    for (name, values) in &model.enums {
+        let values = values.iter().map(|(number, name)| format!("`{name}` = {number}"));
+        row(&[format!("`{name}`"), list(values)], page);
+    }
+}
+
+fn warnings(model: &Model, page: &mut String) {
+    if model.warnings.is_empty() {
+        return;
+    }
+    page.push_str("\n<a id=\"warnings\"></a>\n## Warnings\n\n`check` tells where.\n\n");
+    for warning in &model.warnings {
+        let _ = writeln!(page, "- {warning}");
+    }
+}
+
+/// A link to a message's own section.
+fn link(model: &Model, full_name: &str) -> String {
+    format!("[`{}`](#{full_name})", model.short(full_name))
+}
+
+/// A link to a domain's chapter, where the program has one.
+fn domain(model: &Model, name: &str) -> String {
+    if model.aggregates.iter().any(|it| it.domain == name) {
+        format!("[`{name}`](#aggregate-{name})")
+    } else {
+        format!("`{name}`")
+    }
+}
+
+/// A message's fields in short.
+fn fields(model: &Model, full_name: &str) -> String {
+    let Some(message) = model.messages.get(full_name) else { return EMPTY.to_owned() };
+    match &message.fields {
+        Some(fields) => list(fields.iter().map(|field| format!("`{}: {}`", field.name, field.type_text))),
+        None => format!("see the Rust type `{}`", message.rust_path),
+    }
+}
+
+fn what(handler: &Handler) -> String {
+    if handler.doc.is_empty() { format!("`{}`", handler.method) } else { cell(handler.doc) }
+}
+
+fn paragraph(doc: &str, page: &mut String) {
+    if !doc.is_empty() {
+        let _ = write!(page, "{doc}\n\n");
+    }
+}
+
+fn first_line(doc: &str) -> &str {
+    doc.lines().next().unwrap_or_default()
+}
+
+fn row(cells: &[String], page: &mut String) {
+    let _ = writeln!(page, "| {} |", cells.join(" | "));
+}
+
+/// Text that may stand in a table: paragraphs become line breaks, and no bar ends the cell.
+fn cell(text: &str) -> String {
+    let paragraphs = text.split("\n\n").map(|it| it.split_whitespace().collect::<Vec<_>>().join(" "));
+    let text = paragraphs.filter(|it| !it.is_empty()).collect::<Vec<_>>().join("<br>").replace('|', "\\|");
+    if text.is_empty() { EMPTY.to_owned() } else { text }
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    let items: Vec<_> = items.collect();
+    if items.is_empty() { EMPTY.to_owned() } else { items.join("<br>") }
+}
+
+fn list_inline(items: impl Iterator<Item = String>) -> String {
+    items.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_stays_on_its_line_and_inside_its_bars() {
+        assert_eq!(cell("one\n  two\n\nthree | four\n"), "one two<br>three \\| four");
+        assert_eq!(cell(" \n"), EMPTY);
+    }
+}

@@ -1,0 +1,92 @@
+//! The flow as a Mermaid flowchart.
+//!
+//! In: the model. Out: a box for each aggregate with its commands and events, sagas and projectors, and the arrows between
+//! them. Never: a node's name that the user chose; ids are numbers in the model's order, names are quoted labels.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::model::Model;
+
+/// The chart, with a line feed at its end.
+pub(super) fn flowchart(model: &Model) -> String {
+    let mut chart = "flowchart LR\n".to_owned();
+    let mut domains = BTreeMap::new();
+    let mut arrows = Vec::new();
+    let mut listened = Vec::new();
+    for (at, aggregate) in model.aggregates.iter().enumerate() {
+        domains.insert(aggregate.domain, format!("a{at}"));
+        let _ = writeln!(chart, "    subgraph a{at} [\"{}\"]", label(aggregate.domain));
+        let mut events = BTreeMap::new();
+        for (number, event) in aggregate.events.iter().enumerate() {
+            events.insert(event.full_name.as_str(), format!("a{at}e{number}"));
+        }
+        for (number, command) in aggregate.commands.iter().enumerate() {
+            let id = format!("a{at}c{number}");
+            let _ = writeln!(chart, "        {id}[/\"{}\"/]", label(model.short(&command.full_name)));
+            for event in command.events.iter().filter_map(|event| events.get(event.as_str())) {
+                arrows.push(format!("{id} --> {event}"));
+            }
+        }
+        for (number, event) in aggregate.events.iter().enumerate() {
+            let _ = writeln!(chart, "        a{at}e{number}(\"{}\")", label(model.short(&event.full_name)));
+            listened.extend(event.listeners.iter().map(|listener| (format!("a{at}e{number}"), listener.name)));
+        }
+        chart.push_str("    end\n");
+    }
+    for (at, remote) in model.remotes.iter().enumerate() {
+        let id = domains.entry(remote.domain).or_insert_with(|| format!("r{at}"));
+        let _ = writeln!(chart, "    {id}[[\"{} (elsewhere)\"]]", label(remote.domain));
+    }
+    let mut components = BTreeMap::new();
+    let mut sent = Vec::new();
+    for (at, saga) in model.sagas.iter().enumerate() {
+        components.insert(saga.name, format!("s{at}"));
+        let _ = writeln!(chart, "    s{at}{{{{\"{}\"}}}}", label(saga.name));
+        let mut targets: Vec<_> = saga.handlers.iter().flat_map(|handler| &handler.targets).collect();
+        targets.sort_unstable();
+        targets.dedup();
+        for target in targets.into_iter().filter_map(|target| domains.get(target)) {
+            sent.push(format!("s{at} -. commands .-> {target}"));
+        }
+    }
+    for (at, projector) in model.projectors.iter().enumerate() {
+        components.insert(projector.name, format!("p{at}"));
+        let _ = writeln!(chart, "    p{at}[(\"{}\")]", label(projector.name));
+    }
+    let listened = listened.iter().filter_map(|(event, name)| Some(format!("{event} --> {}", components.get(name)?)));
+    arrows.extend(listened);
+    arrows.extend(sent);
+    for arrow in arrows {
+        let _ = writeln!(chart, "    {arrow}");
+    }
+    chart
+}
+
+/// Text that may stand between the quotes of a label.
+fn label(name: &str) -> String {
+    let mut label = String::new();
+    for c in name.chars() {
+        match c {
+            '"' => label.push_str("#quot;"),
+            '#' => label.push_str("#35;"),
+            '<' => label.push_str("#lt;"),
+            '>' => label.push_str("#gt;"),
+            '&' => label.push_str("#amp;"),
+            '`' => label.push_str("#96;"),
+            c if c.is_control() => label.push(' '),
+            c => label.push(c),
+        }
+    }
+    label
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_never_ends_early() {
+        assert_eq!(label("a\"b#c<d>&\n"), "a#quot;b#35;c#lt;d#gt;#amp; ");
+    }
+}

@@ -1,0 +1,362 @@
+//! The program as a reader sees it: names and relations, resolved and in order.
+//!
+//! In: the registry. Out: plain owned data for every renderer, and for `check --explain`. Never: a place in the source.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::proto::ProtoIndex;
+use crate::declare::{MessageType, UpcasterDescriptor};
+use crate::registry::{self, Registry};
+
+/// The whole program.
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) aggregates: Vec<Aggregate>,
+    pub(crate) remotes: Vec<Remote>,
+    pub(crate) sagas: Vec<Saga>,
+    pub(crate) projectors: Vec<Projector>,
+    pub(crate) chains: Vec<Chain>,
+    /// Every message that is named anywhere, by full name.
+    pub(crate) messages: BTreeMap<String, Message>,
+    /// Every enum that one of them uses: values by number.
+    pub(crate) enums: BTreeMap<String, BTreeMap<i32, String>>,
+    pub(crate) warnings: Vec<String>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Aggregate {
+    pub(crate) domain: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) doc: &'static str,
+    /// Events between two snapshots and the codec; `None` for no snapshots.
+    pub(crate) snapshot: Option<(u32, &'static str)>,
+    pub(crate) state_version: u32,
+    pub(crate) commands: Vec<Command>,
+    pub(crate) events: Vec<Event>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Command {
+    pub(crate) full_name: String,
+    /// The handler's doc comment, otherwise the message's.
+    pub(crate) doc: String,
+    /// As declared; `None` leaves it to the command.
+    pub(crate) merge: Option<&'static str>,
+    pub(crate) events: Vec<String>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Event {
+    pub(crate) full_name: String,
+    pub(crate) applied_by: Option<&'static str>,
+    /// The `#[apply]`'s doc comment, otherwise the message's.
+    pub(crate) doc: String,
+    /// Commands whose handlers can return it.
+    pub(crate) emitted_by: Vec<String>,
+    /// Who handles it.
+    pub(crate) listeners: Vec<Listener>,
+    /// The version that new ones are stored with.
+    pub(crate) version: u32,
+}
+
+/// A component that handles an event.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) kind: Kind,
+    pub(crate) name: &'static str,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Saga,
+    Projector,
+}
+
+impl Kind {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Saga => "saga",
+            Self::Projector => "projector",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Remote {
+    pub(crate) domain: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) doc: &'static str,
+    pub(crate) commands: Vec<String>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Saga {
+    pub(crate) name: &'static str,
+    pub(crate) doc: &'static str,
+    pub(crate) domain: &'static str,
+    pub(crate) handlers: Vec<Handler>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Projector {
+    pub(crate) name: &'static str,
+    pub(crate) doc: &'static str,
+    pub(crate) domains: Vec<&'static str>,
+    pub(crate) all_editions: bool,
+    pub(crate) handlers: Vec<Handler>,
+}
+
+/// What a component does with one event.
+#[derive(Debug)]
+pub(crate) struct Handler {
+    pub(crate) event: String,
+    pub(crate) method: &'static str,
+    pub(crate) doc: &'static str,
+    /// For a saga: domains that it sends commands to, as far as its return type tells.
+    pub(crate) targets: Vec<&'static str>,
+}
+
+/// The upcasters of one event, oldest first.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    pub(crate) event: String,
+    pub(crate) version: u32,
+    pub(crate) steps: Vec<Step>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) function: &'static str,
+    pub(crate) doc: &'static str,
+    pub(crate) from: u32,
+    pub(crate) input: String,
+    pub(crate) outputs: Vec<String>,
+}
+
+/// What is known about a message.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) doc: String,
+    /// `None` for a message that was written by hand.
+    pub(crate) fields: Option<Vec<Field>>,
+    /// Empty for a message that only stands inside others.
+    pub(crate) rust_path: &'static str,
+}
+
+#[derive(Debug)]
+pub(crate) struct Field {
+    pub(crate) name: String,
+    pub(crate) type_text: String,
+    pub(crate) oneof: Option<String>,
+    pub(crate) doc: String,
+}
+
+impl Model {
+    pub(crate) fn of(registry: &Registry) -> Self {
+        let index = ProtoIndex::of(registry);
+        let mut messages = BTreeMap::new();
+        let aggregates =
+            registry.aggregates.values().map(|it| aggregate(registry, &index, it, &mut messages)).collect();
+        let remotes: Vec<_> = registry
+            .remotes
+            .values()
+            .map(|remote| Remote {
+                domain: remote.domain,
+                name: remote.name,
+                doc: remote.doc,
+                commands: sorted(remote.commands.iter().map(|it| note(&index, &mut messages, *it))),
+            })
+            .collect();
+        let sagas = registry.sagas.values().map(|it| saga(&index, it, &mut messages)).collect();
+        let projectors = registry.projectors.values().map(|it| projector(&index, it, &mut messages)).collect();
+        let chains = chains(registry, &index, &mut messages);
+        let enums = note_inner(&index, &mut messages);
+        Self {
+            aggregates,
+            remotes,
+            sagas,
+            projectors,
+            chains,
+            messages,
+            enums,
+            warnings: sorted(registry.warnings().iter().map(|it| it.message().to_owned())),
+        }
+    }
+
+    /// The short form of a message's name, where it is clear.
+    pub(crate) fn short<'n>(&self, full_name: &'n str) -> &'n str {
+        let last = |name: &'n str| name.rsplit('.').next().unwrap_or(name);
+        let short = last(full_name);
+        let mut others = self.messages.keys().filter(|other| *other != full_name);
+        if others.any(|other| other.rsplit('.').next() == Some(short)) { full_name } else { short }
+    }
+}
+
+fn aggregate(
+    registry: &Registry,
+    index: &ProtoIndex,
+    it: &registry::Aggregate,
+    messages: &mut BTreeMap<String, Message>,
+) -> Aggregate {
+    let descriptor = it.descriptor;
+    let mut emitted_by: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut commands = Vec::new();
+    for handler in it.handlers.values() {
+        let full_name = note(index, messages, handler.command);
+        let mut types = Vec::new();
+        (handler.emits)(&mut types);
+        let mut events = Vec::new();
+        for event in types.into_iter().map(|event| note(index, messages, event)) {
+            emitted_by.entry(event.clone()).or_default().insert(full_name.clone());
+            if !events.contains(&event) {
+                events.push(event);
+            }
+        }
+        commands.push(Command {
+            doc: first_of(handler.doc, &messages[&full_name].doc),
+            full_name,
+            merge: handler.merge.map(|strategy| strategy.as_str()),
+            events,
+        });
+    }
+    for apply in it.appliers.values() {
+        emitted_by.entry(note(index, messages, apply.event)).or_default();
+    }
+    let events = emitted_by.into_iter().map(|(full_name, emitted_by)| {
+        let apply = it.appliers.get(full_name.as_str());
+        Event {
+            applied_by: apply.map(|apply| apply.method),
+            doc: first_of(apply.map_or("", |apply| apply.doc), &messages[&full_name].doc),
+            emitted_by: emitted_by.into_iter().collect(),
+            listeners: listeners(registry, descriptor.domain, &full_name),
+            version: registry.upcasters.current_version(&full_name),
+            full_name,
+        }
+    });
+    Aggregate {
+        domain: descriptor.domain,
+        name: descriptor.name,
+        doc: descriptor.doc,
+        snapshot: descriptor.snapshot.map(|policy| (policy.every, policy.codec.name)),
+        state_version: descriptor.state_version,
+        commands,
+        events: events.collect(),
+    }
+}
+
+fn listeners(registry: &Registry, domain: &str, event: &str) -> Vec<Listener> {
+    let sagas = registry.sagas.values().filter(|it| it.descriptor.domain == domain && it.handlers.contains_key(event));
+    let projectors = registry.projectors.values();
+    let projectors = projectors.filter(|it| it.descriptor.domains.contains(&domain) && it.handlers.contains_key(event));
+    let sagas = sagas.map(|it| Listener { kind: Kind::Saga, name: it.descriptor.name });
+    sagas.chain(projectors.map(|it| Listener { kind: Kind::Projector, name: it.descriptor.name })).collect()
+}
+
+fn saga(index: &ProtoIndex, it: &registry::Saga, messages: &mut BTreeMap<String, Message>) -> Saga {
+    let handlers = it.handlers.values().map(|handler| {
+        let mut targets = Vec::new();
+        (handler.targets)(&mut targets);
+        Handler {
+            event: note(index, messages, handler.event),
+            method: handler.method,
+            doc: handler.doc,
+            targets: sorted(targets.into_iter()),
+        }
+    });
+    Saga {
+        name: it.descriptor.name,
+        doc: it.descriptor.doc,
+        domain: it.descriptor.domain,
+        handlers: handlers.collect(),
+    }
+}
+
+fn projector(index: &ProtoIndex, it: &registry::Projector, messages: &mut BTreeMap<String, Message>) -> Projector {
+    let handlers = it.handlers.values().map(|handler| Handler {
+        event: note(index, messages, handler.event),
+        method: handler.method,
+        doc: handler.doc,
+        targets: Vec::new(),
+    });
+    Projector {
+        name: it.descriptor.name,
+        doc: it.descriptor.doc,
+        domains: sorted(it.descriptor.domains.iter().copied()),
+        all_editions: it.descriptor.all_editions,
+        handlers: handlers.collect(),
+    }
+}
+
+fn chains(registry: &Registry, index: &ProtoIndex, messages: &mut BTreeMap<String, Message>) -> Vec<Chain> {
+    let mut chains: BTreeMap<String, Vec<&UpcasterDescriptor>> = BTreeMap::new();
+    for &step in &registry.upcaster_steps {
+        if let Some(event) = registry.upcasters.end_of(step) {
+            chains.entry(event).or_default().push(step);
+        }
+    }
+    let chains = chains.into_iter().map(|(event, mut steps)| {
+        steps.sort_by_key(|step| step.from);
+        let steps = steps.into_iter().map(|step| {
+            let mut outputs = Vec::new();
+            (step.outputs)(&mut outputs);
+            Step {
+                function: step.function,
+                doc: step.doc,
+                from: step.from,
+                input: note(index, messages, step.input),
+                outputs: outputs.into_iter().map(|output| note(index, messages, output)).collect(),
+            }
+        });
+        Chain { version: registry.upcasters.current_version(&event), steps: steps.collect(), event }
+    });
+    chains.collect()
+}
+
+/// Remembers a message and gives its full name.
+fn note(index: &ProtoIndex, messages: &mut BTreeMap<String, Message>, message: MessageType) -> String {
+    let full_name = (message.full_name)();
+    messages.entry(full_name.clone()).or_insert_with(|| described(index, &full_name, (message.rust_path)()));
+    full_name
+}
+
+fn described(index: &ProtoIndex, full_name: &str, rust_path: &'static str) -> Message {
+    let found = index.message(full_name);
+    let fields = found.map(|it| {
+        let fields = it.fields.iter().map(|field| Field {
+            name: field.name.clone(),
+            type_text: field.type_text(index),
+            oneof: field.oneof.clone(),
+            doc: field.doc.clone(),
+        });
+        fields.collect()
+    });
+    Message { doc: found.map(|it| it.doc.clone()).unwrap_or_default(), fields, rust_path }
+}
+
+/// Remembers the messages that stand inside others, and gives the enums.
+fn note_inner(index: &ProtoIndex, messages: &mut BTreeMap<String, Message>) -> BTreeMap<String, BTreeMap<i32, String>> {
+    let mut enums = BTreeMap::new();
+    let mut waiting: Vec<String> = messages.keys().cloned().collect();
+    while let Some(full_name) = waiting.pop() {
+        for field in index.message(&full_name).iter().flat_map(|message| &message.fields) {
+            let inner = field.map_entry(index).map_or(field, |[_, value]| value);
+            if let Some(found) = index.enumeration(&inner.type_name) {
+                enums.insert(inner.type_name.clone(), found.values.clone());
+            }
+            let is_known = messages.contains_key(&inner.type_name) || inner.type_name.starts_with("google.protobuf.");
+            if !is_known && index.message(&inner.type_name).is_some() {
+                messages.insert(inner.type_name.clone(), described(index, &inner.type_name, ""));
+                waiting.push(inner.type_name.clone());
+            }
+        }
+    }
+    enums
+}
+
+fn first_of(first: &str, second: &str) -> String {
+    if first.trim().is_empty() { second } else { first }.to_owned()
+}
+
+fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
+    items.collect::<BTreeSet<_>>().into_iter().collect()
+}

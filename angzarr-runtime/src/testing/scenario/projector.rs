@@ -1,0 +1,272 @@
+//! Scenarios of a projector.
+
+use std::any::TypeId;
+use std::fmt;
+use std::future::IntoFuture;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use uuid::Uuid;
+
+use super::events::{KnownEvent, KnownType};
+use super::report::{Holds, Story};
+use super::saga::Told;
+use crate::declare::{Domain, Instance, Message, ReactionError};
+use crate::reaction::ErasedReadModel;
+use crate::registry::Registry;
+use crate::storage::BoxFuture;
+use crate::stream::{StoredEvent, StreamKey};
+
+/// A projector that waits for an event. From [`Scenario::projector`](super::Scenario::projector).
+#[must_use = "a scenario asserts nothing before `then…`"]
+pub struct ProjectorScenario {
+    registry: Registry,
+    name: &'static str,
+    instance: Instance,
+    read_model: Option<Arc<dyn ErasedReadModel>>,
+    told: Told,
+    story: Story,
+}
+
+/// An event on its way to a projector. Await it.
+#[must_use = "the projector sees the event once this is awaited"]
+pub struct Projecting {
+    scenario: ProjectorScenario,
+    stream: StreamKey,
+    event: StoredEvent,
+    called: &'static Location<'static>,
+}
+
+/// A projector after an event. Every `then…` asserts one thing, panics at its own line if that is not so, and gives the
+/// scenario back for the next one.
+///
+/// With a read model that keeps the checkpoint, rows and checkpoint of the event are committed by now, or rolled back if
+/// the handler failed.
+pub struct Projected {
+    scenario: ProjectorScenario,
+    outcome: Result<Option<prost_types::Any>, ReactionError>,
+}
+
+impl ProjectorScenario {
+    #[track_caller]
+    pub(super) fn new<P: Send + Sync + 'static>(instance: P) -> Self {
+        let registry = super::registry();
+        let found = registry.projectors.values().find(|it| (it.descriptor.component)() == TypeId::of::<P>());
+        let Some(descriptor) = found.map(|projector| projector.descriptor) else {
+            panic!(
+                "`{}` is no projector: annotate it with `#[projector(name = \"…\", domains = […])]`",
+                std::any::type_name::<P>()
+            );
+        };
+        let story = Story::new(format!("the projector `{}`", descriptor.name), &registry);
+        let instance: Instance = Arc::new(instance);
+        let read_model = (descriptor.read_model)(instance.as_ref());
+        Self { registry, name: descriptor.name, instance, read_model, told: Told::new(), story }
+    }
+
+    /// The time at which the next event was accepted, and at which it is handled.
+    pub fn at(self, time: SystemTime) -> Self {
+        self.told.clock.set(time);
+        self
+    }
+
+    /// The correlation id of the events.
+    pub fn with_correlation(mut self, id: impl Into<String>) -> Self {
+        self.told.correlation = id.into();
+        self
+    }
+
+    /// The timeline of the events.
+    pub fn with_edition(mut self, name: impl Into<String>) -> Self {
+        self.told.edition = name.into();
+        self
+    }
+
+    /// An event of the aggregate `D` comes to the projector. Await it.
+    #[track_caller]
+    pub fn when_event<D: Domain>(mut self, root: Uuid, event: impl Message + fmt::Debug) -> Projecting {
+        let shown = self.story.show_message(&event);
+        let (stream, event) = self.told.event::<D, _>(&self.registry, root, &event);
+        self.story.tell("when", format!("{stream}: {shown}"));
+        Projecting { scenario: self, stream, event, called: Location::caller() }
+    }
+
+    /// The handler, inside the read model's transaction, which is committed with the checkpoint.
+    async fn project(
+        &self,
+        stream: &StreamKey,
+        event: &StoredEvent,
+    ) -> Result<Option<prost_types::Any>, ReactionError> {
+        let handler = self.registry.projectors[self.name].handlers.get(event.type_name.as_str());
+        let mut context = self.told.context(stream, event);
+        if let Some(model) = &self.read_model {
+            // As at every start: a read model makes the place of its checkpoints when it is asked.
+            model.checkpoint(self.name).await?;
+        }
+        let unit = self.read_model.as_ref().map(|model| (model, model.unit()));
+        context.transaction = unit.as_ref().map(|(_, unit)| unit.clone());
+        let outcome = match handler {
+            Some(handler) => (handler.project)(self.instance.as_ref(), &event.payload, &context).await,
+            None => Ok(None),
+        };
+        match (unit, &outcome) {
+            (None, _) => {}
+            (Some((model, unit)), Ok(_)) => model.commit(unit, self.name, event.position).await?,
+            (Some((model, unit)), Err(_)) => model.rollback(unit).await?,
+        }
+        outcome
+    }
+
+    /// Why the projector never sees this event.
+    fn why_not(&self, stream: &StreamKey, event: &StoredEvent) -> Option<String> {
+        let projector = &self.registry.projectors[self.name];
+        let descriptor = projector.descriptor;
+        if !descriptor.domains.contains(&stream.domain.as_str()) {
+            let domains: Vec<_> = descriptor.domains.iter().map(|domain| format!("`{domain}`")).collect();
+            return Some(format!("it listens to {}, not to `{}`", domains.join(", "), stream.domain));
+        }
+        if !stream.is_main() && !descriptor.all_editions {
+            return Some("it sees the main timeline only".to_owned());
+        }
+        if projector.handlers.contains_key(event.type_name.as_str()) {
+            return None;
+        }
+        let handled: Vec<_> = projector.handlers.keys().map(|name| format!("`{name}`")).collect();
+        Some(format!("it has no handler for `{}`; it handles {}", event.type_name, handled.join(", ")))
+    }
+}
+
+impl IntoFuture for Projecting {
+    type Output = Projected;
+    type IntoFuture = BoxFuture<'static, Projected>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let Self { scenario, stream, event, called } = self;
+            if let Some(reason) = scenario.why_not(&stream, &event) {
+                // A future has no caller of its own: the line is said in the text.
+                scenario
+                    .story
+                    .fail(&format!("then the projector never sees the event: {reason}\n    (sent at {called})"));
+            }
+            let outcome = scenario.project(&stream, &event).await;
+            Projected { scenario, outcome }
+        })
+    }
+}
+
+impl Projected {
+    /// The handler succeeded, whatever it returned.
+    #[track_caller]
+    pub fn then_ok(self) -> Self {
+        if self.outcome.is_err() {
+            self.scenario.story.fail_different(&["success".to_owned()], &self.lines());
+        }
+        self
+    }
+
+    /// The handler succeeded and returned no projection.
+    #[track_caller]
+    pub fn then_nothing(self) -> Self {
+        if !matches!(self.outcome, Ok(None)) {
+            self.scenario.story.fail_different(&["no projection".to_owned()], &self.lines());
+        }
+        self
+    }
+
+    /// The handler returned this projection: what a SIMPLE command's answer would carry.
+    #[track_caller]
+    pub fn then_projection<V: Message + PartialEq + fmt::Debug>(mut self, view: V) -> Self {
+        let expected = KnownEvent::of(&view);
+        let wanted = self.scenario.story.show_known(&expected);
+        let same = self.outcome.as_ref().is_ok_and(|outcome| {
+            outcome.as_ref().is_some_and(|any| self.scenario.story.equal(&expected, name_of(any), &any.value))
+        });
+        if !same {
+            self.scenario.story.fail_different(&[wanted], &self.lines());
+        }
+        self
+    }
+
+    /// The projection of this type: the closure asserts, or answers whether it is right.
+    #[track_caller]
+    pub fn then_projection_of<V: Message + PartialEq + fmt::Debug, H: Holds>(
+        mut self,
+        check: impl FnOnce(&V) -> H,
+    ) -> Self {
+        self.scenario.story.learn(&crate::stream::Name::from(V::full_name()), KnownType::of::<V>());
+        let found = self.outcome.as_ref().ok().and_then(Option::as_ref).filter(|any| name_of(any) == V::full_name());
+        match found.and_then(|any| V::decode(any.value.as_slice()).ok()) {
+            None => self.scenario.story.fail_different(&[V::full_name()], &self.lines()),
+            Some(view) if check(&view).holds() => self,
+            Some(_) => self
+                .scenario
+                .story
+                .fail(&format!("then the projection is not as expected\n    {}", self.lines().join("\n    "))),
+        }
+    }
+
+    /// The handler failed with an error whose text contains this.
+    #[track_caller]
+    pub fn then_error(self, text: &str) -> Self {
+        if self.outcome.as_ref().err().is_none_or(|error| !error.message().contains(text)) {
+            self.scenario.story.fail_different(&[format!("error: …{text}…")], &self.lines());
+        }
+        self
+    }
+
+    /// What the handler answered, for whatever the assertions do not cover.
+    ///
+    /// # Errors
+    /// What it failed with.
+    pub fn outcome(&self) -> Result<Option<&prost_types::Any>, &ReactionError> {
+        self.outcome.as_ref().map(Option::as_ref)
+    }
+
+    /// The time at which the next event was accepted, and at which it is handled.
+    #[must_use = "it is for the next event"]
+    pub fn at(self, time: SystemTime) -> Self {
+        self.scenario.told.clock.set(time);
+        self
+    }
+
+    /// The next event comes. Await it.
+    #[track_caller]
+    pub fn and_when_event<D: Domain>(mut self, root: Uuid, event: impl Message + fmt::Debug) -> Projecting {
+        for line in self.lines() {
+            self.scenario.story.tell("then", line);
+        }
+        self.scenario.when_event::<D>(root, event)
+    }
+
+    fn lines(&self) -> Vec<String> {
+        match &self.outcome {
+            Ok(None) => vec!["no projection".to_owned()],
+            Ok(Some(any)) => vec![self.scenario.story.show(name_of(any), &any.value)],
+            Err(error) => vec![format!("error: {error}")],
+        }
+    }
+}
+
+fn name_of(any: &prost_types::Any) -> &str {
+    crate::proto::type_name_of(&any.type_url)
+}
+
+impl fmt::Debug for ProjectorScenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProjectorScenario").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Projecting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Projecting").field("stream", &self.stream).field("event", &self.event).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Projected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Projected").field("outcome", &self.outcome).finish_non_exhaustive()
+    }
+}
