@@ -5,10 +5,12 @@
 
 mod answer;
 mod fold;
+mod payloads;
 mod pipeline;
 mod query;
 mod request;
 mod send;
+mod settle;
 mod state_cache;
 
 pub use answer::{Projection, Receipt};

@@ -14,8 +14,7 @@ use backon::BackoffBuilder;
 use smallvec::SmallVec;
 use tokio::sync::MutexGuard;
 
-use super::state_cache::Slot;
-use super::{Loaded, StateCache, SyncMode};
+use super::{Loaded, StateCache, SyncMode, payloads};
 use crate::dead_letter;
 use crate::declare::{
     Clock, CommandContext, CommandHandlerDescriptor, DecideError, EventSink, IdSource, MergeStrategy, nanos_of,
@@ -23,10 +22,8 @@ use crate::declare::{
 use crate::error::{Error, Result, SequenceMismatch};
 use crate::reaction::{WaitBoard, Waiting};
 use crate::registry::{Aggregate, Registry};
-use crate::storage::{
-    Append, Dedup, Extras, NewEvent, SnapshotWrite, Storage, StreamRead, Write, WriteError, Writer, Written,
-};
-use crate::stream::{AsOf, Edition, Headers, Limits, Nanos, Retention, StoredEvent, StoredSnapshot, StreamKey};
+use crate::storage::{Append, Dedup, Extras, NewEvent, Storage, StreamRead, Write, WriteError, Writer, Written};
+use crate::stream::{AsOf, Edition, Headers, Limits, Nanos, StoredEvent, StreamKey};
 use crate::transport::Transport;
 
 /// Everything that the way of a command needs; one for each runtime.
@@ -117,11 +114,7 @@ enum Attempt {
 impl Core {
     /// Runs a submission to its end: retried inside against other writers (rows C6, C9), never twice.
     pub(crate) async fn execute(&self, submission: &Submission<'_>) -> Result<Outcome> {
-        self.in_flight.fetch_add(1, Ordering::AcqRel);
-        let _in_flight = InFlight(self);
-        if self.closing.load(Ordering::Acquire) {
-            return Err(Error::ShuttingDown);
-        }
+        let _in_flight = self.begin()?;
         let mut backoff = None;
         for attempt in 1..=self.attempts {
             match self.attempt(submission).await? {
@@ -139,6 +132,16 @@ impl Core {
             }
         }
         Err(Error::Contention { stream: submission.key.clone(), attempts: self.attempts })
+    }
+
+    /// Counts a command, unless no more may begin.
+    fn begin(&self) -> Result<InFlight<'_>> {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        let in_flight = InFlight(self);
+        if self.closing.load(Ordering::Acquire) {
+            return Err(Error::ShuttingDown);
+        }
+        Ok(in_flight)
     }
 
     async fn attempt(&self, submission: &Submission<'_>) -> Result<Attempt> {
@@ -159,7 +162,8 @@ impl Core {
             // An explicit divergence is checked against what is stored (row B7).
             None => self.load(submission.aggregate, key, submission.edition, AsOf::Head).await?,
         };
-        let mut prepared = match self.prepare(submission, &mut loaded) {
+        let mut events = Events::default();
+        let mut prepared = match self.prepare(submission, &mut loaded, &mut events) {
             Ok(prepared) => prepared,
             Err(failure) => {
                 let Failure { error, state_moved } = *failure;
@@ -170,21 +174,21 @@ impl Core {
                 return self.refuse(submission, guard, error).await;
             }
         };
-        if prepared.is_nothing(submission) {
+        if events.is_nothing(submission) {
             if from_cache && self.has_moved(key, loaded.next_sequence).await? {
                 return Ok(Attempt::Raced);
             }
             *guard = loaded.kept_if(true);
             return Ok(Attempt::Done(prepared.nothing()));
         }
-        prepared.waiting = self.waits.expect(&self.registry, submission, &prepared.stored, &prepared.decided.sync);
-        let write = prepared.write(submission);
+        prepared.waiting = self.waits.expect(&self.registry, submission, &events.stored, &prepared.decided.sync);
+        let write = prepared.write(submission, &events.stored);
         let committed = match self.writer.commit_now(write) {
             Ok(committed) => committed,
             Err(write) => self.writer.commit(write).await,
         };
         match committed {
-            Ok(written) => Ok(Attempt::Done(self.finish(submission, &slot, guard, loaded, prepared, written))),
+            Ok(written) => Ok(Attempt::Done(self.settle(submission, &slot, guard, loaded, prepared, events, written))),
             Err(error) => {
                 if let Some(waiting) = prepared.waiting {
                     self.waits.withdraw(waiting);
@@ -219,13 +223,13 @@ impl Core {
         let slot = self.cache.slot(&submission.key);
         let mut guard = slot.state.try_lock().ok()?;
         guard.as_ref()?;
-        self.in_flight.fetch_add(1, Ordering::AcqRel);
-        let _in_flight = InFlight(self);
-        if self.closing.load(Ordering::Acquire) {
-            return Some(Err(Error::ShuttingDown));
-        }
+        let _in_flight = match self.begin() {
+            Ok(in_flight) => in_flight,
+            Err(error) => return Some(Err(error)),
+        };
         let mut loaded = guard.take()?;
-        let mut prepared = match self.prepare(submission, &mut loaded) {
+        let mut events = Events::default();
+        let mut prepared = match self.prepare(submission, &mut loaded, &mut events) {
             Ok(prepared) => prepared,
             Err(failure) => {
                 let Failure { error, state_moved } = *failure;
@@ -242,16 +246,16 @@ impl Core {
                 };
             }
         };
-        if prepared.is_nothing(submission) {
+        if events.is_nothing(submission) {
             if self.storage.next_sequence_now(&submission.key) != Some(loaded.next_sequence) {
                 return None;
             }
             *guard = Some(loaded);
             return Some(Ok(prepared.nothing()));
         }
-        prepared.waiting = self.waits.expect(&self.registry, submission, &prepared.stored, &prepared.decided.sync);
-        match self.writer.commit_now(prepared.write(submission)) {
-            Ok(Ok(written)) => Some(Ok(self.finish(submission, &slot, guard, loaded, prepared, written))),
+        prepared.waiting = self.waits.expect(&self.registry, submission, &events.stored, &prepared.decided.sync);
+        match self.writer.commit_now(prepared.write(submission, &events.stored)) {
+            Ok(Ok(written)) => Some(Ok(self.settle(submission, &slot, guard, loaded, prepared, events, written))),
             failed => {
                 if let Some(waiting) = prepared.waiting {
                     self.waits.withdraw(waiting);
@@ -266,28 +270,28 @@ impl Core {
     }
 
     /// Runs the handlers and makes what will be stored.
-    fn prepare(&self, submission: &Submission<'_>, loaded: &mut Loaded) -> Result<Prepared, Box<Failure>> {
-        let now = submission.at.unwrap_or_else(|| nanos_of(self.clock.now())).max(loaded.last_created_at);
-        let mut events = EventSink::default();
-        let decided = self.decide(submission, loaded, now, &mut events)?;
-        let first = loaded.next_sequence;
-        let stored = self.stored_events(submission, &events, first, now, &decided.sync);
-        Ok(Prepared { events, stored, decided, first, now, diverges_at: loaded.diverges_at, waiting: None })
-    }
-
-    /// The events are stored: the state follows, subscribers are woken.
-    fn finish(
+    fn prepare(
         &self,
         submission: &Submission<'_>,
-        slot: &Arc<Slot>,
-        mut guard: MutexGuard<'_, Option<Loaded>>,
-        loaded: Loaded,
-        prepared: Prepared,
-        written: Written,
-    ) -> Outcome {
-        *guard = self.advance(submission, slot, loaded, &prepared);
-        drop(guard);
-        self.answer(prepared.stored, written, prepared.waiting)
+        loaded: &mut Loaded,
+        events: &mut Events,
+    ) -> Result<Prepared, Box<Failure>> {
+        let now = submission.at.unwrap_or_else(|| nanos_of(self.clock.now())).max(loaded.last_created_at);
+        let decided = self.decide(submission, loaded, now, &mut events.emitted)?;
+        let first = loaded.next_sequence;
+        let stored =
+            events.emitted.events.iter().zip(first..).zip(&decided.sync).map(|((event, sequence), sync)| StoredEvent {
+                position: 0,
+                sequence,
+                created_at: now,
+                type_name: event.type_name.clone(),
+                schema_version: self.registry.upcasters.current_version(&event.type_name),
+                payload: payloads::shared(&event.payload),
+                headers: submission.headers.clone(),
+                isolated: *sync == SyncMode::Isolated,
+            });
+        events.stored.extend(stored);
+        Ok(Prepared { decided, first, now, diverges_at: loaded.diverges_at, waiting: None })
     }
 
     /// What the first run of this submission stored, if it is a repeat.
@@ -437,176 +441,50 @@ impl Core {
             Err(_) => Ok(Attempt::Raced),
         }
     }
-
-    fn stored_events(
-        &self,
-        submission: &Submission<'_>,
-        events: &EventSink,
-        first: u32,
-        now: Nanos,
-        sync: &[SyncMode],
-    ) -> StoredEvents {
-        events
-            .events
-            .iter()
-            .zip(first..)
-            .zip(sync)
-            .map(|((event, sequence), sync)| StoredEvent {
-                position: 0,
-                sequence,
-                created_at: now,
-                type_name: event.type_name.clone(),
-                schema_version: self.registry.upcasters.current_version(&event.type_name),
-                payload: event.payload.clone(),
-                headers: submission.headers.clone(),
-                isolated: *sync == SyncMode::Isolated,
-            })
-            .collect()
-    }
-
-    /// The events are stored: the state follows. `None` if it cannot; the next command folds the stream then.
-    fn advance(
-        &self,
-        submission: &Submission<'_>,
-        slot: &Arc<Slot>,
-        mut loaded: Loaded,
-        prepared: &Prepared,
-    ) -> Option<Loaded> {
-        let (events, decided) = (&prepared.events.events, &prepared.decided);
-        for event in events {
-            loaded.folded_bytes += event.payload.len() as u64;
-            if decided.applied {
-                continue;
-            }
-            let done = catch_unwind(AssertUnwindSafe(|| (event.apply)(loaded.state.as_mut(), &event.payload)));
-            if !matches!(done, Ok(Ok(()))) {
-                // Whoever needs the state next meets the error in the fold.
-                tracing::error!(stream = %submission.key, event = %event.type_name, "an `#[apply]` failed on a stored event");
-                return None;
-            }
-        }
-        if events.is_empty() {
-            return loaded.kept_if(true);
-        }
-        let before = loaded.next_sequence;
-        let after = before + u32::try_from(events.len()).unwrap_or(0);
-        loaded.next_sequence = after;
-        loaded.last_created_at = prepared.now;
-        loaded.diverges_at = None;
-        let policy = submission.aggregate.descriptor.snapshot;
-        let due = policy.is_some_and(|policy| {
-            let every = policy.every.max(1);
-            decided.milestone || before / every != after / every
-        });
-        let weigh = after >= loaded.weigh_at;
-        if weigh {
-            loaded.weigh_at = after.saturating_mul(2).max(16);
-        }
-        if !due && !weigh {
-            return Some(loaded);
-        }
-        // Without a codec nobody knows how large the state is: at most what was folded into it, and some room.
-        let mut state_bytes = loaded.folded_bytes * 2;
-        match policy.map(|policy| (policy.codec.encode)(loaded.state.as_ref())) {
-            None => {}
-            Some(Ok(encoded)) => {
-                // Decoded states take about twice the room of encoded ones.
-                state_bytes = encoded.len() as u64 * 2;
-                if due {
-                    let retention = if decided.milestone { Retention::Persist } else { Retention::Default };
-                    self.store_snapshot(submission, encoded, after - 1, prepared.now, retention);
-                }
-            }
-            Some(Err(error)) => {
-                self.failed_snapshots.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(stream = %submission.key, error, "the state could not be encoded; no snapshot");
-            }
-        }
-        if weigh {
-            self.cache.weigh(&submission.key, slot, state_bytes);
-        }
-        Some(loaded)
-    }
-
-    /// Snapshots are not waited for: one that is lost costs a longer replay, nothing else.
-    fn store_snapshot(
-        &self,
-        submission: &Submission<'_>,
-        state: Vec<u8>,
-        sequence: u32,
-        now: Nanos,
-        retention: Retention,
-    ) {
-        let snapshot = StoredSnapshot {
-            sequence,
-            created_at: now,
-            type_name: submission.aggregate.snapshot_type.clone(),
-            state_version: submission.aggregate.descriptor.state_version,
-            state: state.into(),
-            retention,
-        };
-        let write = SnapshotWrite { key: submission.key.clone(), snapshot };
-        self.writer.submit(Write::extras(Extras { snapshots: vec![write], ..Extras::default() }));
-    }
-
-    fn answer(&self, mut stored: StoredEvents, written: Written, waiting: Option<Waiting>) -> Outcome {
-        let count = stored.len() as u64;
-        for (event, back) in stored.iter_mut().zip((0..count).rev()) {
-            event.position = written.last_position - back;
-        }
-        if count > 0 {
-            self.transport.announce(written.last_position);
-        }
-        Outcome { next_sequence: written.first_sequence + written.count, events: stored, duplicate: false, waiting }
-    }
-
-    /// What the first time stored (rows C10, G2).
-    async fn first_answer(&self, key: &StreamKey, first: Written) -> Result<Outcome> {
-        let mut events = StoredEvents::new();
-        if first.count > 0 {
-            let read = StreamRead {
-                from: first.first_sequence,
-                to: Some(first.first_sequence + first.count - 1),
-                ..Default::default()
-            };
-            events = self.storage.read_stream(key, read).await?.events.into();
-        }
-        Ok(Outcome { events, next_sequence: first.first_sequence + first.count, duplicate: true, waiting: None })
-    }
 }
 
-/// What the handlers decided, ready to be stored.
-struct Prepared {
-    events: EventSink,
-    stored: StoredEvents,
-    decided: Decided,
-    first: u32,
-    now: Nanos,
-    diverges_at: Option<u32>,
-    waiting: Option<Waiting>,
+/// The events of one submission, in place from the handler to the answer: they are large to move.
+#[derive(Default)]
+pub(super) struct Events {
+    /// As the handlers gave them.
+    pub(super) emitted: EventSink,
+    /// As they are stored and answered.
+    pub(super) stored: StoredEvents,
 }
 
-impl Prepared {
+impl Events {
     /// Neither events nor a key to remember (row C3).
     fn is_nothing(&self, submission: &Submission<'_>) -> bool {
         self.stored.is_empty() && submission.dedup.is_none()
     }
+}
 
+/// What the handlers decided, ready to be stored.
+pub(super) struct Prepared {
+    pub(super) decided: Decided,
+    first: u32,
+    pub(super) now: Nanos,
+    diverges_at: Option<u32>,
+    pub(super) waiting: Option<Waiting>,
+}
+
+impl Prepared {
     fn nothing(&self) -> Outcome {
         Outcome { events: StoredEvents::new(), next_sequence: self.first, duplicate: false, waiting: None }
     }
 
-    fn write(&self, submission: &Submission<'_>) -> Write {
-        let events = self.stored.iter().map(|event| NewEvent {
+    fn write(&self, submission: &Submission<'_>, stored: &[StoredEvent]) -> Write {
+        let mut events = SmallVec::new();
+        events.extend(stored.iter().map(|event| NewEvent {
             type_name: event.type_name.clone(),
             schema_version: event.schema_version,
             payload: event.payload.clone(),
             isolated: event.isolated,
-        });
+        }));
         Write::append(Append {
             key: submission.key.clone(),
             expected: self.first,
-            events: events.collect(),
+            events,
             created_at: self.now,
             headers: submission.headers.clone(),
             dedup: submission.dedup.clone(),
@@ -616,11 +494,11 @@ impl Prepared {
 }
 
 /// What the handlers did besides returning events.
-struct Decided {
+pub(super) struct Decided {
     /// The events are applied to the state already.
-    applied: bool,
+    pub(super) applied: bool,
     /// A handler asked for a snapshot that is kept (row N2).
-    milestone: bool,
+    pub(super) milestone: bool,
     /// The sync mode of each event: that of its command (row S6).
     sync: SmallVec<[SyncMode; 1]>,
 }

@@ -3,10 +3,11 @@
 //! In: the key of a stream. Out: the slot in which its state lives and its commands take turns. Never: an answer that
 //! could be wrong: the append checks the version, a stale state costs one reload.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
-use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
+use quick_cache::{DefaultHashBuilder, Equivalent, Lifecycle, Weighter};
 
 use super::Loaded;
 use crate::stream::StreamKey;
@@ -23,11 +24,44 @@ struct Entry {
     weight: u64,
 }
 
+/// Hashed by its root: streams of one root in several domains are few, editions of one root may be many.
+#[derive(Clone, PartialEq, Eq)]
+struct Key(StreamKey);
+
+/// A key to look for.
+struct Wanted<'a>(&'a StreamKey);
+
+fn hash<H: Hasher>(key: &StreamKey, state: &mut H) {
+    state.write_u128(key.root.as_u128());
+    if !key.is_main() {
+        key.edition.hash(state);
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash(&self.0, state);
+    }
+}
+
+impl Hash for Wanted<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash(self.0, state);
+    }
+}
+
+impl Equivalent<Key> for Wanted<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        // The root first: it tells nearly all streams apart.
+        self.0.root == key.0.root && self.0.domain == key.0.domain && self.0.edition == key.0.edition
+    }
+}
+
 #[derive(Clone)]
 struct ByWeight;
 
-impl Weighter<StreamKey, Entry> for ByWeight {
-    fn weight(&self, _: &StreamKey, entry: &Entry) -> u64 {
+impl Weighter<Key, Entry> for ByWeight {
+    fn weight(&self, _: &Key, entry: &Entry) -> u64 {
         entry.weight
     }
 }
@@ -36,9 +70,9 @@ impl Weighter<StreamKey, Entry> for ByWeight {
 #[derive(Clone)]
 struct KeepBusy;
 
-impl Lifecycle<StreamKey, Entry> for KeepBusy {
+impl Lifecycle<Key, Entry> for KeepBusy {
     type RequestState = ();
-    fn is_pinned(&self, _: &StreamKey, entry: &Entry) -> bool {
+    fn is_pinned(&self, _: &Key, entry: &Entry) -> bool {
         Arc::strong_count(&entry.slot) > 1
     }
 }
@@ -47,7 +81,7 @@ impl Lifecycle<StreamKey, Entry> for KeepBusy {
 const SLOT_BYTES: u64 = 256;
 
 pub(crate) struct StateCache {
-    cache: Cache<StreamKey, Entry, ByWeight, DefaultHashBuilder, KeepBusy>,
+    cache: Cache<Key, Entry, ByWeight, DefaultHashBuilder, KeepBusy>,
 }
 
 impl StateCache {
@@ -58,11 +92,11 @@ impl StateCache {
     }
 
     pub(crate) fn slot(&self, key: &StreamKey) -> Arc<Slot> {
-        if let Some(entry) = self.cache.get(key) {
+        if let Some(entry) = self.cache.get(&Wanted(key)) {
             return entry.slot;
         }
         let fresh = || Ok::<_, std::convert::Infallible>(Entry { slot: Arc::default(), weight: SLOT_BYTES });
-        match self.cache.get_or_insert_with(key, fresh) {
+        match self.cache.get_or_insert_with(&Key(key.clone()), fresh) {
             Ok(entry) => entry.slot,
             Err(never) => match never {},
         }
@@ -70,7 +104,7 @@ impl StateCache {
 
     /// Tells the cache what a state weighs now.
     pub(crate) fn weigh(&self, key: &StreamKey, slot: &Arc<Slot>, state_bytes: u64) {
-        self.cache.insert(key.clone(), Entry { slot: slot.clone(), weight: SLOT_BYTES + state_bytes });
+        self.cache.insert(Key(key.clone()), Entry { slot: slot.clone(), weight: SLOT_BYTES + state_bytes });
     }
 
     /// Bytes in use, as weighed.

@@ -78,7 +78,9 @@ impl State {
         };
         let Extras { appends, snapshots, checkpoints, dead_letters } = *extras;
         // Everything is checked before anything is changed.
-        one_append_per_stream(write.append.as_ref(), &appends)?;
+        if !appends.is_empty() {
+            one_append_per_stream(write.append.as_ref(), &appends)?;
+        }
         for append in write.append.iter().chain(&appends) {
             self.check(append)?;
         }
