@@ -63,6 +63,10 @@ impl Line {
                 _ => None,
             };
         }
+        let peers = [&cqrs, &evento];
+        let best = peers.into_iter().flatten().chain([&ours]).map(|it| it.rate).fold(0.0, f64::max);
+        let beaten = limit.as_ref().is_some_and(|limit| best > limit.rate * 1.05);
+        let behind = [to_cqrs, to_evento].into_iter().flatten().any(|it| it < 1.0);
         let percent = to_limit.map_or_else(|| "–".to_owned(), |it| format!("{:.0} %", it * 100.0));
         let faster = |it: Option<f64>| it.map_or_else(|| "–".to_owned(), |it| format!("{it:.1} ×"));
         let [p50, p99, p999] = ours.latency.map(|nanos| if nanos == 0 { "–".to_owned() } else { times(nanos) });
@@ -77,7 +81,12 @@ impl Line {
                 faster(to_cqrs),
                 faster(to_evento),
                 wanted.join(", "),
-                verdict(reached),
+                format!(
+                    "{}{}{}",
+                    verdict(reached),
+                    if beaten { " †" } else { "" },
+                    if behind { ", **behind a peer**" } else { "" }
+                ),
                 p50,
                 p99,
                 p999,
@@ -166,6 +175,12 @@ pub fn render(lines: &[Line], seconds: f64, rounds: usize, peers: bool) -> Strin
          for everybody, relaxed is synchronous NORMAL. Concurrent rows run on two worker threads. Only ratios within one run \
          count."
     );
+    if lines.iter().any(|line| line.cells.iter().any(|cell| cell.contains('†'))) {
+        text.push_str(
+            " † Somebody was faster than the raw limit, so in this run it did not show what the hardware allows: a share of \
+             it proves nothing here, neither for us nor against us.",
+        );
+    }
     if peers {
         text.push_str(" The memory store of cqrs-es prints two lines for each command; its output goes to /dev/null.");
     }
