@@ -3,12 +3,12 @@
 //! In: writes, from any task. Out: one outcome for each. Never: two commits of one store at the same time, or a write
 //! that is lost because its caller went away.
 //!
-//! There is no task of its own. The first caller that finds no commit under way drives the queue itself: alone, a command
-//! costs no hop more than the store needs. What is left when it has its answer goes on in a task; so does the commit of
-//! a caller that is cancelled.
+//! There is no thread and no task that waits for writes. The first caller that finds no commit under way begins one: a
+//! store that commits where its caller runs is done with it then, and a command alone costs no hop more than the store
+//! needs. Whatever is not done at once goes on in a task, never in the caller's future: a future that its owner keeps
+//! without polling it must not hold up the others.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::Poll;
@@ -26,8 +26,10 @@ const BATCH_WRITES: usize = 1_024;
 const BATCH_UNITS: usize = 8 * 1_024;
 /// Units that may wait before callers have to wait for room: 64 MiB.
 const ROOM: u32 = 64 * 1_024;
-/// How long callers that come alone may follow each other before others get their turn.
+/// How long callers that come alone may follow each other before others get their turn: at first, and at most, after
+/// nobody came again and again.
 const ALONE: Duration = Duration::from_micros(100);
+const LONG_ALONE: Duration = Duration::from_millis(10);
 /// How long a write that nobody waits for may wait for company.
 const PATIENCE: Duration = Duration::from_millis(5);
 
@@ -44,11 +46,12 @@ struct Shared {
     queue: Mutex<Queue>,
     room: Semaphore,
     failed: AtomicU64,
-    /// Callers in the last batch: about so many will come back.
-    last: AtomicUsize,
+    /// Callers in the last batch, and those who waited meanwhile: about so many are there for the next one.
+    expected: AtomicUsize,
     start: Instant,
-    /// When others got their turn, in microseconds since the start.
-    gave_way: AtomicU64,
+    /// When others get their turn next, in microseconds since the start, and how long it was until then.
+    give_way_at: AtomicU64,
+    alone_for: AtomicU64,
     /// Where this was made, and what is left over is finished: a caller's own runtime may end before others have their
     /// answers.
     home: Option<Handle>,
@@ -93,9 +96,10 @@ impl Writer {
             queue: Mutex::default(),
             room: Semaphore::new(ROOM as usize),
             failed: AtomicU64::new(0),
-            last: AtomicUsize::new(0),
+            expected: AtomicUsize::new(0),
             start: Instant::now(),
-            gave_way: AtomicU64::new(0),
+            give_way_at: AtomicU64::new(0),
+            alone_for: AtomicU64::new(0),
             home: Handle::try_current().ok(),
         };
         Self { shared: Arc::new(shared) }
@@ -119,19 +123,11 @@ impl Writer {
             Ok(permit) => permit.forget(),
             Err(_) => return Err(gone().into()),
         }
-        let (sender, mut receiver) = oneshot::channel();
-        let drives = self.shared.enqueue(Waiting { write, units, answer: Answer::Caller(sender) });
-        if drives {
-            let mut drive = Driver::new(&self.shared);
-            std::future::poll_fn(|cx| {
-                drive.poll(cx);
-                Pin::new(&mut receiver).poll(cx)
-            })
-            .await
-        } else {
-            receiver.await
+        let (sender, receiver) = oneshot::channel();
+        if self.shared.enqueue(Waiting { write, units, answer: Answer::Caller(sender) }) {
+            self.shared.begin_driving().await;
         }
-        .unwrap_or_else(|_| Err(gone().into()))
+        receiver.await.unwrap_or_else(|_| Err(gone().into()))
     }
 
     /// Stores without waiting: for what is only there to save work later, such as snapshots and checkpoints. It goes
@@ -173,6 +169,19 @@ impl Shared {
         queue.waiting.push_back(waiting);
         queue.hurried += 1;
         !std::mem::replace(&mut queue.driven, true)
+    }
+
+    /// Drives for as long as nothing has to be waited for; the rest goes on in a task.
+    async fn begin_driving(self: &Arc<Self>) {
+        let mut drive = Box::pin(drive(Turn::new(self.clone())));
+        if std::future::poll_fn(|cx| Poll::Ready(drive.as_mut().poll(cx))).await.is_ready() {
+            return;
+        }
+        match self.runtime() {
+            Some(runtime) => drop(runtime.spawn(drive)),
+            // Nobody else could go on with it.
+            None => drive.await,
+        }
     }
 
     fn enqueue_unhurried(self: &Arc<Self>, waiting: Waiting) {
@@ -236,35 +245,6 @@ impl Drop for Watch {
     }
 }
 
-/// Drives the queue inside the future of a caller, and leaves the rest to a task when the caller is done or gone.
-struct Driver {
-    drive: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    runtime: Option<Handle>,
-}
-
-impl Driver {
-    fn new(shared: &Arc<Shared>) -> Self {
-        let drive = Box::pin(drive(Turn::new(shared.clone())));
-        Self { drive: Some(drive), runtime: shared.runtime() }
-    }
-
-    fn poll(&mut self, cx: &mut std::task::Context<'_>) {
-        if let Some(drive) = &mut self.drive
-            && let Poll::Ready(()) = drive.as_mut().poll(cx)
-        {
-            self.drive = None;
-        }
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        if let (Some(drive), Some(runtime)) = (self.drive.take(), &self.runtime) {
-            runtime.spawn(drive);
-        }
-    }
-}
-
 /// The right to drive. If it is dropped in the middle, because the runtime ends or the store panics, whoever waits
 /// gets an error instead of waiting for ever.
 struct Turn {
@@ -295,6 +275,7 @@ impl Turn {
             count += 1;
         }
         let batch: Vec<_> = queue.waiting.drain(..count).collect();
+        self.shared.expected.store(queue.hurried.min(BATCH_WRITES), Ordering::Relaxed);
         queue.hurried -= batch.iter().filter(|it| it.is_hurried()).count();
         queue.overdue &= !queue.waiting.is_empty();
         Some(batch)
@@ -333,7 +314,6 @@ async fn drive(mut turn: Turn) {
         gather(&turn.shared).await;
         let Some(batch) = turn.take() else { return };
         let shared = &turn.shared;
-        shared.last.store(batch.iter().filter(|it| it.is_hurried()).count(), Ordering::Relaxed);
         let room = Room(&shared.room, batch.iter().map(|it| it.units as usize).sum());
         let (writes, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|it| (it.write, it.answer)).unzip();
         let mut outcomes = shared.storage.commit(writes).await.into_iter();
@@ -348,28 +328,41 @@ async fn drive(mut turn: Turn) {
 /// make all others wait for a whole commit, so they get the time to arrive; but never more time than it takes the
 /// runtime to let everybody run once.
 async fn gather(shared: &Shared) {
-    let last = shared.last.load(Ordering::Relaxed);
-    if last <= 1 {
-        // A store may commit where its caller runs. Now and then the others there get their turn first: for their own
-        // sake, and because they may turn out to have something to commit as well.
-        let now = shared.start.elapsed();
-        let before = Duration::from_micros(shared.gave_way.load(Ordering::Relaxed));
-        if shared.waiting() > 0 && now.saturating_sub(before) >= ALONE {
-            shared.gave_way.store(u64::try_from(now.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
-            tokio::task::yield_now().await;
-        }
-        return;
+    let expected = shared.expected.load(Ordering::Relaxed);
+    if expected <= 1 {
+        return give_way(shared).await;
     }
     let (mut before, mut idle) = (0, 0);
     while idle < 3 {
-        tokio::task::yield_now().await;
         let now = shared.waiting();
-        if now >= last {
+        if now >= expected {
             return;
         }
         idle = if now > before { 0 } else { idle + 1 };
         before = now;
+        tokio::task::yield_now().await;
     }
+}
+
+/// A store may commit where its caller runs. Now and then the others there get their turn first: for their own sake, and
+/// because they may turn out to have something to commit as well. The longer nobody came, the seldomer.
+async fn give_way(shared: &Shared) {
+    let before = shared.waiting();
+    let now = u64::try_from(shared.start.elapsed().as_micros()).unwrap_or(u64::MAX);
+    if before == 0 || now < shared.give_way_at.load(Ordering::Relaxed) {
+        return;
+    }
+    // The first pause may only be the way into a task of our own, which then comes before the others.
+    for _ in 0..2 {
+        tokio::task::yield_now().await;
+    }
+    let (shortest, longest) = (ALONE.as_micros() as u64, LONG_ALONE.as_micros() as u64);
+    let alone_for = match shared.waiting() > before {
+        true => shortest,
+        false => (shared.alone_for.load(Ordering::Relaxed) * 2).clamp(shortest, longest),
+    };
+    shared.alone_for.store(alone_for, Ordering::Relaxed);
+    shared.give_way_at.store(now.saturating_add(alone_for), Ordering::Relaxed);
 }
 
 /// What a write takes of the room: one for itself and one for each KiB.

@@ -293,6 +293,24 @@ fn a_driver_hands_over_when_it_has_its_answer() {
 }
 
 #[test]
+fn a_caller_that_is_kept_and_not_polled_holds_up_nobody() {
+    block_on(async {
+        let (store, writer) = gated(false);
+        let mut kept = Box::pin(writer.commit(write(0, 0)));
+        // Polled once, as `select!` does with a future that it borrows; then something else is waited for.
+        assert!(futures_util::poll!(&mut kept).is_pending());
+        let mut also_kept = Box::pin(writer.commit(write(1, 0)));
+        assert!(futures_util::poll!(&mut also_kept).is_pending());
+        store.let_go(100);
+        let other = tokio::time::timeout(Duration::from_secs(10), writer.commit(write(2, 0))).await;
+        other.expect("not held up").expect("stored");
+        assert_eq!(store.stored(), 3);
+        kept.await.expect("stored as well");
+        also_kept.await.expect("stored as well");
+    });
+}
+
+#[test]
 fn what_is_submitted_goes_along_or_soon_after() {
     block_on(async {
         let (store, writer) = gated(true);
