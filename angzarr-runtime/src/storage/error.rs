@@ -17,8 +17,11 @@ pub struct StorageError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StorageErrorKind {
-    /// Busy, restarting, out of reach: the same call may go through later.
+    /// Busy, restarting, out of reach: nothing was stored, and the same call may go through later.
     Unavailable,
+    /// The write may be stored or not: it was given to the disk or the server, and the answer never came. What is true
+    /// shows when the stream is read. Only what has an external id may be sent again without looking (row C10).
+    Unknown,
     /// The file or server holds something that this version does not understand; nothing was changed.
     Incompatible,
     /// Another process owns it.

@@ -408,7 +408,7 @@ fn facts(write: &Write) -> String {
 
 fn gone() -> StorageError {
     let message = "the runtime ended before the write was answered; whether it is stored shows when the stream is read";
-    StorageError::new(StorageErrorKind::Unavailable, "storage", message)
+    StorageError::new(StorageErrorKind::Unknown, "storage", message)
 }
 
 fn silent() -> StorageError {

@@ -50,14 +50,13 @@ impl World {
     /// Removes both, to begin anew.
     ///
     /// # Errors
-    /// A file cannot be removed.
-    pub fn remove(&self) -> std::io::Result<()> {
-        for path in [&self.events, &self.boards] {
-            for suffix in ["", "-wal", "-shm", ".lock"] {
-                match std::fs::remove_file(format!("{}{suffix}", path.display())) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
+    /// A process runs on them, or a file cannot be removed.
+    pub fn remove(&self) -> Result<(), Box<dyn std::error::Error>> {
+        Sqlite::open(&self.events).remove()?;
+        for suffix in ["", "-wal", "-shm"] {
+            match std::fs::remove_file(format!("{}{suffix}", self.boards.display())) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
             }
         }
         Ok(())

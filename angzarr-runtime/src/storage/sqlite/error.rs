@@ -22,6 +22,22 @@ pub(super) fn unavailable(message: impl Into<String>) -> StorageError {
     StorageError::new(StorageErrorKind::Unavailable, BACKEND, message)
 }
 
+pub(super) fn unknown(message: impl Into<String>) -> StorageError {
+    StorageError::new(StorageErrorKind::Unknown, BACKEND, message)
+}
+
+/// The commit itself failed. If the disk failed under it, its last page may be in the log all the same: a process that is
+/// killed before the next commit would find it there. Nobody can tell until then.
+pub(super) fn not_committed(error: rusqlite::Error) -> StorageError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::SystemIoFailure) => unknown(format!(
+            "the disk failed during the commit: {error}; whether the write is stored shows when the stream is read after a \
+             restart. Look into the system's log"
+        )),
+        _ => while_doing("not stored")(error),
+    }
+}
+
 /// An error of SQLite while it was doing `what`.
 pub(super) fn while_doing(what: impl std::fmt::Display) -> impl FnOnce(rusqlite::Error) -> StorageError {
     move |error| {

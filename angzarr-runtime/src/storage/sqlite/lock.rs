@@ -25,9 +25,13 @@ impl Lock {
                 path.display()
             ))
         };
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(cannot)?;
+        let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = open().map_err(cannot)?;
         match file.try_lock() {
+            // Somebody may have removed it in between: then the next one to come would lock another file.
+            Ok(()) if !is_at(&file, &path) => {
+                return Err(failed(format!("the lock file {} was removed or replaced; try again", path.display())));
+            }
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
@@ -54,6 +58,21 @@ impl Lock {
         told.map_err(cannot)?;
         Ok(Self { _file: file })
     }
+}
+
+/// Whether an open file is the one at a path.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    match (file.metadata(), path.metadata()) {
+        (Ok(open), Ok(there)) => (open.dev(), open.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> bool {
+    true // an open file cannot be removed
 }
 
 fn beside(database: &Path) -> PathBuf {

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 use tokio::sync::oneshot;
 
-use self::error::{failed, unavailable};
+use self::error::{failed, unavailable, unknown};
 use self::reader::Readers;
 use self::writer::{Job, WriterThread};
 use super::{
@@ -89,6 +89,14 @@ impl Sqlite {
         self
     }
 
+    /// Removes the database and its log, to begin anew. What is not there is no error.
+    ///
+    /// # Errors
+    /// A process runs on it, or the files cannot be removed.
+    pub fn remove(&self) -> Result<(), StorageError> {
+        open::remove(self)
+    }
+
     /// What it will be, for logs and `config`.
     pub(crate) fn describe(&self) -> String {
         let durability = match self.durability {
@@ -106,7 +114,8 @@ impl Sqlite {
             let readers = Readers::new(opened.path.clone(), self.cache_bytes / 2);
             let description = self.describe();
             let writer = WriterThread::start(opened, head.clone())?;
-            Ok(SqliteStorage { description, head, readers: Arc::new(readers), writer: RwLock::new(Some(writer)) })
+            let (readers, writer) = (Arc::new(readers), RwLock::new(Some(writer)));
+            Ok(SqliteStorage { description, head, readers, watches: false, writer })
         })
         .await
     }
@@ -120,6 +129,7 @@ impl Sqlite {
                 description: format!("sqlite {} (read only)", self.path.display()),
                 head: Arc::new(AtomicU64::new(head)),
                 readers: Arc::new(Readers::new(path, self.cache_bytes / 2)),
+                watches: true,
                 writer: RwLock::new(None),
             })
         })
@@ -133,6 +143,8 @@ pub(crate) struct SqliteStorage {
     description: String,
     head: Arc<AtomicU64>,
     readers: Arc<Readers>,
+    /// Open for questions only: another process writes.
+    watches: bool,
     /// `None` once closed, and where the file is open for questions only.
     writer: RwLock<Option<WriterThread>>,
 }
@@ -174,7 +186,7 @@ async fn blocking<T: Send + 'static>(
 
 /// The thread ended before it answered: the file may hold the write or not.
 fn thread_ended() -> StorageError {
-    unavailable("the store ended before it answered; whether the write is stored shows when the stream is read")
+    unknown("the store ended before it answered; whether the write is stored shows when the stream is read")
 }
 
 impl Storage for SqliteStorage {
@@ -223,6 +235,12 @@ impl Storage for SqliteStorage {
     }
 
     fn head(&self) -> u64 {
+        if self.watches {
+            // Somebody else writes. If the question cannot be asked at once, the last answer is as old as any other.
+            if let Some(Ok(head)) = self.readers.ask_here(|reader| reader.head().map(Some)) {
+                self.head.fetch_max(head, Ordering::AcqRel);
+            }
+        }
         self.head.load(Ordering::Acquire)
     }
 

@@ -57,6 +57,9 @@ pub(super) fn for_writing(config: &Sqlite) -> Result<Opened, StorageError> {
     // A commit must not have to move the log: see `writer`.
     let set_up = |connection: &Connection| -> rusqlite::Result<()> {
         connection.pragma_update(None, "synchronous", synchronous)?;
+        // Where a plain fsync leaves the data in the disk's own memory (macOS); elsewhere it changes nothing.
+        connection.pragma_update(None, "fullfsync", true)?;
+        connection.pragma_update(None, "checkpoint_fullfsync", true)?;
         connection.pragma_update(None, "wal_autocheckpoint", 0)
     };
     set_up(&connection).map_err(doing())?;
@@ -105,8 +108,11 @@ pub(super) fn reader(path: &Path, cache_bytes: u64) -> Result<Connection, Storag
     Ok(connection)
 }
 
+/// Links that are followed to a file that is not there yet.
+const LINKS: usize = 40;
+
 /// One name for one file, however it was spelled: the lock is beside it.
-fn resolve(path: &Path) -> Result<PathBuf, StorageError> {
+pub(super) fn resolve(path: &Path) -> Result<PathBuf, StorageError> {
     if path.as_os_str().is_empty() || path == Path::new(":memory:") {
         return Err(failed(format!("`{}` is no file; `Memory` keeps everything in memory", path.display())));
     }
@@ -114,18 +120,68 @@ fn resolve(path: &Path) -> Result<PathBuf, StorageError> {
         return if path.is_dir() {
             Err(failed(format!("{} is a directory; give the path of a file in it", path.display())))
         } else {
-            Ok(path)
+            only_name(path)
         };
     }
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let parent = parent.canonicalize().map_err(|error| {
-        failed(format!("cannot open {}: its directory {} cannot be used: {error}", path.display(), parent.display()))
-    })?;
-    let name = path.file_name().ok_or_else(|| failed(format!("{} names no file", path.display())))?;
-    Ok(parent.join(name))
+    // It does not exist yet; a link to it may.
+    let mut file = path.to_owned();
+    for _ in 0..LINKS {
+        let parent = match file.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let parent = parent.canonicalize().map_err(|error| {
+            failed(format!(
+                "cannot open {}: the directory {} cannot be used: {error}",
+                path.display(),
+                parent.display()
+            ))
+        })?;
+        let name = file.file_name().ok_or_else(|| failed(format!("{} names no file", path.display())))?;
+        let here = parent.join(name);
+        match here.read_link() {
+            Ok(target) => file = parent.join(target),
+            Err(_) => return Ok(here),
+        }
+    }
+    Err(failed(format!("{} is a link that leads in a circle", path.display())))
+}
+
+/// SQLite finds its log by the name of the file: under two names it would have two logs, and destroy itself.
+#[cfg(unix)]
+fn only_name(path: PathBuf) -> Result<PathBuf, StorageError> {
+    use std::os::unix::fs::MetadataExt as _;
+    match path.metadata() {
+        Ok(metadata) if metadata.nlink() > 1 => Err(failed(format!(
+            "{} is one of {} hard links to its file; a database may have one name only: use a symbolic link, or a copy",
+            path.display(),
+            metadata.nlink()
+        ))),
+        _ => Ok(path),
+    }
+}
+
+#[cfg(not(unix))]
+fn only_name(path: PathBuf) -> Result<PathBuf, StorageError> {
+    Ok(path)
+}
+
+/// Removes a database with its log, unless a process runs on it.
+pub(super) fn remove(config: &Sqlite) -> Result<(), StorageError> {
+    let path = resolve(&config.path)?;
+    let _lock = Lock::take(&path)?;
+    // The log after its database: without it the log means nothing, but a database may need its log. The lock last.
+    for ending in ["", "-wal", "-shm", ".lock"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(ending);
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(failed(format!("cannot remove {}: {error}", Path::new(&file).display())));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn set_cache(connection: &Connection, bytes: u64) -> rusqlite::Result<()> {

@@ -394,6 +394,15 @@ impl Reader<'_> {
         Ok(streams)
     }
 
+    pub(super) fn head(&mut self) -> Result<u64, StorageError> {
+        let mut head = 0;
+        self.each("SELECT coalesce(max(position), 0) FROM events", &[], |_, row| {
+            head = large(row, 0)?;
+            Ok(true)
+        })?;
+        Ok(head)
+    }
+
     /// Asks for the next larger one each time instead of reading every stream.
     pub(super) fn domains(&mut self) -> Result<Vec<String>, StorageError> {
         let sql = "WITH RECURSIVE found(domain) AS (

@@ -12,6 +12,7 @@ use crate::stream::{Retention, StoredSnapshot, StreamKey};
 
 const FIND_STREAM: &str = "SELECT id, diverged_at FROM streams WHERE domain = ?1 AND edition = ?2 AND root = ?3";
 const LAST_SEQUENCE: &str = "SELECT max(sequence) FROM events WHERE stream = ?1";
+const LAST_POSITION: &str = "SELECT coalesce(max(position), 0) FROM events";
 const ADD_STREAM: &str = "INSERT INTO streams (domain, edition, root, diverged_at) VALUES (?1, ?2, ?3, ?4)";
 const DIVERGE: &str = "UPDATE streams SET diverged_at = ?2 WHERE id = ?1";
 const ADD_EVENT: &str =
@@ -76,6 +77,17 @@ impl<'c> Statements<'c> {
     /// Ends a transaction without storing it, if there is one: after some errors SQLite has ended it already.
     pub(super) fn rollback(&self) -> Result<()> {
         if self.connection.is_autocommit() { Ok(()) } else { self.connection.execute_batch("ROLLBACK") }
+    }
+
+    /// Another number after another connection has committed.
+    pub(super) fn data_version(&self) -> Result<i64> {
+        self.get("PRAGMA data_version")?.query_row([], |row| row.get(0))
+    }
+
+    /// Position of the newest event, 0 without one.
+    pub(super) fn last_position(&self) -> Result<u64> {
+        let last: i64 = self.get(LAST_POSITION)?.query_row([], |row| row.get(0))?;
+        Ok(last.max(0) as u64)
     }
 
     /// Id of a stream and where it diverged.

@@ -99,13 +99,97 @@ fn a_second_process_is_refused() {
         assert_eq!(tool.head(), 1);
         store(&storage, write(&key(1), 1, b"y")).await.expect("the first one goes on");
         let seen = tool.read_stream(&key(1), StreamRead::all()).await.expect("it reads");
-        assert_eq!(seen.events.len(), 2);
+        assert_eq!((seen.events.len(), tool.head()), (2, 2), "it follows");
         assert!(matches!(store(&tool, write(&key(1), 2, b"z")).await, Err(WriteError::Storage(_))));
         drop(tool);
 
         storage.close().await.expect("it closes");
         open(&path).await;
     });
+}
+
+/// A link to a file that is not there yet, and one that is: the lock is beside the file, not beside the link.
+#[cfg(unix)]
+#[test]
+fn a_link_is_the_file_that_it_leads_to() {
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (link, file) = (directory.path().join("link.db"), directory.path().join("file.db"));
+        std::os::unix::fs::symlink("file.db", &link).expect("a link");
+        let storage = open(&link).await;
+        store(&storage, write(&key(1), 0, b"x")).await.expect("stored");
+        refused(Sqlite::open(&link).start().await, StorageErrorKind::Locked, &["stop it first"]);
+        refused(Sqlite::open(&file).start().await, StorageErrorKind::Locked, &["stop it first"]);
+        storage.close().await.expect("it closes");
+
+        let second = directory.path().join("second.db");
+        std::fs::hard_link(&file, &second).expect("a hard link");
+        refused(Sqlite::open(&second).start().await, StorageErrorKind::Failed, &["hard links"]);
+        refused(Sqlite::open(&file).start().await, StorageErrorKind::Failed, &["hard links"]);
+
+        std::fs::remove_file(&link).expect("removed");
+        std::os::unix::fs::symlink("link.db", &link).expect("a link to itself");
+        refused(Sqlite::open(&link).start().await, StorageErrorKind::Failed, &["circle"]);
+    });
+}
+
+/// The lock can be got round: by a shell, by removing the lock file. Then both see what the other wrote, before they decide.
+#[test]
+fn who_gets_round_the_lock_damages_nothing() {
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.db");
+        let one = open(&path).await;
+        store(&one, write(&key(1), 0, b"x")).await.expect("stored");
+        std::fs::remove_file(directory.path().join("a.db.lock")).expect("somebody cleans up");
+        let two = open(&path).await;
+        for round in 0..5u32 {
+            let (first, second) = (round * 2 + 1, round * 2 + 2);
+            let written = store(&two, write(&key(1), first, b"two")).await.expect("stored");
+            assert_eq!(written.last_position, u64::from(first) + 1);
+            // The other one's memory of the stream is old: it is a conflict, not a doubled sequence.
+            let stale = store(&one, write(&key(1), first, b"one")).await;
+            assert!(matches!(stale, Err(WriteError::Conflict { .. })), "{stale:?}");
+            let written = store(&one, write(&key(1), second, b"one")).await.expect("stored");
+            assert_eq!(written.last_position, u64::from(second) + 1);
+        }
+        let log = one.read_log(0, 100).await.expect("it reads");
+        let positions: Vec<u64> = log.iter().map(|it| it.event.position).collect();
+        assert_eq!(positions, (1..=11).collect::<Vec<u64>>());
+    });
+}
+
+#[test]
+fn what_a_process_runs_on_is_not_removed() {
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.db");
+        Sqlite::open(&path).remove().expect("nothing is there, nothing is wrong");
+        let storage = open(&path).await;
+        store(&storage, write(&key(1), 0, b"x")).await.expect("stored");
+        let error = Sqlite::open(&path).remove().expect_err("it is in use");
+        assert_eq!(error.kind, StorageErrorKind::Locked, "{error}");
+        storage.close().await.expect("it closes");
+        Sqlite::open(&path).remove().expect("removed");
+        assert_eq!(open(&path).await.head(), 0, "anew");
+    });
+}
+
+/// No test can cut the power, so this one looks at what decides whether a commit is on the disk when it is answered.
+#[test]
+fn r1_durable_commits_wait_for_the_disk() {
+    for (durability, synchronous) in [(Durability::Durable, 2), (Durability::Relaxed, 1)] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = Sqlite::open(directory.path().join("a.db")).durability(durability);
+        let opened = super::open::for_writing(&config).expect("it opens");
+        for connection in [&opened.connection, &opened.second] {
+            let ask = |what: &str| -> i64 { connection.pragma_query_value(None, what, |row| row.get(0)).expect(what) };
+            assert_eq!((ask("synchronous"), ask("fullfsync"), ask("checkpoint_fullfsync")), (synchronous, 1, 1));
+            let mode: String =
+                connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).expect("journal_mode");
+            assert_eq!(mode, "wal");
+        }
+    }
 }
 
 #[test]

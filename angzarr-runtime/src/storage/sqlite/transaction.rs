@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use super::super::write::{StreamHead, one_append_per_stream};
 use super::super::{Append, Extras, StorageError, Write, WriteError, Written};
 use super::codec;
-use super::error::{concerns_all, is_busy, while_doing};
+use super::error::{concerns_all, is_busy, not_committed, while_doing};
 use super::statements::{EventRow, Statements};
 use crate::dead_letter::{DeadLetterId, Resolution};
 use crate::stream::{Name, StreamKey};
@@ -41,6 +41,8 @@ struct Memory {
     /// Position of the last event that is committed, and of the last one of the transaction.
     committed: u64,
     position: u64,
+    /// Changes when somebody else has written to the file; `None` if what is known has to be read again in any case.
+    data_version: Option<i64>,
 }
 
 /// The end of a stream.
@@ -56,6 +58,17 @@ enum Failure {
     All(rusqlite::Error),
     /// It was one write's own fault.
     One(rusqlite::Error),
+    /// The commit failed.
+    Commit(rusqlite::Error),
+}
+
+impl From<Failure> for WriteError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::All(error) | Failure::One(error) => while_doing("not stored")(error).into(),
+            Failure::Commit(error) => not_committed(error).into(),
+        }
+    }
 }
 
 impl Writer {
@@ -66,6 +79,7 @@ impl Writer {
             types: HashMap::default(),
             committed: last_position,
             position: last_position,
+            data_version: None,
         };
         memory.load_types(&Statements::new(&connection)).map_err(while_doing("cannot read the types"))?;
         Ok(Self { connection, memory, work: 0 })
@@ -86,23 +100,21 @@ impl Writer {
 
     /// Commits, and waits for another program that holds the file.
     pub(super) fn commit(&mut self, batch: &[Write]) -> Vec<Outcome> {
-        let failure = match self.try_commit(batch) {
+        let error = match self.try_commit(batch) {
             Ok(outcomes) => return outcomes,
-            Err(failure) => failure,
+            Err(Failure::One(error)) if batch.len() > 1 => error,
+            Err(failure) => {
+                let error = WriteError::from(failure);
+                return batch.iter().map(|_| Err(error.clone())).collect();
+            }
         };
-        let all = matches!(failure, Failure::All(_)) || batch.len() == 1;
-        let (Failure::All(error) | Failure::One(error)) = failure;
-        if all {
-            let error = WriteError::from(while_doing("not stored")(error));
-            return batch.iter().map(|_| Err(error.clone())).collect();
-        }
         // One of them cannot be stored. Each gets a transaction of its own, so that the others can.
         tracing::warn!(%error, writes = batch.len(), "a write failed inside a batch; trying one by one");
         batch
             .iter()
             .map(|write| match self.try_commit(std::slice::from_ref(write)) {
                 Ok(mut outcomes) => outcomes.pop().unwrap_or_else(|| Ok(Written::default())),
-                Err(Failure::All(error) | Failure::One(error)) => Err(while_doing("not stored")(error).into()),
+                Err(failure) => Err(failure.into()),
             })
             .collect()
     }
@@ -115,7 +127,7 @@ impl Writer {
         match result {
             Ok(mut outcomes) => outcomes.pop(),
             Err(Failure::All(error)) if is_busy(&error) && restored.is_ok() => None,
-            Err(Failure::All(error) | Failure::One(error)) => Some(Err(while_doing("not stored")(error).into())),
+            Err(failure) => Some(Err(failure.into())),
         }
     }
 
@@ -127,7 +139,7 @@ impl Writer {
             Ok(_) => self.memory.committed = self.memory.position,
             Err(_) => self.undo(),
         }
-        let events = u32::try_from(self.memory.committed - before).unwrap_or(u32::MAX);
+        let events = u32::try_from(self.memory.committed.saturating_sub(before)).unwrap_or(u32::MAX);
         self.work = self.work.saturating_add(events).saturating_add(3);
         result
     }
@@ -135,6 +147,7 @@ impl Writer {
     fn undo(&mut self) {
         let statements = Statements::new(&self.connection);
         self.memory.position = self.memory.committed;
+        self.memory.data_version = None;
         self.memory.streams.clear();
         if let Err(error) = statements.rollback().and_then(|()| self.memory.load_types(&statements)) {
             // The next transaction will fail as well, and say so to its callers.
@@ -184,6 +197,7 @@ struct Transaction<'w> {
 impl Transaction<'_> {
     fn run(&mut self, batch: &[Write]) -> Result<Vec<Outcome>, Failure> {
         self.statements.begin().map_err(Failure::All)?;
+        self.look_for_others().map_err(Failure::All)?;
         let mut outcomes = Vec::with_capacity(batch.len());
         for write in batch {
             match self.write(write) {
@@ -192,8 +206,24 @@ impl Transaction<'_> {
                 Err(error) => return Err(Failure::One(error)),
             }
         }
-        self.statements.commit().map_err(Failure::All)?;
+        self.statements.commit().map_err(Failure::Commit)?;
         Ok(outcomes)
+    }
+
+    /// The lock keeps other processes of ours away; a shell or a removed lock file do not mind it. What they wrote is read
+    /// before anything is decided from memory, so that nothing is doubled and no position is given twice.
+    fn look_for_others(&mut self) -> rusqlite::Result<()> {
+        let data_version = self.statements.data_version()?;
+        match self.memory.data_version {
+            Some(known) if known == data_version => return Ok(()),
+            Some(_) => tracing::warn!("somebody else has written to the file; what was known of it is read again"),
+            None => {}
+        }
+        self.memory.streams.clear();
+        self.memory.load_types(&self.statements)?;
+        self.memory.position = self.statements.last_position()?;
+        self.memory.data_version = Some(data_version);
+        Ok(())
     }
 
     /// Inner result: what this write came to. Outer: SQLite failed, the transaction must not be committed.

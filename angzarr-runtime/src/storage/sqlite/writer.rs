@@ -96,8 +96,9 @@ impl WriterThread {
         this.spawn("angzarr-sqlite-log", move || {
             while let Ok(()) = moves.recv() {
                 move_log(&for_moves, &second);
-                for_moves.overlong.store(false, Ordering::Release);
+                // In this order: a commit that finds the log too long meanwhile either is seen here, or asks again.
                 for_moves.moving.store(false, Ordering::Release);
+                for_moves.overlong.store(false, Ordering::Release);
             }
         })?;
         this.spawn("angzarr-sqlite", move || run(&shared, &queue, &mover))?;
