@@ -1,5 +1,6 @@
-//! Appends under load until somebody kills it. `tests/crash.rs` does. Each line that it prints is an acknowledgement:
-//! `root sequence amount`.
+//! Appends under load until somebody kills it. `tests/crash.rs` does. Lines that it prints:
+//! `? root id`: a command with this external id is about to be sent;
+//! `! root sequence amount`: an event was acknowledged.
 
 #![allow(missing_docs)]
 
@@ -8,7 +9,7 @@ use std::path::Path;
 
 use angzarr_runtime::prelude::*;
 use angzarr_tests::Rig;
-use angzarr_tests::account::Account;
+use angzarr_tests::account::{Account, PART};
 use angzarr_tests::messages::*;
 use angzarr_tests::reactions::BALANCES;
 
@@ -38,17 +39,16 @@ async fn main() {
                             runtime.send::<Account>(account, money).await
                         }
                         // Three events, all or nothing.
-                        1 => runtime.send::<Account>(account, DepositMany { count: 3 }).await,
-                        2 => runtime.send::<Account>(account, Deposit { amount }).external_id(amount.to_string()).await,
+                        1 => runtime.send::<Account>(account, DepositInParts { amount, parts: 3 }).await,
+                        2 => {
+                            say(&format!("? {account} {amount}\n"));
+                            runtime.send::<Account>(account, Deposit { amount }).external_id(amount.to_string()).await
+                        }
                         _ => runtime.send::<Account>(account, Deposit { amount }).await,
                     };
                     let receipt = receipt.expect("accepted");
-                    for event in receipt.events() {
-                        let amount = if n % 4 == 1 { 1 } else { amount };
-                        let line = format!("{account} {} {amount}\n", event.sequence);
-                        let mut out = std::io::stdout().lock();
-                        out.write_all(line.as_bytes()).expect("somebody listens");
-                        out.flush().expect("somebody listens");
+                    for (part, event) in (0..).zip(receipt.events()) {
+                        say(&format!("! {account} {} {}\n", event.sequence, amount + part * PART));
                     }
                 }
             })
@@ -57,4 +57,10 @@ async fn main() {
     for task in tasks {
         task.await.expect("it never ends");
     }
+}
+
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    out.write_all(line.as_bytes()).expect("somebody listens");
+    out.flush().expect("somebody listens");
 }

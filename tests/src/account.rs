@@ -27,6 +27,9 @@ pub struct Account {
     pub events: u32,
 }
 
+/// By how much the amounts of the parts of one deposit differ: more than any amount.
+pub const PART: i64 = 1_000_000_000_000;
+
 static HANDLER_RUNS: Mutex<Option<HashMap<Uuid, u32>>> = Mutex::new(None);
 
 /// How often a `Deposit` handler ran for a root, in this process.
@@ -108,6 +111,22 @@ impl Account {
             events_before: self.events + n,
         };
         Ok((0..cmd.count).map(one).collect())
+    }
+
+    /// Several events that can be told apart, and whose amounts say how many belong together.
+    #[handler]
+    fn deposit_in_parts(&self, cmd: DepositInParts) -> Result<Vec<Deposited>, Rejection> {
+        let mut balance = self.balance;
+        let one = |n: u32| {
+            let event = Deposited {
+                amount: cmd.amount + i64::from(n) * PART,
+                balance_before: balance,
+                events_before: self.events + n,
+            };
+            balance += event.amount;
+            event
+        };
+        Ok((0..cmd.parts).map(one).collect())
     }
 
     #[handler]

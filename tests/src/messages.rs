@@ -24,6 +24,7 @@ messages! { "test":
     Refuse { "1" [string] how: String }
     Explode {}
     DepositMany { "1" [uint32] count: u32 }
+    DepositInParts { "1" [int64] amount: i64, "2" [uint32] parts: u32 }
     Note { "1" [string] text: String }
     NoteOfSize { "1" [uint32] bytes: u32 }
     Stamp {}
