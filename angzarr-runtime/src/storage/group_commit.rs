@@ -18,7 +18,8 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::{Storage, StorageError, StorageErrorKind, Write, WriteError, Written};
+use super::batch::Joining;
+use super::{OpenBatch, Storage, StorageError, StorageErrorKind, Write, WriteError, Written};
 
 /// Writes in one batch. Beyond that a larger transaction gains nothing and makes the last caller wait.
 const BATCH_WRITES: usize = 1_024;
@@ -259,26 +260,81 @@ impl Turn {
 
     /// The next batch; without one, the turn is over. Writes that nobody waits for are left for the next commit, unless
     /// they are overdue.
-    fn take(&mut self) -> Option<Vec<Waiting>> {
+    fn take(&mut self) -> Option<(Vec<Write>, Batch)> {
         let mut queue = self.shared.queue.lock();
         if queue.waiting.is_empty() || (queue.hurried == 0 && !queue.overdue) {
             queue.driven = false;
             self.ended = true;
             return None;
         }
-        let (mut count, mut units) = (0, 0);
-        for waiting in &queue.waiting {
-            units += waiting.units as usize;
+        let mut batch = Batch { shared: self.shared.clone(), joined: Mutex::default() };
+        let writes = batch.joined.get_mut().take_from(&mut queue);
+        Some((writes, batch))
+    }
+}
+
+/// A batch at the store. It gives its room back however it ends.
+struct Batch {
+    shared: Arc<Shared>,
+    joined: Mutex<Joined>,
+}
+
+/// Who is in a batch.
+#[derive(Default)]
+struct Joined {
+    answers: Vec<Answer>,
+    units: usize,
+    /// How many of them a caller waits for.
+    hurried: usize,
+}
+
+impl Joined {
+    /// As many as fit, in order.
+    fn take_from(&mut self, queue: &mut Queue) -> Vec<Write> {
+        let mut writes = Vec::new();
+        while let Some(waiting) = queue.waiting.front() {
+            let (count, units) = (self.answers.len(), self.units + waiting.units as usize);
             if count == BATCH_WRITES || (count > 0 && units > BATCH_UNITS) {
                 break;
             }
-            count += 1;
+            let Some(waiting) = queue.waiting.pop_front() else { break };
+            let hurried = usize::from(waiting.is_hurried());
+            queue.hurried -= hurried;
+            self.hurried += hurried;
+            self.units = units;
+            self.answers.push(waiting.answer);
+            writes.push(waiting.write);
         }
-        let batch: Vec<_> = queue.waiting.drain(..count).collect();
-        self.shared.expected.store(queue.hurried.min(BATCH_WRITES), Ordering::Relaxed);
-        queue.hurried -= batch.iter().filter(|it| it.is_hurried()).count();
         queue.overdue &= !queue.waiting.is_empty();
-        Some(batch)
+        writes
+    }
+}
+
+impl Batch {
+    /// Whoever has come meanwhile.
+    fn join(&self, expected: usize) -> Joining {
+        let mut joined = self.joined.lock();
+        let mut queue = self.shared.queue.lock();
+        let writes = joined.take_from(&mut queue);
+        match (writes.is_empty(), queue.waiting.is_empty()) {
+            (false, _) => Joining::Came(writes),
+            (true, true) if joined.hurried < expected => Joining::Expected,
+            _ => Joining::Nobody,
+        }
+    }
+
+    /// Ends it. Those who were in it, and those who have come since, are about as many as there will be next time.
+    fn answers(&self) -> Vec<Answer> {
+        let mut joined = self.joined.lock();
+        let expected = joined.hurried + self.shared.waiting();
+        self.shared.expected.store(expected.min(BATCH_WRITES), Ordering::Relaxed);
+        std::mem::take(&mut joined.answers)
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.shared.room.add_permits(self.joined.get_mut().units);
     }
 }
 
@@ -300,47 +356,31 @@ impl Drop for Turn {
     }
 }
 
-/// A batch at the store; gives its room back however it ends.
-struct Room<'a>(&'a Semaphore, usize);
-
-impl Drop for Room<'_> {
-    fn drop(&mut self) {
-        self.0.add_permits(self.1);
-    }
-}
-
 async fn drive(mut turn: Turn) {
     loop {
-        gather(&turn.shared).await;
-        let Some(batch) = turn.take() else { return };
-        let shared = &turn.shared;
-        let room = Room(&shared.room, batch.iter().map(|it| it.units as usize).sum());
-        let (writes, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|it| (it.write, it.answer)).unzip();
-        let mut outcomes = shared.storage.commit(writes).await.into_iter();
-        drop(room);
-        for answer in answers {
-            shared.answer(answer, outcomes.next().unwrap_or_else(|| Err(silent().into())));
+        let shared = turn.shared.clone();
+        let expected = shared.expected.load(Ordering::Relaxed);
+        if expected <= 1 {
+            give_way(&shared).await;
         }
-    }
-}
-
-/// Callers that were just answered mostly come back with their next command. Committing the first of them alone would
-/// make all others wait for a whole commit, so they get the time to arrive; but never more time than it takes the
-/// runtime to let everybody run once.
-async fn gather(shared: &Shared) {
-    let expected = shared.expected.load(Ordering::Relaxed);
-    if expected <= 1 {
-        return give_way(shared).await;
-    }
-    let (mut before, mut idle) = (0, 0);
-    while idle < 3 {
-        let now = shared.waiting();
-        if now >= expected {
-            return;
+        let Some((writes, batch)) = turn.take() else { return };
+        let batch = Arc::new(batch);
+        let outcomes = if expected <= 1 {
+            Ok(shared.storage.commit(writes).await)
+        } else {
+            // Callers that were just answered mostly come back with their next command. Committing the first of them
+            // alone would make all others wait for a whole commit.
+            let joining = batch.clone();
+            shared.storage.commit_open(OpenBatch::new(writes, move || joining.join(expected))).await
+        };
+        let (outcomes, otherwise) = match outcomes {
+            Ok(outcomes) => (outcomes, silent()),
+            Err(error) => (Vec::new(), error),
+        };
+        let mut outcomes = outcomes.into_iter();
+        for answer in batch.answers() {
+            shared.answer(answer, outcomes.next().unwrap_or_else(|| Err(otherwise.clone().into())));
         }
-        idle = if now > before { 0 } else { idle + 1 };
-        before = now;
-        tokio::task::yield_now().await;
     }
 }
 

@@ -20,12 +20,20 @@ struct Gated {
     gate: Semaphore,
     batches: Mutex<Vec<usize>>,
     broken: AtomicBool,
+    /// Others may join a batch while it waits at the gate.
+    open: AtomicBool,
 }
 
 impl Gated {
     fn new(open: bool) -> Arc<Self> {
         let gate = Semaphore::new(if open { 1_000_000 } else { 0 });
-        Arc::new(Self { memory: Memory::new(), gate, batches: Mutex::default(), broken: AtomicBool::new(false) })
+        Arc::new(Self {
+            memory: Memory::new(),
+            gate,
+            batches: Mutex::default(),
+            broken: AtomicBool::new(false),
+            open: AtomicBool::new(false),
+        })
     }
 
     fn let_go(&self, batches: usize) {
@@ -56,6 +64,25 @@ impl Storage for Gated {
                 return batch.iter().map(|_| Err(error.clone().into())).collect();
             }
             self.memory.commit(batch).await
+        })
+    }
+    fn commit_open(&self, mut batch: OpenBatch) -> StorageFuture<'_, Vec<Outcome>> {
+        Box::pin(async move {
+            if !self.open.load(Ordering::Relaxed) {
+                return Ok(self.commit(batch.close().await).await);
+            }
+            let mut writes = batch.next_writes().unwrap_or_default();
+            if let Ok(permit) = self.gate.acquire().await {
+                permit.forget();
+            }
+            while let Some(joined) = batch.next_writes() {
+                writes.extend(joined);
+            }
+            self.batches.lock().push(writes.len());
+            if self.broken.load(Ordering::Relaxed) {
+                return Err(StorageError::new(StorageErrorKind::Failed, "gated", "broken"));
+            }
+            Ok(self.memory.commit(writes).await)
         })
     }
     fn read_stream<'a>(&'a self, key: &'a StreamKey, read: StreamRead) -> StorageFuture<'a, StreamSlice> {
@@ -180,6 +207,49 @@ fn what_waits_together_is_committed_together() {
             }
         }
         assert!(store.batches().len() <= 2, "the first one may have found nobody to wait for: {:?}", store.batches());
+    });
+}
+
+#[test]
+fn who_comes_while_a_batch_is_worked_on_joins_it() {
+    block_on(async {
+        let (store, writer) = gated(true);
+        let spawn = |n: u128, expected: u32| {
+            let writer = writer.clone();
+            tokio::spawn(async move { writer.commit(write(n, expected)).await })
+        };
+        // Two at once: from now on more than one is expected.
+        for caller in [spawn(0, 0), spawn(1, 0)] {
+            caller.await.expect("no panic").expect("stored");
+        }
+        let (before, permits) = (store.batches().len(), store.gate.forget_permits(usize::MAX));
+        assert!(permits > 0);
+        store.open.store(true, Ordering::Relaxed);
+        let first: Vec<_> = (10..12).map(|n| spawn(n, 0)).collect();
+        settle().await;
+        // One of them expects nonsense: its neighbours do not mind.
+        let later: Vec<_> = (20..30).map(|n| spawn(n, u32::from(n == 25))).collect();
+        settle().await;
+        store.let_go(1);
+        for caller in first {
+            caller.await.expect("no panic").expect("stored");
+        }
+        for (n, caller) in (20..).zip(later) {
+            let outcome = caller.await.expect("no panic");
+            assert_eq!(outcome.is_err(), n == 25, "{n}: {outcome:?}");
+        }
+        assert_eq!(store.batches()[before..], [12], "one permit, one batch");
+        assert_eq!(writer.shared.room.available_permits(), ROOM as usize);
+
+        store.broken.store(true, Ordering::Relaxed);
+        let failing: Vec<_> = (40..44).map(|n| spawn(n, 0)).collect();
+        settle().await;
+        store.let_go(4);
+        for caller in failing {
+            let outcome = caller.await.expect("no panic");
+            let Err(WriteError::Storage(error)) = outcome else { panic!("{outcome:?}") };
+            assert_eq!(error.message, "broken", "the store's own words, for each");
+        }
     });
 }
 

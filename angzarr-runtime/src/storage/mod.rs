@@ -6,6 +6,7 @@
 //! A backend is a folder here and an implementation of [`Storage`]; the promises stand on the trait's methods and
 //! `testing::storage_contract!` proves them line by line.
 
+mod batch;
 mod error;
 mod group_commit;
 pub mod memory;
@@ -15,6 +16,7 @@ mod write;
 
 pub(crate) use group_commit::Writer;
 
+pub use batch::OpenBatch;
 pub use error::{StorageError, StorageErrorKind};
 pub use memory::Memory;
 #[cfg(feature = "sqlite")]
@@ -69,6 +71,16 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Commits a batch in one transaction, with one outcome for each write (promises 1 to 5).
     fn commit(&self, batch: Vec<Write>) -> BoxFuture<'_, Vec<Result<Written, WriteError>>>;
+
+    /// The same for a batch that others may join while the store works on it; one outcome for each write that was taken
+    /// out of it, in that order. A store that does not override this gets the batch as a whole, by
+    /// [`commit`](Self::commit).
+    ///
+    /// # Errors
+    /// What happened to every one of them.
+    fn commit_open(&self, batch: OpenBatch) -> StorageFuture<'_, Vec<Result<Written, WriteError>>> {
+        Box::pin(async move { Ok(self.commit(batch.close().await).await) })
+    }
 
     /// Reads one stream. A stream that does not exist reads as empty, with `next_sequence` 0.
     fn read_stream<'a>(&'a self, key: &'a StreamKey, read: StreamRead) -> StorageFuture<'a, StreamSlice>;

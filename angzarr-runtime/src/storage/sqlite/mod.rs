@@ -29,8 +29,8 @@ use self::error::{failed, unavailable, unknown};
 use self::reader::Readers;
 use self::writer::{Job, WriterThread};
 use super::{
-    BoxFuture, Dedup, Storage, StorageError, StorageFuture, StreamInfo, StreamRead, StreamSlice, Write, WriteError,
-    Written,
+    BoxFuture, Dedup, OpenBatch, Storage, StorageError, StorageFuture, StreamInfo, StreamRead, StreamSlice, Write,
+    WriteError, Written,
 };
 use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId, Resolution};
 use crate::stream::{LogEvent, StoredSnapshot, StreamKey};
@@ -195,22 +195,23 @@ impl Storage for SqliteStorage {
     }
 
     fn commit(&self, batch: Vec<Write>) -> BoxFuture<'_, Vec<Result<Written, WriteError>>> {
-        let count = batch.len();
         if let Some(outcome) = self.writer.read().as_ref().and_then(|writer| writer.commit_here(&batch)) {
             return Box::pin(std::future::ready(vec![outcome]));
         }
+        let count = batch.len();
+        let commit = self.commit_open(OpenBatch::closed(batch));
+        Box::pin(
+            async move { commit.await.unwrap_or_else(|error| (0..count).map(|_| Err(error.clone().into())).collect()) },
+        )
+    }
+
+    fn commit_open(&self, batch: OpenBatch) -> StorageFuture<'_, Vec<Result<Written, WriteError>>> {
         // Sent before the future is polled for the first time: an answer that nobody waits for changes nothing.
         let (answer, outcomes) = oneshot::channel();
         let sent = self.send(Job::Commit { batch, answer });
         Box::pin(async move {
-            let error = match sent {
-                Ok(()) => match outcomes.await {
-                    Ok(outcomes) => return outcomes,
-                    Err(_) => thread_ended(),
-                },
-                Err(error) => error,
-            };
-            (0..count).map(|_| Err(error.clone().into())).collect()
+            sent?;
+            outcomes.await.unwrap_or_else(|_| Err(thread_ended()))
         })
     }
 

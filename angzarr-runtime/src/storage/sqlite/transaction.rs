@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use rusqlite::Connection;
 
 use super::super::write::{StreamHead, one_append_per_stream};
-use super::super::{Append, Extras, StorageError, Write, WriteError, Written};
+use super::super::{Append, Extras, OpenBatch, StorageError, Write, WriteError, Written};
 use super::codec;
 use super::error::{concerns_all, is_busy, not_committed, while_doing};
 use super::statements::{EventRow, Statements};
@@ -62,12 +62,18 @@ enum Failure {
     Commit(rusqlite::Error),
 }
 
-impl From<Failure> for WriteError {
+impl From<Failure> for StorageError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::All(error) | Failure::One(error) => while_doing("not stored")(error).into(),
-            Failure::Commit(error) => not_committed(error).into(),
+            Failure::All(error) | Failure::One(error) => while_doing("not stored")(error),
+            Failure::Commit(error) => not_committed(error),
         }
+    }
+}
+
+impl From<Failure> for WriteError {
+    fn from(failure: Failure) -> Self {
+        StorageError::from(failure).into()
     }
 }
 
@@ -98,50 +104,65 @@ impl Writer {
         self.connection
     }
 
-    /// Commits, and waits for another program that holds the file.
-    pub(super) fn commit(&mut self, batch: &[Write]) -> Vec<Outcome> {
-        let error = match self.try_commit(batch) {
-            Ok(outcomes) => return outcomes,
-            Err(Failure::One(error)) if batch.len() > 1 => error,
-            Err(failure) => {
-                let error = WriteError::from(failure);
-                return batch.iter().map(|_| Err(error.clone())).collect();
+    /// Commits, and waits for another program that holds the file. An error is that of every write that was in the batch.
+    pub(super) fn commit(&mut self, mut batch: OpenBatch) -> Result<Vec<Outcome>, StorageError> {
+        let mut writes = Vec::new();
+        let result = self.try_commit(|transaction, outcomes| {
+            while let Some(more) = batch.next_writes() {
+                let known = writes.len();
+                writes.extend(more);
+                transaction.write_all(&writes[known..], outcomes)?;
             }
+            Ok(())
+        });
+        let error = match result {
+            Ok(outcomes) => return Ok(outcomes),
+            Err(Failure::One(error)) if writes.len() > 1 => error,
+            Err(failure) => return Err(failure.into()),
         };
         // One of them cannot be stored. Each gets a transaction of its own, so that the others can.
-        tracing::warn!(%error, writes = batch.len(), "a write failed inside a batch; trying one by one");
-        batch
-            .iter()
-            .map(|write| match self.try_commit(std::slice::from_ref(write)) {
-                Ok(mut outcomes) => outcomes.pop().unwrap_or_else(|| Ok(Written::default())),
-                Err(failure) => Err(failure.into()),
-            })
-            .collect()
+        tracing::warn!(%error, writes = writes.len(), "a write failed inside a batch; trying one by one");
+        Ok(writes.iter().map(|write| self.commit_one(write).unwrap_or_else(|failure| Err(failure.into()))).collect())
     }
 
     /// Commits one write if no other program holds the file: `None` means that nothing has happened.
     pub(super) fn commit_unless_busy(&mut self, write: &Write, patience: Duration) -> Option<Outcome> {
         self.connection.busy_timeout(Duration::ZERO).ok()?;
-        let result = self.try_commit(std::slice::from_ref(write));
+        let result = self.commit_one(write);
         let restored = self.connection.busy_timeout(patience);
         match result {
-            Ok(mut outcomes) => outcomes.pop(),
+            Ok(outcome) => Some(outcome),
             Err(Failure::All(error)) if is_busy(&error) && restored.is_ok() => None,
             Err(failure) => Some(Err(failure.into())),
         }
     }
 
+    fn commit_one(&mut self, write: &Write) -> Result<Outcome, Failure> {
+        let write = std::slice::from_ref(write);
+        let mut outcomes = self.try_commit(|transaction, outcomes| transaction.write_all(write, outcomes))?;
+        Ok(outcomes.pop().unwrap_or_else(|| Ok(Written::default())))
+    }
+
     /// One transaction. After a failure nothing of it is stored, and nothing of it is remembered.
-    fn try_commit(&mut self, batch: &[Write]) -> Result<Vec<Outcome>, Failure> {
+    fn try_commit(
+        &mut self,
+        work: impl FnOnce(&mut Transaction<'_>, &mut Vec<Outcome>) -> Result<(), Failure>,
+    ) -> Result<Vec<Outcome>, Failure> {
         let before = self.memory.committed;
-        let result = Transaction { statements: Statements::new(&self.connection), memory: &mut self.memory }.run(batch);
+        let mut outcomes = Vec::new();
+        let mut transaction = Transaction { statements: Statements::new(&self.connection), memory: &mut self.memory };
+        let result = transaction
+            .begin()
+            .and_then(|()| work(&mut transaction, &mut outcomes))
+            .and_then(|()| transaction.commit());
+        drop(transaction);
         match result {
-            Ok(_) => self.memory.committed = self.memory.position,
+            Ok(()) => self.memory.committed = self.memory.position,
             Err(_) => self.undo(),
         }
         let events = u32::try_from(self.memory.committed.saturating_sub(before)).unwrap_or(u32::MAX);
         self.work = self.work.saturating_add(events).saturating_add(3);
-        result
+        result.map(|()| outcomes)
     }
 
     fn undo(&mut self) {
@@ -195,19 +216,23 @@ struct Transaction<'w> {
 }
 
 impl Transaction<'_> {
-    fn run(&mut self, batch: &[Write]) -> Result<Vec<Outcome>, Failure> {
-        self.statements.begin().map_err(Failure::All)?;
-        self.look_for_others().map_err(Failure::All)?;
-        let mut outcomes = Vec::with_capacity(batch.len());
-        for write in batch {
+    fn begin(&mut self) -> Result<(), Failure> {
+        self.statements.begin().and_then(|()| self.look_for_others()).map_err(Failure::All)
+    }
+
+    fn write_all(&mut self, writes: &[Write], outcomes: &mut Vec<Outcome>) -> Result<(), Failure> {
+        for write in writes {
             match self.write(write) {
                 Ok(outcome) => outcomes.push(outcome),
                 Err(error) if concerns_all(&error) => return Err(Failure::All(error)),
                 Err(error) => return Err(Failure::One(error)),
             }
         }
-        self.statements.commit().map_err(Failure::Commit)?;
-        Ok(outcomes)
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), Failure> {
+        self.statements.commit().map_err(Failure::Commit)
     }
 
     /// The lock keeps other processes of ours away; a shell or a removed lock file do not mind it. What they wrote is read

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::super::{StorageError, Write};
+use super::super::{OpenBatch, StorageError, Write};
 use super::error::{failed, unavailable, while_doing};
 use super::lock::Lock;
 use super::open::{Opened, PATIENCE};
@@ -41,7 +41,7 @@ const LONGEST_LOG_PAGES: u32 = 12_000;
 const LAST_PAGES: u32 = 256;
 
 pub(super) enum Job {
-    Commit { batch: Vec<Write>, answer: oneshot::Sender<Vec<Outcome>> },
+    Commit { batch: OpenBatch, answer: oneshot::Sender<Result<Vec<Outcome>, StorageError>> },
     Resolve { id: DeadLetterId, resolution: Resolution, answer: oneshot::Sender<Result<bool, StorageError>> },
 }
 
@@ -195,7 +195,7 @@ fn run(shared: &Shared, jobs: &Receiver<Job>, mover: &Sender<()>) {
                 shared.wait_for_log();
                 let outcomes = {
                     let mut writer = shared.writer.lock();
-                    let outcomes = writer.commit(&batch);
+                    let outcomes = writer.commit(batch);
                     shared.committed(&mut writer, mover);
                     outcomes
                 };

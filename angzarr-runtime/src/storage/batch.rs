@@ -1,0 +1,88 @@
+//! A batch that is still open: who comes while it is worked on may join it.
+//!
+//! In: the writes that were there when it began. Out: those, and the ones that joined, in order. Never: a write that is
+//! handed out twice, or more of them than a batch may hold.
+//!
+//! While a store works on the first writes, the callers of the next ones are being run: what they write joins the same
+//! transaction, instead of the store waiting for them first, or they for its commit.
+
+use std::time::{Duration, Instant};
+
+use super::Write;
+
+/// How long a store that is done with everything else waits for somebody who is expected.
+const PATIENCE: Duration = Duration::from_micros(50);
+/// How often others get their turn while nobody comes, where waiting is giving way.
+const TURNS: usize = 3;
+
+/// Answers whether somebody else joins.
+pub(super) enum Joining {
+    /// These did.
+    Came(Vec<Write>),
+    /// Nobody did yet; somebody is expected.
+    Expected,
+    /// Nobody will.
+    Nobody,
+}
+
+/// Writes to be committed together, and those that may still join them.
+pub struct OpenBatch {
+    first: Vec<Write>,
+    join: Box<dyn FnMut() -> Joining + Send>,
+}
+
+impl OpenBatch {
+    pub(super) fn new(first: Vec<Write>, join: impl FnMut() -> Joining + Send + 'static) -> Self {
+        Self { first, join: Box::new(join) }
+    }
+
+    /// One that nobody joins.
+    pub fn closed(writes: Vec<Write>) -> Self {
+        Self::new(writes, || Joining::Nobody)
+    }
+
+    /// The next writes for the transaction: first those that it began with, then those that joined. `None` closes it.
+    /// Waits some microseconds for callers who are expected, so call it on a thread that may wait.
+    pub fn next_writes(&mut self) -> Option<Vec<Write>> {
+        if !self.first.is_empty() {
+            return Some(std::mem::take(&mut self.first));
+        }
+        let mut since = None;
+        loop {
+            match (self.join)() {
+                Joining::Came(writes) => return Some(writes),
+                Joining::Nobody => return None,
+                Joining::Expected if since.get_or_insert_with(Instant::now).elapsed() > PATIENCE => return None,
+                // Those who are expected may need this very processor.
+                Joining::Expected => std::thread::yield_now(),
+            }
+        }
+    }
+
+    /// All of it, for a store that takes it as a whole: waits for those who are expected, but never longer than it takes
+    /// the runtime to let everybody run once.
+    pub async fn close(mut self) -> Vec<Write> {
+        let mut writes = std::mem::take(&mut self.first);
+        let mut idle = 0;
+        while idle < TURNS {
+            match (self.join)() {
+                Joining::Came(more) => {
+                    writes.extend(more);
+                    idle = 0;
+                }
+                Joining::Nobody => break,
+                Joining::Expected => {
+                    idle += 1;
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        writes
+    }
+}
+
+impl std::fmt::Debug for OpenBatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenBatch").field("first", &self.first.len()).finish_non_exhaustive()
+    }
+}
