@@ -192,6 +192,10 @@ impl Core {
                 Error::SchemaTooNew { stream: key.clone(), sequence, type_name: type_name.to_string(), stored, known }
             }
             UpcastError::Undecodable(error) => unreadable(key, sequence, &type_name, error.to_string()),
+            UpcastError::Panicked { upcaster, text } => {
+                let message = format!("the upcaster `{}` at {} panicked: {text}", upcaster.function, upcaster.location);
+                unreadable(key, sequence, &type_name, message)
+            }
         })
     }
 }

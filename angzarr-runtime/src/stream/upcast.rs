@@ -5,6 +5,7 @@
 
 use std::any::TypeId;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 
@@ -32,6 +33,7 @@ pub(crate) struct Upcasters {
 pub(crate) enum UpcastError {
     TooNew { stored: u32, known: u32 },
     Undecodable(prost::DecodeError),
+    Panicked { upcaster: &'static UpcasterDescriptor, text: String },
 }
 
 /// One stored event after upcasting: one in nearly all cases, none if it was dropped, several if it was split. All of
@@ -206,13 +208,19 @@ impl Upcasters {
 
     fn run(
         &self,
-        step: &UpcasterDescriptor,
+        step: &'static UpcasterDescriptor,
         stored: &StoredEvent,
         payload: Bytes,
         into: &mut Vec<StoredEvent>,
     ) -> Result<(), UpcastError> {
         let mut sink = UpcastSink::default();
-        (step.upcast)(&payload, &mut sink).map_err(UpcastError::Undecodable)?;
+        match catch_unwind(AssertUnwindSafe(|| (step.upcast)(&payload, &mut sink))) {
+            Ok(upcast) => upcast.map_err(UpcastError::Undecodable)?,
+            Err(panic) => {
+                let text = crate::command::panic_text(panic.as_ref()).to_owned();
+                return Err(UpcastError::Panicked { upcaster: step, text });
+            }
+        }
         for (shape, payload) in sink.events {
             if let Some(next) = self.by_input.get(&shape) {
                 self.run(next, stored, payload, into)?;
