@@ -102,13 +102,24 @@ pub enum Error {
         hint: &'static str,
     },
 
-    /// A command or event handler panicked (row C5). The panic's text is in the log under the reference.
+    /// A command handler, or the `#[apply]` of an event that it returned, panicked: nothing was stored (row C5). The panic's text is in the log under the reference.
     #[error("the handler `{handler}` panicked; look for reference {reference} in the log")]
     HandlerPanicked {
         /// The handler.
         handler: String,
         /// Connects this answer with the log.
         reference: Uuid,
+    },
+
+    /// A handler returned an event that cannot be read back from its encoding: nothing was stored (row C5).
+    #[error("the handler `{handler}` returned a `{type_name}` that cannot be read back: {message}")]
+    UnreadableReturn {
+        /// The handler.
+        handler: String,
+        /// Type of the event.
+        type_name: String,
+        /// What is wrong.
+        message: String,
     },
 
     /// Other writers were faster every time (row C6).
@@ -218,6 +229,7 @@ impl Error {
             Self::InvalidArgument { .. } => "INVALID_ARGUMENT",
             Self::Limit { .. } => "LIMIT_EXCEEDED",
             Self::HandlerPanicked { .. } => "HANDLER_PANICKED",
+            Self::UnreadableReturn { .. } => "UNREADABLE_RETURN",
             Self::Contention { .. } => "CONTENTION",
             Self::SchemaTooNew { .. } => "SCHEMA_TOO_NEW",
             Self::UnreadableEvent { .. } => "UNREADABLE_EVENT",
@@ -239,7 +251,7 @@ impl Error {
             Self::SequenceMismatch(_) | Self::DeadLettered { .. } | Self::Contention { .. } => Code::Aborted,
             Self::UnknownDomain { .. } | Self::UnknownCommand { .. } => Code::NotFound,
             Self::InvalidArgument { .. } | Self::Limit { .. } => Code::InvalidArgument,
-            Self::HandlerPanicked { .. } => Code::Internal,
+            Self::HandlerPanicked { .. } | Self::UnreadableReturn { .. } => Code::Internal,
             Self::SchemaTooNew { .. } | Self::UnreadableEvent { .. } => Code::DataLoss,
             Self::Storage(error) if error.is_retryable() => Code::Unavailable,
             Self::Storage(_) | Self::Component { .. } => Code::Internal,
@@ -304,6 +316,9 @@ impl Error {
             }
             Self::HandlerPanicked { handler, reference } => {
                 vec![("handler", handler.clone()), ("reference", reference.to_string())]
+            }
+            Self::UnreadableReturn { handler, type_name, .. } => {
+                vec![("handler", handler.clone()), ("event_type", type_name.clone())]
             }
             Self::Contention { stream, attempts } => vec![
                 ("domain", stream.domain.to_string()),

@@ -3,7 +3,9 @@
 //! In: a stream and a point in its time. Out: the state at that point, equal to a plain replay of every event. Never: a
 //! write.
 
-use crate::command::pipeline::Core;
+use super::pipeline::Core;
+use super::snapshot;
+use super::state_cache::UNWEIGHED;
 use crate::declare::State;
 use crate::error::{Error, Result};
 use crate::registry::Aggregate;
@@ -20,10 +22,10 @@ pub(crate) struct Loaded {
     pub(crate) last_created_at: Nanos,
     /// For a stream of an edition that nothing was stored on yet: where it leaves the main timeline.
     pub(crate) diverges_at: Option<u32>,
-    /// Next sequence at which the state is weighed again.
-    pub(crate) weigh_at: u32,
-    /// Bytes of the payloads that were folded since the load.
+    /// Bytes that were folded into the state: payloads of events, and the snapshot that it began with.
     pub(crate) folded_bytes: u64,
+    /// Number of those bytes at which the state is weighed again.
+    pub(crate) weigh_at: u64,
 }
 
 impl Core {
@@ -99,12 +101,13 @@ impl Core {
             let Some(snapshot) = slice.snapshot.take() else {
                 return self.fold(aggregate, key, base.unwrap_or_else(|| Loaded::new(aggregate)), slice, past);
             };
-            match (policy.codec.decode)(&snapshot.state) {
+            match snapshot::decode(&policy.codec, &snapshot.state) {
                 Ok(state) => {
                     let from = Loaded {
                         state,
                         next_sequence: snapshot.sequence + 1,
                         last_created_at: snapshot.created_at,
+                        folded_bytes: snapshot.state.len() as u64,
                         ..Loaded::new(aggregate)
                     };
                     return self.fold(aggregate, key, from, slice, past);
@@ -212,8 +215,8 @@ impl Loaded {
             next_sequence: 0,
             last_created_at: Nanos::MIN,
             diverges_at: None,
-            weigh_at: 0,
             folded_bytes: 0,
+            weigh_at: UNWEIGHED,
         }
     }
 

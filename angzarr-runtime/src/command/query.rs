@@ -1,18 +1,21 @@
 //! Questions about a stream: its state, then or now, and what a command would do.
 
+use std::any::Any;
 use std::future::IntoFuture;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use angzarr_proto as proto;
 use uuid::Uuid;
 
+use super::SyncMode;
 use super::answer::{cover_of, event_page};
-use super::pipeline::{Core, panic_text};
+use super::decide::{Events, Refusal};
+use super::pipeline::{Core, Page, Submission};
+use super::send::decide_typed;
 use crate::declare::{Aggregate, CommandContext, CommandOf, EventSink, nanos_of};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::registry;
 use crate::storage::{BoxFuture, StreamRead};
 use crate::stream::{AsOf, Edition, Headers, StoredEvent, StreamKey, Versioned};
@@ -131,50 +134,38 @@ impl<A: Aggregate, C: CommandOf<A>> IntoFuture for PreviewCommand<A, C> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let aggregate = self.core.aggregate_of::<A>()?;
-            let key = self.core.key(aggregate, &self.edition, self.root)?;
-            let loaded = self.core.load(aggregate, &key, &self.edition, self.as_of).await?;
-            let headers = Headers::default();
-            let milestone = std::cell::Cell::new(false);
-            let context = CommandContext {
-                key: &key,
-                headers: &headers,
+            let core = &self.core;
+            let aggregate = core.aggregate_of::<A>()?;
+            core.limits.check_payload("command", self.command.encoded_len())?;
+            let key = core.key(aggregate, &self.edition, self.root)?;
+            let mut loaded = core.load(aggregate, &key, &self.edition, self.as_of).await?;
+            let page = Page {
+                handler: C::handler(),
+                decide: &|state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink| {
+                    decide_typed::<A, C>(&self.command, state, context, events)
+                },
+                encoded: &|| proto::pack(&self.command),
                 expected: None,
-                next_sequence: loaded.next_sequence,
-                now: nanos_of(self.core.clock.now()).max(loaded.last_created_at),
-                ids: self.core.ids.as_ref(),
-                milestone: &milestone,
+                merge: None,
+                sync: SyncMode::Async,
             };
-            let Some(state) = loaded.state.downcast_ref::<A>() else {
-                unreachable!("the registry pairs domains and states by type")
+            let submission = Submission {
+                aggregate,
+                key,
+                edition: &self.edition,
+                headers: Headers::default(),
+                pages: &[page],
+                dedup: None,
+                at: None,
             };
-            let mut events = EventSink::default();
-            let command = self.command;
-            match catch_unwind(AssertUnwindSafe(|| command.decide(state, &context, &mut events))) {
-                Ok(decided) => decided.map_err(Error::Rejected)?,
-                Err(panic) => {
-                    let reference = self.core.ids.next_id();
-                    let handler = format!("{}::{}", aggregate.descriptor.name, C::handler().method);
-                    tracing::error!(%reference, handler, panic = panic_text(panic.as_ref()), "a command handler panicked");
-                    return Err(Error::HandlerPanicked { handler, reference });
-                }
+            let mut events = Events::default();
+            match core.prepare(&submission, &mut loaded, &mut events) {
+                Ok(_) => Ok(Preview { events: events.stored.into_vec() }),
+                Err(failure) => match failure.refusal {
+                    Refusal::Error(error) => Err(error),
+                    Refusal::Mismatch { .. } => unreachable!("nothing was expected"),
+                },
             }
-            let events = events
-                .events
-                .into_iter()
-                .zip(loaded.next_sequence..)
-                .map(|(event, sequence)| StoredEvent {
-                    position: 0,
-                    sequence,
-                    created_at: context.now,
-                    schema_version: self.core.registry.upcasters.current_version(&event.type_name),
-                    type_name: event.type_name,
-                    payload: event.payload,
-                    headers: Headers::default(),
-                    isolated: false,
-                })
-                .collect();
-            Ok(Preview { events })
         })
     }
 }

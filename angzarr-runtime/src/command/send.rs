@@ -149,14 +149,6 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
         Ok(Routed { aggregate, key, headers, dedup })
     }
 
-    /// Lets the aggregate decide on an erased state.
-    fn decide(&self, state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink) -> Result<(), DecideError> {
-        match state.downcast_ref::<A>() {
-            Some(state) => self.command.clone().decide(state, context, events).map_err(DecideError::Rejected),
-            None => unreachable!("the registry pairs domains and states by type"),
-        }
-    }
-
     /// The answer, if it can be had without waiting.
     fn run_now(&self) -> Option<Result<Receipt>> {
         let routed = match self.route() {
@@ -175,7 +167,7 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
             pages: &[Page {
                 handler: C::handler(),
                 decide: &|state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink| {
-                    self.decide(state, context, events)
+                    decide_typed::<A, C>(&self.command, state, context, events)
                 },
                 encoded: &|| angzarr_proto::pack(&self.command),
                 expected: self.expected,
@@ -204,7 +196,7 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
                 pages: &[Page {
                     handler: C::handler(),
                     decide: &|state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink| {
-                        self.decide(state, context, events)
+                        decide_typed::<A, C>(&self.command, state, context, events)
                     },
                     encoded: &|| angzarr_proto::pack(&self.command),
                     expected,
@@ -225,6 +217,19 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
                 other => return other,
             }
         }
+    }
+}
+
+/// Lets the aggregate decide on an erased state.
+pub(super) fn decide_typed<A: Aggregate, C: CommandOf<A>>(
+    command: &C,
+    state: &dyn Any,
+    context: &CommandContext<'_>,
+    events: &mut EventSink,
+) -> Result<(), DecideError> {
+    match state.downcast_ref::<A>() {
+        Some(state) => command.clone().decide(state, context, events).map_err(DecideError::Rejected),
+        None => unreachable!("the registry pairs domains and states by type"),
     }
 }
 

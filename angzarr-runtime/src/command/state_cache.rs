@@ -77,8 +77,10 @@ impl Lifecycle<Key, Entry> for KeepBusy {
     }
 }
 
-/// What a slot costs besides the state.
-const SLOT_BYTES: u64 = 256;
+/// What a slot costs, with a small state in it.
+const SLOT_BYTES: u64 = 512;
+/// Bytes that are folded into a state before it is worth weighing.
+pub(super) const UNWEIGHED: u64 = 256;
 
 pub(crate) struct StateCache {
     cache: Cache<Key, Entry, ByWeight, DefaultHashBuilder, KeepBusy>,

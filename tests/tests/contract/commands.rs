@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use angzarr_runtime::Code;
 use angzarr_runtime::prelude::*;
+use angzarr_runtime::proto::{self, CoverExt as _};
 use angzarr_runtime::storage::StorageErrorKind;
 use angzarr_runtime::stream::StreamKey;
 use angzarr_tests::account::{Account, handler_runs};
+use angzarr_tests::brittle::{Brittle, Bury, Strike, Struck};
 use angzarr_tests::messages::*;
 use angzarr_tests::rig::{account, page, request, start};
 use angzarr_tests::store::{assert_gapless, decode, events_of};
@@ -243,6 +245,44 @@ on_every_store! {
         let receipt = runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
         assert_eq!(receipt.events_of::<Deposited>().next().unwrap().balance_before, 3);
         assert_eq!(receipt.next_sequence(), 2);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// An event that its own aggregate cannot take is not stored: a stream that nobody can read would be lost for good.
+    async fn c5_a_panicking_apply_stores_nothing(store) {
+        let runtime = start(&store).await;
+        let id = Uuid::new_v4();
+        let strike = |how: &str| Strike { how: how.into() };
+        let brittle = || proto::Cover::of("brittle", id.into_bytes());
+        runtime.send::<Brittle>(id, strike("well")).await.unwrap();
+        for round in 0..3u32 {
+            let errors = [
+                runtime.send::<Brittle>(id, strike("apply")).await.unwrap_err(),
+                runtime.handle_command(request(brittle(), [page(&strike("apply"))])).await.unwrap_err(),
+                runtime
+                    .handle_command(request(brittle(), [page(&strike("well")), page(&strike("apply"))]))
+                    .await
+                    .unwrap_err(),
+                runtime.preview::<Brittle>(id, strike("apply")).await.unwrap_err(),
+            ];
+            for error in errors {
+                assert_eq!((error.code(), error.status()), ("HANDLER_PANICKED", Code::Internal), "{error}");
+                assert!(error.to_string().contains("Brittle::struck"), "{error}");
+                assert!(error.facts().iter().any(|(name, _)| *name == "reference"));
+            }
+            // The same for an event that cannot even be decoded.
+            let error = runtime.send::<Brittle>(id, Bury { depth: 5_000 }).await.unwrap_err();
+            assert_eq!((error.code(), error.status()), ("UNREADABLE_RETURN", Code::Internal), "{error}");
+            assert!(error.to_string().contains("Brittle::bury"), "{error}");
+            // The stream goes on, and what was touched is forgotten.
+            let receipt = runtime.send::<Brittle>(id, strike("well")).await.unwrap();
+            assert_eq!(receipt.events_of::<Struck>().next().unwrap().before, round + 1);
+            assert_eq!(receipt.events()[0].sequence, round + 1);
+        }
+        assert_eq!(events_of(runtime.storage(), &StreamKey::main("brittle", id)).await.len(), 4);
+        runtime.shutdown().await.unwrap();
+        let runtime = start(&store).await;
+        assert_eq!(runtime.state::<Brittle>(id).await.unwrap().strikes, 4);
         runtime.shutdown().await.unwrap();
     }
 

@@ -2,23 +2,23 @@
 
 use angzarr_runtime::Retention;
 use angzarr_runtime::prelude::*;
-use angzarr_runtime::storage::{Extras, SnapshotWrite, Storage, StreamRead, Write};
+use angzarr_runtime::storage::{Extras, SnapshotWrite, Storage, StorageErrorKind, StreamRead, Write};
 use angzarr_runtime::stream::{StoredSnapshot, StreamKey};
 use angzarr_tests::account::Account;
+use angzarr_tests::brittle::{Brittle, Strike, Struck};
 use angzarr_tests::ledger::Ledger;
 use angzarr_tests::messages::*;
 use angzarr_tests::notes::{Diary, Scratch};
-use angzarr_tests::on_every_store;
-use angzarr_tests::rig::{eventually, start};
+use angzarr_tests::rig::start;
+use angzarr_tests::{Fault, Faults, Rig, on_every_store};
 use prost::Message as _;
 
-/// (sequence, retention) of each stored snapshot. Snapshots are not waited for by the command, so the test waits.
+/// (sequence, retention) of each stored snapshot. They are stored in one step with their events: what is not there when
+/// the command is answered never comes.
 async fn snapshots(runtime: &Runtime, key: &StreamKey, expected: &[(u32, Retention)]) {
-    let found = async || -> Vec<(u32, Retention)> {
-        let found = runtime.storage().snapshots(key).await.unwrap();
-        found.iter().map(|snapshot| (snapshot.sequence, snapshot.retention)).collect()
-    };
-    eventually(&format!("the snapshots of {key} are {expected:?}"), async || found().await == expected).await;
+    let found = runtime.storage().snapshots(key).await.unwrap();
+    let found: Vec<_> = found.iter().map(|snapshot| (snapshot.sequence, snapshot.retention)).collect();
+    assert_eq!(found, expected, "the snapshots of {key}");
 }
 
 /// Stores a snapshot of any kind behind the back of the runtime.
@@ -189,7 +189,7 @@ on_every_store! {
         // Branches are streams of their own.
         runtime.send::<Account>(a, DepositMany { count: 40 }).edition("what-if").await.unwrap();
         let branch = StreamKey { edition: "what-if".into(), ..key_a.clone() };
-        eventually("the branch has its snapshot", async || runtime.storage().snapshots(&branch).await.unwrap().len() == 1).await;
+        snapshots(&runtime, &branch, &[(54, Retention::Default)]).await;
         snapshots(&runtime, &key_a, &[(12, Retention::Persist), (14, Retention::Transient)]).await;
         // The newest one is used, whatever its kind.
         let newest = runtime.storage().snapshots(&key_a).await.unwrap().pop().unwrap();
@@ -198,6 +198,75 @@ on_every_store! {
         assert_eq!((slice.snapshot.unwrap().sequence, slice.events.len()), (14, 0));
         let slice = runtime.storage().read_stream(&key_a, read(Some(13))).await.unwrap();
         assert_eq!((slice.snapshot.unwrap().sequence, slice.events.len()), (12, 1));
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A snapshot is stored with the events that led to it, or not at all.
+    async fn n1_n2_a_snapshot_shares_the_fate_of_its_events(store) {
+        let faults = Faults::new();
+        let runtime = faults.describe(&store, Rig::new().builder()).build().await.unwrap();
+        let id = Uuid::new_v4();
+        let key = StreamKey::main("account", id);
+        faults.next("account", [Fault::Fail(StorageErrorKind::Failed)]);
+        runtime.send::<Account>(id, ReachMilestone {}).await.unwrap_err();
+        snapshots(&runtime, &key, &[]).await;
+        // Stored, and the answer is lost.
+        faults.next("account", [Fault::FailAfter]);
+        runtime.send::<Account>(id, ReachMilestone {}).await.unwrap_err();
+        snapshots(&runtime, &key, &[(0, Retention::Persist)]).await;
+        // Lost against another writer at first: the snapshot that is stored is that of the try that was stored.
+        runtime.send::<Account>(id, DepositMany { count: 14 }).await.unwrap();
+        faults.next("account", [Fault::Conflict]);
+        runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        snapshots(&runtime, &key, &[(0, Retention::Persist), (15, Retention::Default)]).await;
+        assert_eq!(faults.appends(), 5, "no write but those of the commands");
+        assert_eq!(runtime.statistics().failed_snapshots, 0);
+        runtime.shutdown().await.unwrap();
+        let runtime = start(&store).await;
+        assert_eq!(runtime.state::<Account>(id).await.unwrap().balance, 15);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A codec that fails or panics costs the snapshot and nothing else.
+    async fn c5_n4_a_broken_codec_harms_no_command(store) {
+        let runtime = start(&store).await;
+        let strike = |id, how: &str| runtime.send::<Brittle>(id, Strike { how: how.into() });
+        for (n, how) in ["encode", "no encode"].into_iter().enumerate() {
+            let id = Uuid::new_v4();
+            for _ in 0..3 {
+                strike(id, "well").await.unwrap();
+            }
+            // The fourth one has a snapshot.
+            let receipt = strike(id, how).await.unwrap();
+            assert_eq!(receipt.next_sequence(), 4);
+            assert_eq!(runtime.statistics().failed_snapshots, n as u64 + 1, "{how}");
+            snapshots(&runtime, &StreamKey::main("brittle", id), &[]).await;
+            // The state is as good as ever, and so is the next snapshot.
+            for _ in 0..4 {
+                strike(id, "well").await.unwrap();
+            }
+            assert_eq!(runtime.state::<Brittle>(id).await.unwrap().strikes, 8);
+            snapshots(&runtime, &StreamKey::main("brittle", id), &[(7, Retention::Default)]).await;
+            // An operator is told.
+            strike(id, how).await.unwrap();
+            let error = runtime.snapshot::<Brittle>(id, Retention::Persist).await.unwrap_err();
+            assert_eq!(error.code(), "COMPONENT");
+        }
+        // What was stored and cannot be read is ignored.
+        for how in ["decode", "no decode"] {
+            let id = Uuid::new_v4();
+            for _ in 0..3 {
+                strike(id, "well").await.unwrap();
+            }
+            strike(id, how).await.unwrap();
+            snapshots(&runtime, &StreamKey::main("brittle", id), &[(3, Retention::Default)]).await;
+            strike(id, "well").await.unwrap();
+            let state = runtime.state::<Brittle>(id).await.unwrap();
+            assert_eq!((state.strikes, state.next_sequence()), (5, 5), "{how}");
+            assert_eq!(runtime.state::<Brittle>(id).as_of_sequence(3).await.unwrap().last, how);
+            let would = runtime.preview::<Brittle>(id, Strike { how: "x".into() }).await.unwrap();
+            assert_eq!(would.events_of::<Struck>().next().unwrap().before, 5);
+        }
         runtime.shutdown().await.unwrap();
     }
 }

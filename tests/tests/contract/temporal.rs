@@ -1,9 +1,11 @@
 //! T: views of the past, and what would be.
 
+use angzarr_runtime::Limits;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::storage::StreamRead;
 use angzarr_runtime::stream::StreamKey;
 use angzarr_tests::account::Account;
+use angzarr_tests::brittle::{Brittle, Strike};
 use angzarr_tests::messages::*;
 use angzarr_tests::rig::start;
 use angzarr_tests::store::events_of;
@@ -118,6 +120,32 @@ on_every_store! {
         assert_eq!(real.events_of::<Withdrawn>().next().unwrap().balance_before, 30);
         // What it promised is what came.
         assert_eq!(real.events()[0].sequence, 2);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// What the pipeline would refuse, a preview refuses.
+    async fn t3_l_a_preview_knows_the_limits(store) {
+        let limits = Limits { payload_bytes: 20, events_per_command: 2, ..Limits::default() };
+        let runtime = store.describe(Rig::new().builder().limits(limits)).build().await.unwrap();
+        let id = Uuid::new_v4();
+        macro_rules! same {
+            ($command:expr) => {{
+                let would = runtime.preview::<Account>(id, $command).await.unwrap_err();
+                let real = runtime.send::<Account>(id, $command).await.unwrap_err();
+                assert_eq!((would.code(), would.facts()), (real.code(), real.facts()));
+                assert_eq!(would.code(), "LIMIT_EXCEEDED");
+            }};
+        }
+        same!(Note { text: "x".repeat(40) });
+        same!(NoteOfSize { bytes: 40 });
+        same!(DepositMany { count: 3 });
+        assert_eq!(runtime.preview::<Account>(id, DepositMany { count: 2 }).await.unwrap().events().len(), 2);
+        // Nor does it take a snapshot, or leave a trace of a codec that breaks.
+        for how in ["well", "well", "well"] {
+            runtime.send::<Brittle>(id, Strike { how: how.into() }).await.unwrap();
+        }
+        runtime.preview::<Brittle>(id, Strike { how: "encode".into() }).await.unwrap();
+        assert_eq!(runtime.statistics().failed_snapshots, 0);
         runtime.shutdown().await.unwrap();
     }
 }
