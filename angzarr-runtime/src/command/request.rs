@@ -88,19 +88,16 @@ impl Core {
         for (index, page) in book.pages.iter().enumerate() {
             parsed.push(self.parse_page(aggregate, index, page, default_sync)?);
         }
-        let mut dedup: Option<Dedup> = None;
-        for page in &mut parsed {
-            match (&dedup, page.dedup.take()) {
-                (_, None) => {}
-                (None, found) => dedup = found,
-                (Some(first), Some(other)) if *first == other => {}
-                (Some(_), Some(_)) => {
-                    return Err(Error::invalid_argument(
-                        "command.pages",
-                        "the pages of a book are stored together and have one external id or provenance; send one book each",
-                    ));
-                }
-            }
+        // Stored together, remembered together: a page with a key of its own, or without the one of the others, could not
+        // be told apart later (row C10).
+        let mut keys = parsed.iter().map(|page| &page.dedup);
+        let dedup = keys.next().cloned().flatten();
+        if let Some(other) = keys.position(|key| *key != dedup) {
+            return Err(Error::invalid_argument(
+                format!("command.pages[{}].header", other + 1),
+                "the pages of a book are stored together: all of them carry the same external id or provenance, or none does; \
+                 send one book each",
+            ));
         }
         let decides: Vec<_> = parsed
             .iter()

@@ -113,6 +113,51 @@ on_every_store! {
         runtime.shutdown().await.unwrap();
     }
 
+    /// The pages of a book are stored together, so they are one command to the memory of ids: mixed ones are refused, whole.
+    async fn c8_c10_the_pages_of_a_book_have_one_id_or_none(store) {
+        let runtime = start(&store).await;
+        let id = Uuid::new_v4();
+        let with = |amount: i64, key: Option<&str>| match key {
+            Some(key) => page(&Deposit { amount }).with_header(proto::PageHeader::external(key, "")),
+            None => page(&Deposit { amount }),
+        };
+        let deferred = |index: u32| {
+            let deferred = proto::AngzarrDeferredSequence {
+                source: Some(account(Uuid::from_u128(5))),
+                source_seq: 3,
+                source_component: "courier".into(),
+                command_index: index,
+            };
+            page(&Deposit { amount: 1 }).with_header(proto::PageHeader {
+                sequence_type: Some(proto::page_header::SequenceType::AngzarrDeferred(deferred)),
+                sync_mode: None,
+            })
+        };
+        let mixed: Vec<(Vec<proto::CommandPage>, usize)> = vec![
+            (vec![with(1, Some("a")), with(2, None)], 1),
+            (vec![with(1, None), with(2, Some("a"))], 1),
+            (vec![with(1, None), with(2, None), with(3, Some("a"))], 2),
+            (vec![with(1, Some("a")), with(2, Some("a")), with(3, Some("b"))], 2),
+            (vec![with(1, Some("a")), deferred(0)], 1),
+            (vec![deferred(0), deferred(1)], 1),
+        ];
+        for (pages, offending) in mixed {
+            let error = runtime.handle_command(request(account(id), pages)).await.unwrap_err();
+            assert_eq!((error.code(), error.status()), ("INVALID_ARGUMENT", Code::InvalidArgument), "{error}");
+            assert_eq!(error.facts()[0], ("field", format!("command.pages[{offending}].header")));
+        }
+        assert_eq!(runtime.storage().head(), 0, "nothing was stored");
+        // Nothing was remembered either: the ids are as good as new.
+        let twice = || runtime.handle_command(request(account(id), [with(10, Some("a")), with(20, Some("a"))]));
+        let first = twice().await.unwrap();
+        assert_eq!(first.events.as_ref().unwrap().pages.len(), 2);
+        assert_eq!(twice().await.unwrap(), first);
+        runtime.handle_command(request(account(id), [deferred(0), deferred(0)])).await.unwrap();
+        runtime.handle_command(request(account(id), [with(4, None), with(5, None)])).await.unwrap();
+        assert_eq!(runtime.state::<Account>(id).await.unwrap().balance, 41);
+        runtime.shutdown().await.unwrap();
+    }
+
     async fn c7_what_makes_no_sense_is_refused_by_name(store) {
         let runtime = start(&store).await;
         let id = Uuid::new_v4();
