@@ -140,7 +140,7 @@ fn command_handler(runtime: &Runtime, state: &SelfType, handler: &CommandHandler
                 command: #runtime::MessageType::of::<#command>(),
                 merge: #merge,
                 emits: angzarr_emits,
-                decide: #runtime::decide_encoded::<#ty, #command>,
+                decide: #runtime::decide_erased::<#ty, #command>,
                 #about
             };
             fn angzarr_emits(#into: &mut ::std::vec::Vec<#runtime::MessageType>) {

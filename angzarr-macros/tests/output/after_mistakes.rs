@@ -74,7 +74,7 @@ const _: () = {
         command: ::angzarr_runtime::__private::MessageType::of::<Open>(),
         merge: ::core::option::Option::None,
         emits: angzarr_emits,
-        decide: ::angzarr_runtime::__private::decide_encoded::<Account, Open>,
+        decide: ::angzarr_runtime::__private::decide_erased::<Account, Open>,
         doc: "",
         location: ::angzarr_runtime::__private::Location {
             file: ::core::file!(),
@@ -124,7 +124,7 @@ const _: () = {
         command: ::angzarr_runtime::__private::MessageType::of::<Close>(),
         merge: ::core::option::Option::None,
         emits: angzarr_emits,
-        decide: ::angzarr_runtime::__private::decide_encoded::<Account, Close>,
+        decide: ::angzarr_runtime::__private::decide_erased::<Account, Close>,
         doc: "",
         location: ::angzarr_runtime::__private::Location {
             file: ::core::file!(),

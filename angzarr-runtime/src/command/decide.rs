@@ -11,8 +11,8 @@ use smallvec::SmallVec;
 
 use super::pipeline::{Core, Outcome, Page, StoredEvents, Submission, panic_text};
 use super::{Loaded, SyncMode, payloads};
-use crate::declare::{CommandContext, DecideError, EmittedEvent, EventSink, Location, MergeStrategy, nanos_of};
-use crate::error::Error;
+use crate::declare::{CommandContext, EmittedEvent, EventSink, Location, MergeStrategy, nanos_of};
+use crate::error::{About, Error, Subject};
 use crate::reaction::Waiting;
 use crate::storage::{Append, Extras, NewEvent, Write};
 use crate::stream::{Nanos, StoredEvent};
@@ -65,7 +65,19 @@ pub(super) struct Failure {
 /// Why a command was not accepted. All of it depends on the state: another one could have led to another answer.
 pub(super) enum Refusal {
     Error(Error),
-    Mismatch { strategy: MergeStrategy, expected: u32, actual: u32 },
+    Mismatch { strategy: MergeStrategy, expected: u32, actual: u32, subject: Subject },
+}
+
+impl Refusal {
+    fn about(self, facts: impl FnOnce() -> About) -> Self {
+        match self {
+            Self::Error(error) => Self::Error(error.about(facts)),
+            Self::Mismatch { strategy, expected, actual, mut subject } => {
+                subject.complete(facts());
+                Self::Mismatch { strategy, expected, actual, subject }
+            }
+        }
+    }
 }
 
 impl From<Error> for Refusal {
@@ -156,14 +168,17 @@ impl Core {
     ) -> Result<(), Box<Failure>> {
         let before = events.events.len();
         let stream_next = loaded.next_sequence;
-        let fail =
-            |refusal: Refusal, state_moved| Err(Box::new(Failure { refusal, next_sequence: stream_next, state_moved }));
+        let fail = |refusal: Refusal, state_moved| {
+            let refusal = refusal.about(|| About::command((page.handler.command.full_name)()));
+            Err(Box::new(Failure { refusal, next_sequence: stream_next, state_moved }))
+        };
         let next_sequence = stream_next.saturating_add(u32::try_from(before).unwrap_or(u32::MAX));
         if let Some(expected) = page.expected
             && expected != next_sequence
             && page.strategy() != MergeStrategy::AggregateHandles
         {
-            let mismatch = Refusal::Mismatch { strategy: page.strategy(), expected, actual: next_sequence };
+            let (strategy, subject) = (page.strategy(), Subject::default());
+            let mismatch = Refusal::Mismatch { strategy, expected, actual: next_sequence, subject };
             return fail(mismatch, before > 0);
         }
         let context = CommandContext {
@@ -175,12 +190,9 @@ impl Core {
             ids: self.ids.as_ref(),
             milestone,
         };
-        match catch_unwind(AssertUnwindSafe(|| (page.decide)(loaded.state.as_ref(), &context, events))) {
+        match catch_unwind(AssertUnwindSafe(|| page.command.decide(loaded.state.as_ref(), &context, events))) {
             Ok(Ok(())) => {}
-            Ok(Err(DecideError::Rejected(rejection))) => return fail(Error::Rejected(rejection).into(), before > 0),
-            Ok(Err(DecideError::Undecodable(error))) => {
-                return fail(Error::invalid_argument("command", error.to_string()).into(), before > 0);
-            }
+            Ok(Err(rejection)) => return fail(Error::Rejected(rejection).into(), before > 0),
             Err(panic) => {
                 let error = self.panicked(submission, page.handler.method, page.handler.location, panic.as_ref());
                 return fail(error.into(), before > 0);
@@ -231,7 +243,7 @@ impl Core {
         let handler = format!("{}::{method}", submission.aggregate.descriptor.name);
         let text = panic_text(panic);
         tracing::error!(%reference, handler, stream = %submission.key, %location, panic = text, "a command handler panicked");
-        Error::HandlerPanicked { handler, reference }
+        Error::HandlerPanicked { handler, reference, subject: Subject::default() }
     }
 
     /// An event that its own aggregate cannot take must not be stored: no replay could take it either.
@@ -253,6 +265,7 @@ impl Core {
                 handler: format!("{}::{}", submission.aggregate.descriptor.name, page.handler.method),
                 type_name: event.type_name.to_string(),
                 message: outcome.err().map_or_else(String::new, |error| error.to_string()),
+                subject: Subject::default(),
             },
         }
     }

@@ -7,7 +7,7 @@ use super::pipeline::Core;
 use super::snapshot;
 use super::state_cache::UNWEIGHED;
 use crate::declare::State;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Subject};
 use crate::registry::Aggregate;
 use crate::storage::{StreamRead, StreamSlice};
 use crate::stream::upcast::{UpcastError, Upcasted};
@@ -191,9 +191,14 @@ impl Core {
     pub(crate) fn upcast(&self, key: &StreamKey, event: StoredEvent) -> Result<Upcasted> {
         let (sequence, type_name) = (event.sequence, event.type_name.clone());
         self.registry.upcasters.upcast(event).map_err(|error| match error {
-            UpcastError::TooNew { stored, known } => {
-                Error::SchemaTooNew { stream: key.clone(), sequence, type_name: type_name.to_string(), stored, known }
-            }
+            UpcastError::TooNew { stored, known } => Error::SchemaTooNew {
+                stream: key.clone(),
+                sequence,
+                type_name: type_name.to_string(),
+                stored,
+                known,
+                subject: Subject::default(),
+            },
             UpcastError::Undecodable(error) => unreadable(key, sequence, &type_name, error.to_string()),
             UpcastError::Panicked { upcaster, text } => {
                 let message = format!("the upcaster `{}` at {} panicked: {text}", upcaster.function, upcaster.location);
@@ -204,7 +209,13 @@ impl Core {
 }
 
 fn unreadable(stream: &StreamKey, sequence: u32, type_name: &Name, message: String) -> Error {
-    Error::UnreadableEvent { stream: stream.clone(), sequence, type_name: type_name.to_string(), message }
+    Error::UnreadableEvent {
+        stream: stream.clone(),
+        sequence,
+        type_name: type_name.to_string(),
+        message,
+        subject: Subject::default(),
+    }
 }
 
 impl Loaded {

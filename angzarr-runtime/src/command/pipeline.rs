@@ -11,10 +11,8 @@ use std::time::Duration;
 use super::decide::{Events, Failure, Prepared, Refusal};
 use super::{StateCache, SyncMode};
 use crate::dead_letter;
-use crate::declare::{
-    Clock, CommandContext, CommandHandlerDescriptor, DecideError, EventSink, IdSource, MergeStrategy,
-};
-use crate::error::{Error, Result, SequenceMismatch};
+use crate::declare::{Clock, CommandContext, CommandHandlerDescriptor, EventSink, IdSource, MergeStrategy, Rejection};
+use crate::error::{About, Error, Result, SequenceMismatch, Subject};
 use crate::reaction::{WaitBoard, Waiting};
 use crate::registry::{Aggregate, Registry};
 use crate::storage::{Dedup, Extras, Storage, StreamRead, Write, WriteError, Writer, Written};
@@ -56,16 +54,30 @@ pub(crate) struct Submission<'a> {
     pub(crate) at: Option<Nanos>,
 }
 
-/// Runs the handler of one command on a state.
-pub(crate) type Decide<'a> =
-    &'a (dyn Fn(&dyn Any, &CommandContext<'_>, &mut EventSink) -> Result<(), DecideError> + Send + Sync);
+impl Submission<'_> {
+    /// What an error of this submission is about. Of several commands only the error itself knows which one it was.
+    pub(crate) fn about(&self) -> About {
+        let mut about = About::of(&self.key);
+        if let [page] = self.pages {
+            about.command_type = (page.handler.command.full_name)();
+        }
+        about
+    }
+}
+
+/// A command that was decoded, with or without its type.
+pub(crate) trait Decoded: Send + Sync {
+    /// Runs its handler on a state.
+    fn decide(&self, state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink) -> Result<(), Rejection>;
+
+    /// The command as the wire has it, made when a dead letter needs it.
+    fn encoded(&self) -> prost_types::Any;
+}
 
 /// One command of a submission.
 pub(crate) struct Page<'a> {
     pub(crate) handler: &'static CommandHandlerDescriptor,
-    pub(crate) decide: Decide<'a>,
-    /// The command as the wire has it, made when a dead letter needs it.
-    pub(crate) encoded: &'a (dyn Fn() -> prost_types::Any + Send + Sync),
+    pub(crate) command: &'a dyn Decoded,
     pub(crate) expected: Option<u32>,
     pub(crate) merge: Option<MergeStrategy>,
     pub(crate) sync: SyncMode,
@@ -128,7 +140,7 @@ impl Core {
                 }
             }
         }
-        Err(Error::Contention { stream: submission.key.clone(), attempts: self.attempts })
+        Err(Error::Contention { stream: submission.key.clone(), attempts: self.attempts, subject: Subject::default() })
     }
 
     /// Counts a command, unless no more may begin.
@@ -287,19 +299,20 @@ impl Core {
         if let Some(first) = self.find_first(submission).await? {
             return Ok(Attempt::Done(self.first_answer(&submission.key, first).await?));
         }
-        let (strategy, expected, actual) = match refusal {
+        let (strategy, expected, actual, subject) = match refusal {
             Refusal::Error(error) => {
                 tracing::debug!(stream = %submission.key, code = error.code(), %error, "command refused");
                 return Err(error);
             }
-            Refusal::Mismatch { strategy, expected, actual } => (strategy, expected, actual),
+            Refusal::Mismatch { strategy, expected, actual, subject } => (strategy, expected, actual, subject),
         };
         let book = self.event_book(submission.aggregate, &submission.key, submission.edition).await?;
         if book.next_sequence != next_sequence {
             // Somebody wrote since; the book tells of another stream than the one that was decided on.
             return Ok(Attempt::Raced);
         }
-        let mismatch = Box::new(SequenceMismatch { stream: submission.key.clone(), strategy, expected, actual, book });
+        let mismatch =
+            Box::new(SequenceMismatch { stream: submission.key.clone(), strategy, expected, actual, book, subject });
         if strategy != MergeStrategy::Manual {
             return Err(Error::SequenceMismatch(mismatch));
         }

@@ -1,6 +1,5 @@
 //! Questions about a stream: its state, then or now, and what a command would do.
 
-use std::any::Any;
 use std::future::IntoFuture;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -9,15 +8,16 @@ use std::time::SystemTime;
 use angzarr_proto as proto;
 use uuid::Uuid;
 
-use super::SyncMode;
 use super::answer::{cover_of, event_page};
 use super::decide::{Events, Refusal};
 use super::pipeline::{Core, Page, Submission};
-use super::send::decide_typed;
-use crate::declare::{Aggregate, CommandContext, CommandOf, EventSink, nanos_of};
-use crate::error::Result;
+use super::send::Typed;
+use super::{Loaded, SyncMode};
+use crate::declare::{Aggregate, CommandOf, nanos_of};
+use crate::error::{About, Result};
 use crate::registry;
 use crate::storage::{BoxFuture, StreamRead};
+use crate::stream::limits::shorten;
 use crate::stream::{AsOf, Edition, Headers, StoredEvent, StreamKey, Versioned};
 
 /// A question for the state of an aggregate. Await it.
@@ -54,15 +54,25 @@ impl<A: Aggregate> StateQuery<A> {
     }
 }
 
+impl<A: Aggregate> StateQuery<A> {
+    async fn load(&self) -> Result<Loaded> {
+        let aggregate = self.core.aggregate_of::<A>()?;
+        let key = self.core.key(aggregate, &self.edition, self.root)?;
+        self.core.load(aggregate, &key, &self.edition, self.as_of).await
+    }
+}
+
+fn about<A: Aggregate>(root: Uuid, edition: &Edition) -> About {
+    About { domain: A::DOMAIN.to_owned(), root: Some(root), edition: shorten(edition.name()), ..About::default() }
+}
+
 impl<A: Aggregate> IntoFuture for StateQuery<A> {
     type Output = Result<Versioned<A>>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let aggregate = self.core.aggregate_of::<A>()?;
-            let key = self.core.key(aggregate, &self.edition, self.root)?;
-            let loaded = self.core.load(aggregate, &key, &self.edition, self.as_of).await?;
+            let loaded = self.load().await.map_err(|error| error.about(|| about::<A>(self.root, &self.edition)))?;
             match loaded.state.downcast::<A>() {
                 Ok(state) => Ok(Versioned::new(*state, loaded.next_sequence, loaded.last_created_at)),
                 Err(_) => unreachable!("the registry pairs domains and states by type"),
@@ -128,44 +138,49 @@ impl<A: Aggregate, C: CommandOf<A>> PreviewCommand<A, C> {
     }
 }
 
+impl<A: Aggregate, C: CommandOf<A>> PreviewCommand<A, C> {
+    /// The pipeline without the write.
+    async fn run(&self) -> Result<Preview> {
+        let core = &self.core;
+        let aggregate = core.aggregate_of::<A>()?;
+        core.limits.check_payload(|| "command".into(), self.command.encoded_len())?;
+        let key = core.key(aggregate, &self.edition, self.root)?;
+        let mut loaded = core.load(aggregate, &key, &self.edition, self.as_of).await?;
+        let page = Page {
+            handler: C::handler(),
+            command: &Typed::<A, C>::new(&self.command),
+            expected: None,
+            merge: None,
+            sync: SyncMode::Async,
+        };
+        let submission = Submission {
+            aggregate,
+            key,
+            edition: &self.edition,
+            headers: Headers::default(),
+            pages: &[page],
+            dedup: None,
+            at: None,
+        };
+        let mut events = Events::default();
+        match core.prepare(&submission, &mut loaded, &mut events) {
+            Ok(_) => Ok(Preview { events: events.stored.into_vec() }),
+            Err(failure) => match failure.refusal {
+                Refusal::Error(error) => Err(error),
+                Refusal::Mismatch { .. } => unreachable!("nothing was expected"),
+            },
+        }
+    }
+}
+
 impl<A: Aggregate, C: CommandOf<A>> IntoFuture for PreviewCommand<A, C> {
     type Output = Result<Preview>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let core = &self.core;
-            let aggregate = core.aggregate_of::<A>()?;
-            core.limits.check_payload("command", self.command.encoded_len())?;
-            let key = core.key(aggregate, &self.edition, self.root)?;
-            let mut loaded = core.load(aggregate, &key, &self.edition, self.as_of).await?;
-            let page = Page {
-                handler: C::handler(),
-                decide: &|state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink| {
-                    decide_typed::<A, C>(&self.command, state, context, events)
-                },
-                encoded: &|| proto::pack(&self.command),
-                expected: None,
-                merge: None,
-                sync: SyncMode::Async,
-            };
-            let submission = Submission {
-                aggregate,
-                key,
-                edition: &self.edition,
-                headers: Headers::default(),
-                pages: &[page],
-                dedup: None,
-                at: None,
-            };
-            let mut events = Events::default();
-            match core.prepare(&submission, &mut loaded, &mut events) {
-                Ok(_) => Ok(Preview { events: events.stored.into_vec() }),
-                Err(failure) => match failure.refusal {
-                    Refusal::Error(error) => Err(error),
-                    Refusal::Mismatch { .. } => unreachable!("nothing was expected"),
-                },
-            }
+            let subject = || About { command_type: C::full_name(), ..about::<A>(self.root, &self.edition) };
+            self.run().await.map_err(|error| error.about(subject))
         })
     }
 }

@@ -11,14 +11,15 @@ use std::time::SystemTime;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::pipeline::{Core, Outcome, Page, Submission};
+use super::pipeline::{Core, Decoded, Outcome, Page, Submission};
 use super::request::external_dedup;
 use super::{Receipt, SyncMode};
-use crate::declare::{Aggregate, CommandContext, CommandOf, DecideError, EventSink, MergeStrategy, nanos_of};
-use crate::error::{Error, Result};
+use crate::declare::{Aggregate, CommandContext, CommandOf, EventSink, MergeStrategy, Rejection, nanos_of};
+use crate::error::{About, Error, Result};
 use crate::reaction::WaitResult;
 use crate::registry;
 use crate::storage::{BoxFuture, Dedup};
+use crate::stream::limits::shorten;
 use crate::stream::{Edition, Headers, StreamKey};
 
 /// A command on its way. Await it.
@@ -123,9 +124,21 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
 
     /// Parse and validate, route.
     fn route(&self) -> Result<Routed<'_>> {
+        self.try_route().map_err(|error| {
+            let edition = self.rare.as_deref().map(|rare| rare.edition.name().as_str()).unwrap_or_default();
+            error.about(|| About {
+                domain: A::DOMAIN.to_owned(),
+                root: Some(self.root),
+                edition: shorten(edition),
+                ..About::command(C::full_name())
+            })
+        })
+    }
+
+    fn try_route(&self) -> Result<Routed<'_>> {
         let core = &*self.core;
         let aggregate = core.aggregate_of::<A>()?;
-        core.limits.check_payload("command", self.command.encoded_len())?;
+        core.limits.check_payload(|| "command".into(), self.command.encoded_len())?;
         let main = Edition::main();
         let Some(rare) = self.rare.as_deref() else {
             let key = core.key(aggregate, &main, self.root)?;
@@ -166,10 +179,7 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
             headers: routed.headers,
             pages: &[Page {
                 handler: C::handler(),
-                decide: &|state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink| {
-                    decide_typed::<A, C>(&self.command, state, context, events)
-                },
-                encoded: &|| angzarr_proto::pack(&self.command),
+                command: &Typed::<A, C>::new(&self.command),
                 expected: self.expected,
                 merge: self.merge,
                 sync: self.sync,
@@ -195,10 +205,7 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
                 headers: routed.headers.clone(),
                 pages: &[Page {
                     handler: C::handler(),
-                    decide: &|state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink| {
-                        decide_typed::<A, C>(&self.command, state, context, events)
-                    },
-                    encoded: &|| angzarr_proto::pack(&self.command),
+                    command: &Typed::<A, C>::new(&self.command),
                     expected,
                     merge: self.merge,
                     sync: self.sync,
@@ -220,16 +227,24 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
     }
 }
 
-/// Lets the aggregate decide on an erased state.
-pub(super) fn decide_typed<A: Aggregate, C: CommandOf<A>>(
-    command: &C,
-    state: &dyn Any,
-    context: &CommandContext<'_>,
-    events: &mut EventSink,
-) -> Result<(), DecideError> {
-    match state.downcast_ref::<A>() {
-        Some(state) => command.clone().decide(state, context, events).map_err(DecideError::Rejected),
-        None => unreachable!("the registry pairs domains and states by type"),
+/// A command with its type.
+pub(super) struct Typed<'a, A, C>(&'a C, PhantomData<fn() -> A>);
+
+impl<'a, A, C> Typed<'a, A, C> {
+    pub(super) fn new(command: &'a C) -> Self {
+        Self(command, PhantomData)
+    }
+}
+
+impl<A: Aggregate, C: CommandOf<A>> Decoded for Typed<'_, A, C> {
+    fn decide(&self, state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink) -> Result<(), Rejection> {
+        match state.downcast_ref::<A>() {
+            Some(state) => self.0.clone().decide(state, context, events),
+            None => unreachable!("the registry pairs domains and states by type"),
+        }
+    }
+    fn encoded(&self) -> prost_types::Any {
+        angzarr_proto::pack(self.0)
     }
 }
 
@@ -296,7 +311,7 @@ impl Core {
         let _entered = span.enter();
         let outcome = match self.execute_now(submission)? {
             Ok(outcome) => outcome,
-            Err(error) => return Some(Err(error)),
+            Err(error) => return Some(Err(error.about(|| submission.about()))),
         };
         accepted(submission, &outcome);
         Some(Ok(Receipt::new(submission.key.clone(), outcome, WaitResult::default())))
@@ -305,10 +320,12 @@ impl Core {
     /// Runs a submission inside its span and waits for what its sync mode says.
     pub(crate) async fn run(&self, submission: &Submission<'_>) -> Result<Receipt> {
         let span = command_span(submission);
-        if span.is_disabled() {
-            return self.run_inside(submission).await;
-        }
-        self.run_inside(submission).instrument(span).await
+        let ran = if span.is_disabled() {
+            self.run_inside(submission).await
+        } else {
+            self.run_inside(submission).instrument(span).await
+        };
+        ran.map_err(|error| error.about(|| submission.about()))
     }
 
     async fn run_inside(&self, submission: &Submission<'_>) -> Result<Receipt> {
@@ -334,6 +351,7 @@ impl Core {
     pub(crate) fn key(&self, aggregate: &registry::Aggregate, edition: &Edition, root: Uuid) -> Result<StreamKey> {
         if !edition.is_main() {
             self.limits.check_edition(edition.name())?;
+            edition.check_divergences()?;
         }
         Ok(StreamKey {
             domain: crate::stream::Name::from_static(aggregate.descriptor.domain),

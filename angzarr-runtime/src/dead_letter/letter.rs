@@ -25,7 +25,7 @@ pub(crate) fn sequence_mismatch(core: &Core, submission: &Submission<'_>, mismat
                 sync_mode: None,
             }),
             merge_strategy: merge_to_proto(mismatch.strategy) as i32,
-            payload: Some(proto::command_page::Payload::Command((page.encoded)())),
+            payload: Some(proto::command_page::Payload::Command(page.command.encoded())),
         })
         .collect();
     let mut cover = cover_of(&submission.key, submission.headers.correlation_id(), submission.headers.ext());

@@ -164,6 +164,32 @@ on_every_store! {
         runtime.shutdown().await.unwrap();
     }
 
+    /// A domain that is named twice leaves at two places: nobody chooses between them.
+    async fn b2_b7_an_edition_names_a_domain_once(store) {
+        let runtime = start(&store).await;
+        let id = Uuid::new_v4();
+        for amount in [10, 20, 30] {
+            runtime.send::<Account>(id, Deposit { amount }).await.unwrap();
+        }
+        let double = Edition::named("twice").diverge("account", 1).diverge("ledger", 2).diverge("account", 2);
+        let at = proto::DomainDivergence { domain: "account".into(), sequence: 1 };
+        let wired = proto::Edition { name: "twice".into(), divergences: vec![at.clone(), at] };
+        for error in [
+            runtime.send::<Account>(id, Deposit { amount: 1 }).edition(double.clone()).await.unwrap_err(),
+            runtime.state::<Account>(id).edition(double).await.unwrap_err(),
+            runtime
+                .handle_command(request(account(id).with_edition(wired), [page(&Deposit { amount: 1 })]))
+                .await
+                .unwrap_err(),
+        ] {
+            assert_eq!(error.code(), "INVALID_ARGUMENT");
+            assert_eq!(error.facts()[0], ("field", "cover.edition.divergences".to_owned()));
+            assert!(error.to_string().contains("`account` is there twice"), "{error}");
+        }
+        assert!(events_of(runtime.storage(), &branch("twice", id)).await.is_empty());
+        runtime.shutdown().await.unwrap();
+    }
+
     async fn b7_a_stream_leaves_main_once(store) {
         let runtime = start(&store).await;
         let id = Uuid::new_v4();
