@@ -27,6 +27,9 @@ pub struct Account {
     pub events: u32,
 }
 
+// With a name of its own: its snapshots can be read by anybody.
+angzarr_runtime::name_messages!("test": Account);
+
 static HANDLER_RUNS: Mutex<Option<HashMap<Uuid, u32>>> = Mutex::new(None);
 
 /// How often a `Deposit` handler ran for a root, in this process.

@@ -64,6 +64,7 @@ fn local_aggregate(runtime: &Runtime, aggregate: &Aggregate, snapshot: &Snapshot
             state: ::core::any::TypeId::of::<#ty>,
             snapshot: #snapshot,
             state_version: #state_version,
+            state_message: #runtime::Probe::<#ty>::NAME,
             new_state: #runtime::new_state::<#ty>,
             clone_state: #runtime::Probe::<#ty>::CLONE,
             debug_state: #runtime::Probe::<#ty>::DEBUG,

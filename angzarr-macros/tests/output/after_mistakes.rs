@@ -23,6 +23,7 @@ const _: () = {
             ::angzarr_runtime::__private::Probe::<Account>::PROST,
         ),
         state_version: 1,
+        state_message: ::angzarr_runtime::__private::Probe::<Account>::NAME,
         new_state: ::angzarr_runtime::__private::new_state::<Account>,
         clone_state: ::angzarr_runtime::__private::Probe::<Account>::CLONE,
         debug_state: ::angzarr_runtime::__private::Probe::<Account>::DEBUG,

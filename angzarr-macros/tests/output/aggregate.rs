@@ -29,6 +29,7 @@ const _: () = {
             codec: ::angzarr_runtime::__private::prost_codec::<Account>(),
         }),
         state_version: 2,
+        state_message: ::angzarr_runtime::__private::Probe::<Account>::NAME,
         new_state: ::angzarr_runtime::__private::new_state::<Account>,
         clone_state: ::angzarr_runtime::__private::Probe::<Account>::CLONE,
         debug_state: ::angzarr_runtime::__private::Probe::<Account>::DEBUG,

@@ -15,7 +15,7 @@ use crate::declare::{Clock, CommandContext, CommandHandlerDescriptor, EventSink,
 use crate::error::{About, Error, Result, SequenceMismatch, Subject};
 use crate::reaction::{WaitBoard, Waiting};
 use crate::registry::{Aggregate, Registry};
-use crate::storage::{Dedup, Extras, Storage, StreamRead, Write, WriteError, Writer, Written};
+use crate::storage::{Dedup, Extras, Storage, Write, WriteError, Writer, Written};
 use crate::stream::{AsOf, Edition, Headers, Limits, Nanos, StoredEvent, StreamKey};
 use crate::transport::Transport;
 use backon::BackoffBuilder;
@@ -228,8 +228,7 @@ impl Core {
         if let Some(now) = self.storage.next_sequence_now(key) {
             return Ok(now != next_sequence);
         }
-        let head = StreamRead { from: u32::MAX, ..StreamRead::all() };
-        Ok(self.storage.read_stream(key, head).await?.next_sequence != next_sequence)
+        Ok(self.head(key).await? != next_sequence)
     }
 
     /// The same without waiting, where nothing has to be waited for: the state is at hand, nobody works on the stream, and

@@ -1,5 +1,6 @@
 //! Questions about a stream: its state, then or now, and what a command would do.
 
+use std::collections::HashMap;
 use std::future::IntoFuture;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use super::{Loaded, SyncMode};
 use crate::declare::{Aggregate, CommandOf, nanos_of};
 use crate::error::{About, Result};
 use crate::registry;
-use crate::storage::{BoxFuture, StreamRead};
+use crate::storage::BoxFuture;
 use crate::stream::limits::shorten;
 use crate::stream::{AsOf, Edition, Headers, StoredEvent, StreamKey, Versioned};
 
@@ -193,62 +194,47 @@ impl Core {
         key: &StreamKey,
         edition: &Edition,
     ) -> Result<proto::EventBook> {
-        let mut read = StreamRead::all();
-        if aggregate.descriptor.snapshot.is_some() {
-            read.snapshot = Some((aggregate.snapshot_type.clone(), aggregate.descriptor.state_version));
-        }
-        let slice = self.storage.read_stream(key, read).await?;
-        let mut pages: Vec<_> = slice.events.iter().map(event_page).collect();
-        let mut next_sequence = slice.next_sequence;
-        if !key.is_main() && slice.snapshot.is_none() {
-            // What the branch inherits from main comes first.
-            let main_key = key.on_main();
-            let at = slice.diverged_at.or_else(|| edition.divergence(&key.domain));
-            let to = match at {
-                Some(0) => None,
-                Some(n) => Some(StreamRead { to: Some(n - 1), ..StreamRead::all() }),
-                None => Some(StreamRead::all()),
-            };
-            if let Some(read) = to {
-                let inherited = self.storage.read_stream(&main_key, read).await?;
-                if slice.diverged_at.is_none() {
-                    next_sequence = at.unwrap_or(inherited.next_sequence);
-                }
-                pages.splice(0..0, inherited.events.iter().map(event_page));
-            }
-        }
-        let snapshot = slice.snapshot.map(|snapshot| proto::Snapshot {
+        // A snapshot that the caller could not unpack is none: all events go out instead.
+        let policy = aggregate.descriptor.snapshot.as_ref().filter(|_| aggregate.snapshot_url.is_some());
+        let past = self.past(aggregate, key, edition, AsOf::Head, policy).await?;
+        let pages = past.parts.iter().flat_map(|(_, events)| events).map(event_page).collect();
+        let snapshot = past.snapshot.map(|(_, snapshot)| proto::Snapshot {
             sequence: snapshot.sequence,
             state: Some(prost_types::Any {
-                type_url: proto::type_url_of(&snapshot.type_name),
+                type_url: aggregate.snapshot_url.clone().unwrap_or_default(),
                 value: snapshot.state.to_vec(),
             }),
             retention: snapshot.retention as i32,
             created_at: Some(proto::TimestampExt::from_unix_nanos(snapshot.created_at)),
         });
-        Ok(proto::EventBook { cover: Some(cover_of(key, "", None)), snapshot, pages, next_sequence })
+        Ok(proto::EventBook {
+            cover: Some(cover_of(key, "", None)),
+            snapshot,
+            pages,
+            next_sequence: past.next_sequence,
+        })
     }
 
     /// Every book of a workflow, across domains (row I4).
     pub(crate) async fn books_of_correlation(&self, correlation_id: &str) -> Result<Vec<proto::EventBook>> {
         self.limits.check_id("correlation_id", correlation_id)?;
-        let mut books: Vec<(StreamKey, proto::EventBook)> = Vec::new();
+        let mut books: Vec<proto::EventBook> = Vec::new();
+        let mut places: HashMap<StreamKey, usize> = HashMap::new();
         for found in self.storage.read_correlation(correlation_id).await? {
             let page = event_page(&found.event);
-            let next_sequence = found.event.sequence + 1;
-            match books.iter_mut().find(|(key, _)| *key == found.stream) {
-                Some((_, book)) => {
-                    book.pages.push(page);
-                    book.next_sequence = next_sequence;
-                }
-                None => {
-                    let cover = cover_of(&found.stream, correlation_id, found.event.headers.ext());
-                    let book =
-                        proto::EventBook { cover: Some(cover), snapshot: None, pages: vec![page], next_sequence };
-                    books.push((found.stream, book));
-                }
+            if let Some(place) = places.get(&found.stream) {
+                books[*place].pages.push(page);
+                continue;
             }
+            books.push(proto::EventBook {
+                cover: Some(cover_of(&found.stream, correlation_id, found.event.headers.ext())),
+                snapshot: None,
+                pages: vec![page],
+                // Other events may follow in the stream that belong to other workflows.
+                next_sequence: self.head(&found.stream).await?,
+            });
+            places.insert(found.stream, books.len() - 1);
         }
-        Ok(books.into_iter().map(|(_, book)| book).collect())
+        Ok(books)
     }
 }

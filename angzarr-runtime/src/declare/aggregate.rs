@@ -212,6 +212,8 @@ pub struct AggregateDescriptor {
     pub snapshot: Option<SnapshotPolicy>,
     /// Version of the state's shape (row N4).
     pub state_version: u32,
+    /// Full protobuf name of the state, where it has one.
+    pub state_message: Option<fn() -> String>,
     /// The state before the first event.
     pub new_state: fn() -> State,
     /// Copies a state, where the state can be cloned.

@@ -42,6 +42,8 @@ pub(crate) struct Aggregate {
     pub(crate) appliers: HashMap<Name, &'static ApplyDescriptor, foldhash::fast::RandomState>,
     /// Kind of state that its snapshots hold (row N4).
     pub(crate) snapshot_type: Name,
+    /// Type URL of a snapshot for others, where they can read it: its state is a protobuf message with a name.
+    pub(crate) snapshot_url: Option<String>,
 }
 
 impl Aggregate {
@@ -50,11 +52,13 @@ impl Aggregate {
             Some(policy) if policy.codec.name != "prost" => policy.codec.name,
             _ => "",
         };
+        let message = descriptor.state_message.filter(|_| descriptor.snapshot.is_some() && codec.is_empty());
         Self {
             descriptor,
             handlers: BTreeMap::new(),
             appliers: HashMap::default(),
             snapshot_type: Name::from(format!("{}.{}{codec}", descriptor.domain, descriptor.name)),
+            snapshot_url: message.map(|full_name| angzarr_proto::type_url_of(&full_name())),
         }
     }
 }

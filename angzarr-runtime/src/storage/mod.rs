@@ -151,6 +151,8 @@ impl StreamRead {
 pub struct StreamSlice {
     /// The snapshot to start from, if one was asked for and fits.
     pub snapshot: Option<StoredSnapshot>,
+    /// Sequence of a newer snapshot that would fit, but is of another state type or version (row N4).
+    pub foreign_snapshot: Option<u32>,
     /// The events, in order.
     pub events: Vec<StoredEvent>,
     /// Next sequence of the whole stream, whatever part was read. For a stream without events: where it left the main

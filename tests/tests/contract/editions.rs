@@ -74,6 +74,37 @@ on_every_store! {
         runtime.shutdown().await.unwrap();
     }
 
+    /// A command that stores no event is remembered by its id, and fixes no place.
+    async fn b1_c10_an_id_without_events_fixes_nothing(store) {
+        let runtime = start(&store).await;
+        let (implicit, explicit) = (Uuid::new_v4(), Uuid::new_v4());
+        for id in [implicit, explicit] {
+            runtime.send::<Account>(id, Deposit { amount: 10 }).await.unwrap();
+            runtime.send::<Account>(id, Deposit { amount: 20 }).await.unwrap();
+        }
+        let at_1 = || Edition::named("what-if").diverge("account", 1);
+        let nothing = async |id, edition: Edition| {
+            runtime.send::<Account>(id, DoNothing {}).edition(edition).external_id("idle").await.unwrap().already_processed()
+        };
+        assert!(!nothing(implicit, Edition::named("what-if")).await);
+        assert!(!nothing(explicit, at_1()).await);
+        assert!(nothing(implicit, Edition::named("what-if")).await, "remembered");
+        for id in [implicit, explicit] {
+            runtime.send::<Account>(id, Deposit { amount: 30 }).await.unwrap();
+            assert_eq!(balance(&runtime, id, "what-if").await, (60, 3));
+            // Another id without events does not change that, whatever place it names.
+            runtime.send::<Account>(id, DoNothing {}).edition(at_1()).external_id("idle-2").await.unwrap();
+            let receipt = runtime.send::<Account>(id, Deposit { amount: 1 }).edition("what-if").await.unwrap();
+            assert_eq!(receipt.events()[0].sequence, 3);
+            assert_eq!(receipt.events_of::<Deposited>().next().unwrap().balance_before, 60);
+        }
+        assert!(nothing(implicit, Edition::named("what-if")).await, "still remembered");
+        runtime.shutdown().await.unwrap();
+        let runtime = start(&store).await;
+        assert_eq!(balance(&runtime, explicit, "what-if").await, (61, 4));
+        runtime.shutdown().await.unwrap();
+    }
+
     async fn b2_an_explicit_divergence_sees_what_was_before_it(store) {
         let runtime = start(&store).await;
         let id = Uuid::new_v4();
