@@ -51,6 +51,7 @@ pub struct Faults {
     forget_checkpoints: Arc<AtomicBool>,
     held: Arc<Semaphore>,
     lookups: Arc<AtomicU32>,
+    events_read: Arc<AtomicU32>,
     lookups_held: watch::Sender<bool>,
 }
 
@@ -64,6 +65,7 @@ impl Default for Faults {
             forget_checkpoints: Arc::default(),
             held: Arc::new(Semaphore::new(0)),
             lookups: Arc::default(),
+            events_read: Arc::default(),
             lookups_held: watch::Sender::new(false),
         }
     }
@@ -82,6 +84,11 @@ impl Faults {
     /// Whether look-ups of duplicates, which are asked and answered, wait with their answers.
     pub fn hold_lookups(&self, hold: bool) {
         self.lookups_held.send_replace(hold);
+    }
+
+    /// How many events were read from streams, in all.
+    pub fn events_read(&self) -> u32 {
+        self.events_read.load(Ordering::SeqCst)
     }
 
     /// How many look-ups of duplicates the store has answered, held ones included.
@@ -222,7 +229,11 @@ impl Storage for Faulty {
     }
 
     fn read_stream<'a>(&'a self, key: &'a StreamKey, read: StreamRead) -> StorageFuture<'a, StreamSlice> {
-        self.inner.read_stream(key, read)
+        Box::pin(async move {
+            let slice = self.inner.read_stream(key, read).await?;
+            self.faults.events_read.fetch_add(slice.events.len() as u32, Ordering::SeqCst);
+            Ok(slice)
+        })
     }
     fn find_duplicate<'a>(&'a self, key: &'a StreamKey, dedup: &'a Dedup) -> StorageFuture<'a, Option<Written>> {
         Box::pin(async move {

@@ -12,7 +12,7 @@ use angzarr_tests::account::{Account, handler_runs};
 use angzarr_tests::brittle::{Brittle, Bury, Strike, Struck};
 use angzarr_tests::messages::*;
 use angzarr_tests::rig::{account, eventually, page, request, start};
-use angzarr_tests::store::{assert_gapless, decode, events_of};
+use angzarr_tests::store::{assert_gapless, decode, events_of, stored};
 use angzarr_tests::time::{CountedIds, ManualClock, at_second};
 use angzarr_tests::{Fault, Faults, Rig, Store, on_every_store};
 use futures_util::future::join_all;
@@ -408,6 +408,53 @@ on_every_store! {
         assert!(!matches!(failed, Ok(Ok(_))), "{failed:?}");
         let receipt = runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
         assert_eq!(receipt.events_of::<Deposited>().next().unwrap().balance_before, 5);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// The memory for states is bounded whatever the commands come to, and what is over it is really let go.
+    async fn c6_large_states_that_only_refuse_leave_the_cache(store) {
+        const BOUND: u64 = 64 << 10;
+        const STREAMS: u32 = 100;
+        let tag = "x".repeat(4 << 10);
+        let ids: Vec<Uuid> = (0..STREAMS).map(|_| Uuid::new_v4()).collect();
+        for id in &ids {
+            let event = TagAdded { tag: tag.clone(), expected: -1, next: 0 };
+            store.plant(&key(*id), vec![stored(&event, 1)]).await;
+        }
+        let faults = Faults::new();
+        let builder = faults.describe(&store, Rig::new().builder()).state_cache_bytes(BOUND);
+        let runtime = builder.build().await.unwrap();
+        for round in 0..2 {
+            let before = faults.events_read();
+            for id in &ids {
+                let error = runtime.send::<Account>(*id, AddTag { tag: tag.clone() }).await.unwrap_err();
+                assert_eq!(error.rejection().unwrap().code(), "tag_exists");
+                let bytes = runtime.statistics().state_cache_bytes;
+                assert!(bytes < BOUND + (16 << 10), "{bytes} bytes");
+            }
+            let read = faults.events_read() - before;
+            assert!(read > STREAMS - 16, "round {round}: only {read} of {STREAMS} were read again");
+        }
+        // One that is small enough stays: nothing is read again.
+        let small = Uuid::new_v4();
+        runtime.send::<Account>(small, AddTag { tag: "y".into() }).await.unwrap();
+        let before = faults.events_read();
+        runtime.send::<Account>(small, AddTag { tag: "y".into() }).await.unwrap_err();
+        assert_eq!(faults.events_read(), before);
+        // States that grow under accepted commands are weighed again.
+        for id in &ids[..20] {
+            for n in 0..4 {
+                runtime.send::<Account>(*id, AddTag { tag: format!("{n}{tag}") }).await.unwrap();
+                let bytes = runtime.statistics().state_cache_bytes;
+                assert!(bytes < BOUND + (64 << 10), "{bytes} bytes");
+            }
+        }
+        let before = faults.events_read();
+        for id in &ids[..20] {
+            runtime.send::<Account>(*id, AddTag { tag: tag.clone() }).await.unwrap_err();
+        }
+        let read = faults.events_read() - before;
+        assert!(read > 5 * 15, "only {read} events were read again");
         runtime.shutdown().await.unwrap();
     }
 
