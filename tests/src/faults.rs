@@ -52,6 +52,7 @@ pub struct Faults {
     held: Arc<Semaphore>,
     lookups: Arc<AtomicU32>,
     events_read: Arc<AtomicU32>,
+    lost: Arc<Mutex<Option<u32>>>,
     lookups_held: watch::Sender<bool>,
 }
 
@@ -66,6 +67,7 @@ impl Default for Faults {
             held: Arc::new(Semaphore::new(0)),
             lookups: Arc::default(),
             events_read: Arc::default(),
+            lost: Arc::default(),
             lookups_held: watch::Sender::new(false),
         }
     }
@@ -84,6 +86,11 @@ impl Faults {
     /// Whether look-ups of duplicates, which are asked and answered, wait with their answers.
     pub fn hold_lookups(&self, hold: bool) {
         self.lookups_held.send_replace(hold);
+    }
+
+    /// Streams are read without the event of this sequence.
+    pub fn lose(&self, sequence: Option<u32>) {
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = sequence;
     }
 
     /// How many events were read from streams, in all.
@@ -230,7 +237,10 @@ impl Storage for Faulty {
 
     fn read_stream<'a>(&'a self, key: &'a StreamKey, read: StreamRead) -> StorageFuture<'a, StreamSlice> {
         Box::pin(async move {
-            let slice = self.inner.read_stream(key, read).await?;
+            let mut slice = self.inner.read_stream(key, read).await?;
+            if let Some(lost) = *self.faults.lost.lock().unwrap_or_else(PoisonError::into_inner) {
+                slice.events.retain(|event| event.sequence != lost);
+            }
             self.faults.events_read.fetch_add(slice.events.len() as u32, Ordering::SeqCst);
             Ok(slice)
         })

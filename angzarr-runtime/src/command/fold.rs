@@ -11,7 +11,7 @@ use super::state_cache::UNWEIGHED;
 use crate::declare::{SnapshotPolicy, State};
 use crate::error::{Error, Result, Subject};
 use crate::registry::Aggregate;
-use crate::storage::{StorageError, StorageErrorKind, StreamRead, StreamSlice};
+use crate::storage::{StreamRead, StreamSlice};
 use crate::stream::upcast::{UpcastError, Upcasted};
 use crate::stream::{AsOf, Edition, Name, Nanos, StoredEvent, StoredSnapshot, StreamKey};
 
@@ -264,8 +264,8 @@ impl Core {
 
 /// A state that leaves out an event is wrong: better none.
 fn hole(key: &StreamKey, from: u32, to: u32) -> Error {
-    let message = format!("{key} has a hole: event {from} is missing, the store goes on at {to}");
-    StorageError::new(StorageErrorKind::Corrupt, "storage", message).into()
+    let message = format!("the event is missing: the store goes on at {to}");
+    unreadable(key, from, &Name::from_static("unknown"), message)
 }
 
 fn unreadable(stream: &StreamKey, sequence: u32, type_name: &Name, message: String) -> Error {

@@ -1,16 +1,16 @@
 //! T: views of the past, and what would be.
 
-use angzarr_runtime::Limits;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::storage::StreamRead;
 use angzarr_runtime::stream::StreamKey;
+use angzarr_runtime::{Code, Limits};
 use angzarr_tests::account::Account;
 use angzarr_tests::brittle::{Brittle, Strike};
 use angzarr_tests::messages::*;
 use angzarr_tests::rig::start;
 use angzarr_tests::store::events_of;
 use angzarr_tests::time::{ManualClock, at_second, time};
-use angzarr_tests::{Rig, on_every_store};
+use angzarr_tests::{Faults, Rig, on_every_store};
 
 on_every_store! {
     async fn t1_as_of_sequence_is_exactly_the_events_up_to_it(store) {
@@ -53,6 +53,25 @@ on_every_store! {
             assert_eq!(state.last_event_at().is_some(), up_to > 0);
         }
         assert!(runtime.state::<Account>(id).as_of_time(at_second(1)).await.unwrap().is_new());
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A store that loses an event, at the end or before it: a state without it would be wrong, so there is none.
+    async fn t1_c9_a_hole_is_an_error_and_no_state(store) {
+        let faults = Faults::new();
+        let runtime = faults.describe(&store, Rig::new().builder().state_cache_bytes(0)).build().await.unwrap();
+        let id = Uuid::new_v4();
+        runtime.send::<Account>(id, DepositMany { count: 5 }).await.unwrap();
+        for lost in [0, 2, 4] {
+            faults.lose(Some(lost));
+            let deposit = runtime.preview::<Account>(id, Deposit { amount: 1 });
+            for error in [runtime.state::<Account>(id).await.unwrap_err(), deposit.await.unwrap_err()] {
+                assert_eq!((error.code(), error.status()), ("UNREADABLE_EVENT", Code::DataLoss), "{error}");
+                assert!(error.facts().contains(&("sequence", lost.to_string())), "{error}");
+            }
+        }
+        faults.lose(None);
+        assert_eq!(runtime.state::<Account>(id).await.unwrap().balance, 5);
         runtime.shutdown().await.unwrap();
     }
 
