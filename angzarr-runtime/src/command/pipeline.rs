@@ -234,7 +234,8 @@ impl Core {
     /// The same without waiting, where nothing has to be waited for: the state is at hand, nobody works on the stream, and
     /// the store commits at once. `None` where that is not so; nothing has happened then.
     pub(crate) fn execute_now(&self, submission: &Submission<'_>) -> Option<Result<Outcome>> {
-        if submission.dedup.is_some() || !submission.key.is_main() || !self.storage.commits_now() {
+        let waits = submission.pages.iter().any(|page| page.sync == SyncMode::Simple);
+        if waits || submission.dedup.is_some() || !submission.key.is_main() || !self.storage.commits_now() {
             return None;
         }
         let slot = self.cache.slot(&submission.key);

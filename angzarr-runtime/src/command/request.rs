@@ -133,7 +133,10 @@ impl Core {
             })
             .collect();
         let submission = Submission { aggregate, key, edition: &edition, headers, pages: &pages, dedup, at: None };
-        self.run(&submission).await
+        match self.run_now(&submission) {
+            Some(answer) => answer,
+            None => self.run(&submission).await,
+        }
     }
 
     /// The stream that a cover names, and its aggregate.
@@ -207,7 +210,7 @@ impl Core {
             }
         }
         let command = Erased { handler, command: decoded, encode: || command.clone() };
-        Ok(ParsedPage { command, expected, merge: merge_strategy(merge), sync, dedup })
+        Ok(ParsedPage { command, expected, merge: merge.into(), sync, dedup })
     }
 
     /// Every text of it is checked: what follows on another in a dedup key must not be taken for a part of it.
@@ -273,15 +276,6 @@ fn sync_mode(value: i32, field: impl FnOnce() -> Cow<'static, str>) -> Result<Sy
     }
 }
 
-fn merge_strategy(strategy: proto::MergeStrategy) -> MergeStrategy {
-    match strategy {
-        proto::MergeStrategy::MergeCommutative => MergeStrategy::Commutative,
-        proto::MergeStrategy::MergeStrict => MergeStrategy::Strict,
-        proto::MergeStrategy::MergeAggregateHandles => MergeStrategy::AggregateHandles,
-        proto::MergeStrategy::MergeManual => MergeStrategy::Manual,
-    }
-}
-
 /// A command of a reaction, whose target is known by name (row G1).
 pub(crate) struct ReactionCommand<'a> {
     pub(crate) command: &'a crate::declare::AnyCommand,
@@ -324,7 +318,10 @@ impl Core {
             dedup: Some(reaction.provenance.dedup()),
             at: command.at,
         };
-        self.run(&submission).await
+        match self.run_now(&submission) {
+            Some(answer) => answer,
+            None => self.run(&submission).await,
+        }
     }
 }
 

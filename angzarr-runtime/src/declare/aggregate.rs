@@ -2,6 +2,7 @@
 
 use std::any::{Any, TypeId};
 
+use angzarr_proto as proto;
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -313,6 +314,28 @@ pub enum MergeStrategy {
     AggregateHandles,
     /// Goes to the dead letters for a person to look at (row M4).
     Manual,
+}
+
+impl From<proto::MergeStrategy> for MergeStrategy {
+    fn from(strategy: proto::MergeStrategy) -> Self {
+        match strategy {
+            proto::MergeStrategy::MergeCommutative => Self::Commutative,
+            proto::MergeStrategy::MergeStrict => Self::Strict,
+            proto::MergeStrategy::MergeAggregateHandles => Self::AggregateHandles,
+            proto::MergeStrategy::MergeManual => Self::Manual,
+        }
+    }
+}
+
+impl From<MergeStrategy> for proto::MergeStrategy {
+    fn from(strategy: MergeStrategy) -> Self {
+        match strategy {
+            MergeStrategy::Commutative => Self::MergeCommutative,
+            MergeStrategy::Strict => Self::MergeStrict,
+            MergeStrategy::AggregateHandles => Self::MergeAggregateHandles,
+            MergeStrategy::Manual => Self::MergeManual,
+        }
+    }
 }
 
 impl MergeStrategy {

@@ -21,11 +21,13 @@ pub(super) fn whole_program(registry: &Registry, limits: &Limits, problems: &mut
     triggers(registry, problems);
 }
 
-fn names(registry: &Registry, max: usize, problems: &mut Vec<Problem>) {
-    let aggregates = registry.aggregates.values().map(|it| (it.descriptor.domain, it.descriptor.location));
-    let sagas = registry.sagas.values().map(|it| (it.descriptor.name, it.descriptor.location));
-    let projectors = registry.projectors.values().map(|it| (it.descriptor.name, it.descriptor.location));
-    for (name, location) in aggregates.chain(sagas).chain(projectors) {
+/// The limit is on names of domains; components keep to what it is where nothing was said.
+fn names(registry: &Registry, domain_max: usize, problems: &mut Vec<Problem>) {
+    let max = Limits::default().domain_name_chars;
+    let aggregates = registry.aggregates.values().map(|it| (it.descriptor.domain, it.descriptor.location, domain_max));
+    let sagas = registry.sagas.values().map(|it| (it.descriptor.name, it.descriptor.location, max));
+    let projectors = registry.projectors.values().map(|it| (it.descriptor.name, it.descriptor.location, max));
+    for (name, location, max) in aggregates.chain(sagas).chain(projectors) {
         if !valid_name(name, max, b"") {
             problems.push(
                 Problem::error(format!("`{name}` is not a valid name"))
