@@ -385,7 +385,7 @@ impl World {
             type_name: "account.Account".into(),
             state_version: 1,
             state: wrong.into(),
-            retention: if at % 2 == 0 { Retention::Default } else { Retention::Persist },
+            retention: if at.is_multiple_of(2) { Retention::Default } else { Retention::Persist },
         };
         let snapshot = match kind {
             0 => StoredSnapshot { state: vec![0xff; 5].into(), ..good },

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use smallvec::SmallVec;
 
-use super::pipeline::{Core, Outcome, Page, StoredEvents, Submission, panic_text};
+use super::pipeline::{Core, Page, StoredEvents, Submission, panic_text};
 use super::{Loaded, SyncMode, payloads};
 use crate::declare::{CommandContext, EmittedEvent, EventSink, Location, MergeStrategy, nanos_of};
 use crate::error::{About, Error, Subject};
@@ -26,13 +26,6 @@ pub(super) struct Events {
     pub(super) stored: StoredEvents,
 }
 
-impl Events {
-    /// Neither events nor a key to remember (row C3).
-    pub(super) fn is_nothing(&self, submission: &Submission<'_>) -> bool {
-        self.stored.is_empty() && submission.dedup.is_none()
-    }
-}
-
 /// What the handlers decided, ready to be stored.
 pub(super) struct Prepared {
     /// The sync mode of each event: that of its command (row S6).
@@ -47,30 +40,32 @@ pub(super) struct Prepared {
     pub(super) waiting: Option<Waiting>,
 }
 
-impl Prepared {
-    pub(super) fn nothing(&self) -> Outcome {
-        Outcome { events: StoredEvents::new(), next_sequence: self.first, duplicate: false, waiting: None }
-    }
-}
-
-/// The command was not accepted.
-pub(super) struct Failure {
-    pub(super) refusal: Refusal,
+/// The command stores nothing.
+pub(super) struct Unstored {
+    pub(super) why: Why,
     /// The next sequence of the stream that was decided on.
     pub(super) next_sequence: u32,
     /// Events were applied to the state, or began to be.
     pub(super) state_moved: bool,
 }
 
-/// Why a command was not accepted. All of it depends on the state: another one could have led to another answer.
-pub(super) enum Refusal {
+/// Why a command stores nothing. All of it depends on the state: another one could have led to another answer.
+pub(super) enum Why {
+    /// It was accepted and gave no event (row C3).
+    NoEvent,
     Error(Error),
-    Mismatch { strategy: MergeStrategy, expected: u32, actual: u32, subject: Subject },
+    Mismatch {
+        strategy: MergeStrategy,
+        expected: u32,
+        actual: u32,
+        subject: Subject,
+    },
 }
 
-impl Refusal {
+impl Why {
     fn about(self, facts: impl FnOnce() -> About) -> Self {
         match self {
+            Self::NoEvent => Self::NoEvent,
             Self::Error(error) => Self::Error(error.about(facts)),
             Self::Mismatch { strategy, expected, actual, mut subject } => {
                 subject.complete(facts());
@@ -80,7 +75,7 @@ impl Refusal {
     }
 }
 
-impl From<Error> for Refusal {
+impl From<Error> for Why {
     fn from(error: Error) -> Self {
         Self::Error(error)
     }
@@ -94,7 +89,7 @@ impl Core {
         submission: &Submission<'_>,
         loaded: &mut Loaded,
         events: &mut Events,
-    ) -> Result<Prepared, Box<Failure>> {
+    ) -> Result<Prepared, Box<Unstored>> {
         let now = submission.at.unwrap_or_else(|| nanos_of(self.clock.now())).max(loaded.last_created_at);
         let milestone = Cell::new(false);
         let mut sync = SmallVec::new();
@@ -116,6 +111,10 @@ impl Core {
             });
         events.stored.extend(stored);
         let diverges_at = loaded.diverges_at;
+        if events.stored.is_empty() && submission.dedup.is_none() {
+            // Neither events nor a key to remember.
+            return Err(Box::new(Unstored { why: Why::NoEvent, next_sequence: first, state_moved: false }));
+        }
         if let Some(last) = events.stored.last() {
             loaded.next_sequence = last.sequence + 1;
             loaded.last_created_at = now;
@@ -165,12 +164,12 @@ impl Core {
         now: Nanos,
         milestone: &Cell<bool>,
         events: &mut EventSink,
-    ) -> Result<(), Box<Failure>> {
+    ) -> Result<(), Box<Unstored>> {
         let before = events.events.len();
         let stream_next = loaded.next_sequence;
-        let fail = |refusal: Refusal, state_moved| {
-            let refusal = refusal.about(|| About::command((page.handler.command.full_name)()));
-            Err(Box::new(Failure { refusal, next_sequence: stream_next, state_moved }))
+        let fail = |why: Why, state_moved| {
+            let why = why.about(|| About::command((page.handler.command.full_name)()));
+            Err(Box::new(Unstored { why, next_sequence: stream_next, state_moved }))
         };
         let next_sequence = stream_next.saturating_add(u32::try_from(before).unwrap_or(u32::MAX));
         if let Some(expected) = page.expected
@@ -178,7 +177,7 @@ impl Core {
             && page.strategy() != MergeStrategy::AggregateHandles
         {
             let (strategy, subject) = (page.strategy(), Subject::default());
-            let mismatch = Refusal::Mismatch { strategy, expected, actual: next_sequence, subject };
+            let mismatch = Why::Mismatch { strategy, expected, actual: next_sequence, subject };
             return fail(mismatch, before > 0);
         }
         let context = CommandContext {

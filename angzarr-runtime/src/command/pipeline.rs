@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::decide::{Events, Failure, Prepared, Refusal};
+use super::decide::{Events, Prepared, Unstored, Why};
 use super::{StateCache, SyncMode};
 use crate::dead_letter;
 use crate::declare::{Clock, CommandContext, CommandHandlerDescriptor, EventSink, IdSource, MergeStrategy, Rejection};
@@ -102,6 +102,13 @@ pub(crate) struct Outcome {
     pub(crate) waiting: Option<Waiting>,
 }
 
+impl Outcome {
+    /// Accepted, and nothing was stored (row C3).
+    fn without_events(next_sequence: u32) -> Self {
+        Self { events: StoredEvents::new(), next_sequence, duplicate: false, waiting: None }
+    }
+}
+
 /// Counts a command for as long as it runs, so that a shutdown can wait for it.
 struct InFlight<'a>(&'a Core);
 
@@ -178,23 +185,16 @@ impl Core {
         let mut events = Events::default();
         let mut prepared = match self.prepare(submission, &mut loaded, &mut events) {
             Ok(prepared) => prepared,
-            Err(failure) => {
-                let Failure { refusal, next_sequence, state_moved } = *failure;
+            Err(unstored) => {
+                let Unstored { why, next_sequence, state_moved } = *unstored;
                 if from_cache && self.has_moved(key, next_sequence).await? {
                     return Ok(Attempt::Raced);
                 }
                 *guard = loaded.kept_if(!state_moved);
                 drop(guard);
-                return self.refuse(submission, refusal, next_sequence).await;
+                return self.answer_unstored(submission, why, next_sequence).await;
             }
         };
-        if events.is_nothing(submission) {
-            if from_cache && self.has_moved(key, loaded.next_sequence).await? {
-                return Ok(Attempt::Raced);
-            }
-            *guard = loaded.kept_if(true);
-            return Ok(Attempt::Done(prepared.nothing()));
-        }
         prepared.waiting = self.waits.expect(&self.registry, submission, &events.stored, &prepared.sync);
         let write = self.write(submission, &loaded, &mut prepared, &events.stored);
         let committed = match self.writer.commit_now(write) {
@@ -249,26 +249,20 @@ impl Core {
         let mut events = Events::default();
         let mut prepared = match self.prepare(submission, &mut loaded, &mut events) {
             Ok(prepared) => prepared,
-            Err(failure) => {
-                let Failure { refusal, next_sequence, state_moved } = *failure;
+            Err(unstored) => {
+                let Unstored { why, next_sequence, state_moved } = *unstored;
                 if self.storage.next_sequence_now(&submission.key) != Some(next_sequence) {
                     return None;
                 }
                 *guard = loaded.kept_if(!state_moved);
-                return match refusal {
-                    Refusal::Error(error) => Some(Err(error)),
-                    // No handler ran; the answer needs what is stored.
-                    Refusal::Mismatch { .. } => None,
+                return match why {
+                    Why::NoEvent => Some(Ok(Outcome::without_events(next_sequence))),
+                    Why::Error(error) => Some(Err(error)),
+                    // The answer needs what is stored.
+                    Why::Mismatch { .. } => None,
                 };
             }
         };
-        if events.is_nothing(submission) {
-            if self.storage.next_sequence_now(&submission.key) != Some(loaded.next_sequence) {
-                return None;
-            }
-            *guard = loaded.kept_if(true);
-            return Some(Ok(prepared.nothing()));
-        }
         prepared.waiting = self.waits.expect(&self.registry, submission, &events.stored, &prepared.sync);
         let write = self.write(submission, &loaded, &mut prepared, &events.stored);
         match self.writer.commit_now(write) {
@@ -292,19 +286,20 @@ impl Core {
         }
     }
 
-    /// The command was not accepted: what the caller gets, and what is kept of it.
-    async fn refuse(&self, submission: &Submission<'_>, refusal: Refusal, next_sequence: u32) -> Result<Attempt> {
+    /// The command stores nothing: what the caller gets, and what is kept of it.
+    async fn answer_unstored(&self, submission: &Submission<'_>, why: Why, next_sequence: u32) -> Result<Attempt> {
         // Another process, or a caller that went away, may have run the same command meanwhile: then its answer is ours
         // too, whatever its events made of ours.
         if let Some(first) = self.find_first(submission).await? {
             return Ok(Attempt::Done(self.first_answer(&submission.key, first).await?));
         }
-        let (strategy, expected, actual, subject) = match refusal {
-            Refusal::Error(error) => {
+        let (strategy, expected, actual, subject) = match why {
+            Why::NoEvent => return Ok(Attempt::Done(Outcome::without_events(next_sequence))),
+            Why::Error(error) => {
                 tracing::debug!(stream = %submission.key, code = error.code(), %error, "command refused");
                 return Err(error);
             }
-            Refusal::Mismatch { strategy, expected, actual, subject } => (strategy, expected, actual, subject),
+            Why::Mismatch { strategy, expected, actual, subject } => (strategy, expected, actual, subject),
         };
         let book = self.event_book(submission.aggregate, &submission.key, submission.edition).await?;
         if book.next_sequence != next_sequence {

@@ -10,7 +10,7 @@ use angzarr_proto as proto;
 use uuid::Uuid;
 
 use super::answer::{cover_of, event_page};
-use super::decide::{Events, Refusal};
+use super::decide::{Events, Why};
 use super::pipeline::{Core, Page, Submission};
 use super::send::Typed;
 use super::{Loaded, SyncMode};
@@ -166,9 +166,10 @@ impl<A: Aggregate, C: CommandOf<A>> PreviewCommand<A, C> {
         let mut events = Events::default();
         match core.prepare(&submission, &mut loaded, &mut events) {
             Ok(_) => Ok(Preview { events: events.stored.into_vec() }),
-            Err(failure) => match failure.refusal {
-                Refusal::Error(error) => Err(error),
-                Refusal::Mismatch { .. } => unreachable!("nothing was expected"),
+            Err(unstored) => match unstored.why {
+                Why::NoEvent => Ok(Preview { events: Vec::new() }),
+                Why::Error(error) => Err(error),
+                Why::Mismatch { .. } => unreachable!("nothing was expected"),
             },
         }
     }
