@@ -10,6 +10,11 @@ use crate::registry::WiringErrors;
 use crate::storage::StorageError;
 use crate::stream::StreamKey;
 
+mod subject;
+
+pub(crate) use subject::About;
+pub use subject::Subject;
+
 /// `Result` with the runtime's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -67,6 +72,8 @@ pub enum Error {
         domain: String,
         /// The nearest names that exist.
         nearest: Vec<String>,
+        /// What it is about.
+        subject: Subject,
     },
 
     /// The aggregate does not handle this command (row C7).
@@ -78,6 +85,8 @@ pub enum Error {
         command: String,
         /// The nearest names that exist.
         nearest: Vec<String>,
+        /// What it is about.
+        subject: Subject,
     },
 
     /// A part of the request is missing or malformed (row C7).
@@ -87,6 +96,8 @@ pub enum Error {
         field: Cow<'static, str>,
         /// What is wrong and what to send instead.
         message: String,
+        /// What it is about.
+        subject: Subject,
     },
 
     /// A limit of the contract's section L was passed.
@@ -100,15 +111,32 @@ pub enum Error {
         limit: usize,
         /// The unit and what to do.
         hint: &'static str,
+        /// What it is about.
+        subject: Subject,
     },
 
-    /// A command or event handler panicked (row C5). The panic's text is in the log under the reference.
+    /// A command handler, or the `#[apply]` of an event that it returned, panicked: nothing was stored (row C5). The panic's text is in the log under the reference.
     #[error("the handler `{handler}` panicked; look for reference {reference} in the log")]
     HandlerPanicked {
         /// The handler.
         handler: String,
         /// Connects this answer with the log.
         reference: Uuid,
+        /// What it is about.
+        subject: Subject,
+    },
+
+    /// A handler returned an event that cannot be read back from its encoding: nothing was stored (row C5).
+    #[error("the handler `{handler}` returned a `{type_name}` that cannot be read back: {message}")]
+    UnreadableReturn {
+        /// The handler.
+        handler: String,
+        /// Type of the event.
+        type_name: String,
+        /// What is wrong.
+        message: String,
+        /// What it is about.
+        subject: Subject,
     },
 
     /// Other writers were faster every time (row C6).
@@ -118,6 +146,8 @@ pub enum Error {
         stream: StreamKey,
         /// How often it was tried.
         attempts: u32,
+        /// What it is about.
+        subject: Subject,
     },
 
     /// A stored event has a newer version than this program knows (row U5).
@@ -135,6 +165,8 @@ pub enum Error {
         stored: u32,
         /// The newest known version.
         known: u32,
+        /// What it is about.
+        subject: Subject,
     },
 
     /// A stored event cannot be folded into the state.
@@ -148,6 +180,8 @@ pub enum Error {
         type_name: String,
         /// What is wrong.
         message: String,
+        /// What it is about.
+        subject: Subject,
     },
 
     /// The store failed.
@@ -178,6 +212,8 @@ pub enum Error {
         what: &'static str,
         /// What to do instead.
         hint: &'static str,
+        /// What it is about.
+        subject: Subject,
     },
 }
 
@@ -195,15 +231,67 @@ pub struct SequenceMismatch {
     pub actual: u32,
     /// The fresh state: snapshot, pages and next sequence, so that the caller rebuilds without another read.
     pub book: proto::EventBook,
+    /// What else it is about.
+    pub subject: Subject,
 }
 
 impl Error {
     pub(crate) fn invalid_argument(field: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self::InvalidArgument { field: field.into(), message: message.into() }
+        Self::InvalidArgument { field: field.into(), message: message.into(), subject: Subject::default() }
     }
 
     pub(crate) fn limit(field: impl Into<Cow<'static, str>>, actual: usize, limit: usize, hint: &'static str) -> Self {
-        Self::Limit { field: field.into(), actual, limit, hint }
+        Self::Limit { field: field.into(), actual, limit, hint, subject: Subject::default() }
+    }
+
+    pub(crate) fn not_offered(what: &'static str, hint: &'static str) -> Self {
+        Self::NotOffered { what, hint, subject: Subject::default() }
+    }
+
+    /// Says what the error is about, where it does not say so yet.
+    pub(crate) fn about(mut self, facts: impl FnOnce() -> About) -> Self {
+        if let Some(subject) = self.subject_mut() {
+            subject.complete(facts());
+        }
+        self
+    }
+
+    fn subject(&self) -> Option<&Subject> {
+        match self {
+            Self::Rejected(rejection) => Some(&rejection.subject),
+            Self::SequenceMismatch(mismatch) | Self::DeadLettered { mismatch, .. } => Some(&mismatch.subject),
+            Self::Storage(error) => Some(&error.subject),
+            Self::UnknownDomain { subject, .. }
+            | Self::UnknownCommand { subject, .. }
+            | Self::InvalidArgument { subject, .. }
+            | Self::Limit { subject, .. }
+            | Self::HandlerPanicked { subject, .. }
+            | Self::UnreadableReturn { subject, .. }
+            | Self::Contention { subject, .. }
+            | Self::SchemaTooNew { subject, .. }
+            | Self::UnreadableEvent { subject, .. }
+            | Self::NotOffered { subject, .. } => Some(subject),
+            Self::Wiring(_) | Self::Component { .. } | Self::ShuttingDown => None,
+        }
+    }
+
+    fn subject_mut(&mut self) -> Option<&mut Subject> {
+        match self {
+            Self::Rejected(rejection) => Some(&mut rejection.subject),
+            Self::SequenceMismatch(mismatch) | Self::DeadLettered { mismatch, .. } => Some(&mut mismatch.subject),
+            Self::Storage(error) => Some(&mut error.subject),
+            Self::UnknownDomain { subject, .. }
+            | Self::UnknownCommand { subject, .. }
+            | Self::InvalidArgument { subject, .. }
+            | Self::Limit { subject, .. }
+            | Self::HandlerPanicked { subject, .. }
+            | Self::UnreadableReturn { subject, .. }
+            | Self::Contention { subject, .. }
+            | Self::SchemaTooNew { subject, .. }
+            | Self::UnreadableEvent { subject, .. }
+            | Self::NotOffered { subject, .. } => Some(subject),
+            Self::Wiring(_) | Self::Component { .. } | Self::ShuttingDown => None,
+        }
     }
 
     /// The stable code, `UPPER_SNAKE`. For a rejection it is the framework's `REJECTED`; the handler's own code is in the
@@ -218,6 +306,7 @@ impl Error {
             Self::InvalidArgument { .. } => "INVALID_ARGUMENT",
             Self::Limit { .. } => "LIMIT_EXCEEDED",
             Self::HandlerPanicked { .. } => "HANDLER_PANICKED",
+            Self::UnreadableReturn { .. } => "UNREADABLE_RETURN",
             Self::Contention { .. } => "CONTENTION",
             Self::SchemaTooNew { .. } => "SCHEMA_TOO_NEW",
             Self::UnreadableEvent { .. } => "UNREADABLE_EVENT",
@@ -239,7 +328,7 @@ impl Error {
             Self::SequenceMismatch(_) | Self::DeadLettered { .. } | Self::Contention { .. } => Code::Aborted,
             Self::UnknownDomain { .. } | Self::UnknownCommand { .. } => Code::NotFound,
             Self::InvalidArgument { .. } | Self::Limit { .. } => Code::InvalidArgument,
-            Self::HandlerPanicked { .. } => Code::Internal,
+            Self::HandlerPanicked { .. } | Self::UnreadableReturn { .. } => Code::Internal,
             Self::SchemaTooNew { .. } | Self::UnreadableEvent { .. } => Code::DataLoss,
             Self::Storage(error) if error.is_retryable() => Code::Unavailable,
             Self::Storage(_) | Self::Component { .. } => Code::Internal,
@@ -278,6 +367,18 @@ impl Error {
 
     /// The facts, as `ErrorInfo.metadata` carries them: names are stable.
     pub fn facts(&self) -> Vec<(&'static str, String)> {
+        let mut facts = self.own_facts();
+        let own = facts.len();
+        for (name, value) in self.subject().into_iter().flat_map(Subject::facts) {
+            if !facts[..own].iter().any(|(known, _)| *known == name) {
+                facts.push((name, value));
+            }
+        }
+        facts
+    }
+
+    /// What the error says by itself.
+    fn own_facts(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Rejected(rejection) => {
                 vec![
@@ -285,49 +386,72 @@ impl Error {
                     ("rejection_reason", rejection.reason().to_owned()),
                 ]
             }
-            Self::SequenceMismatch(mismatch) | Self::DeadLettered { mismatch, .. } => vec![
-                ("domain", mismatch.stream.domain.to_string()),
-                ("root", mismatch.stream.root.to_string()),
-                ("expected_sequence", mismatch.expected.to_string()),
-                ("actual_sequence", mismatch.actual.to_string()),
-                ("merge_strategy", mismatch.strategy.as_str().to_owned()),
-            ],
-            Self::UnknownDomain { domain, nearest } => {
+            Self::SequenceMismatch(mismatch) => mismatch.facts(),
+            Self::DeadLettered { mismatch, letter } => {
+                let mut facts = mismatch.facts();
+                facts.push(("dead_letter", letter.to_string()));
+                facts
+            }
+            Self::UnknownDomain { domain, nearest, .. } => {
                 vec![("domain", domain.clone()), ("nearest", nearest.join(", "))]
             }
-            Self::UnknownCommand { domain, command, nearest } => {
+            Self::UnknownCommand { domain, command, nearest, .. } => {
                 vec![("domain", domain.clone()), ("command_type", command.clone()), ("nearest", nearest.join(", "))]
             }
             Self::InvalidArgument { field, .. } => vec![("field", field.to_string())],
             Self::Limit { field, actual, limit, .. } => {
                 vec![("field", field.to_string()), ("actual", actual.to_string()), ("limit", limit.to_string())]
             }
-            Self::HandlerPanicked { handler, reference } => {
+            Self::HandlerPanicked { handler, reference, .. } => {
                 vec![("handler", handler.clone()), ("reference", reference.to_string())]
             }
-            Self::Contention { stream, attempts } => vec![
-                ("domain", stream.domain.to_string()),
-                ("root", stream.root.to_string()),
-                ("attempts", attempts.to_string()),
-            ],
-            Self::SchemaTooNew { stream, sequence, type_name, stored, known } => vec![
-                ("domain", stream.domain.to_string()),
-                ("root", stream.root.to_string()),
-                ("sequence", sequence.to_string()),
-                ("event_type", type_name.clone()),
-                ("stored_version", stored.to_string()),
-                ("known_version", known.to_string()),
-            ],
-            Self::UnreadableEvent { stream, sequence, type_name, .. } => vec![
-                ("domain", stream.domain.to_string()),
-                ("root", stream.root.to_string()),
-                ("sequence", sequence.to_string()),
-                ("event_type", type_name.clone()),
-            ],
+            Self::UnreadableReturn { handler, type_name, .. } => {
+                vec![("handler", handler.clone()), ("event_type", type_name.clone())]
+            }
+            Self::Contention { stream, attempts, .. } => {
+                let mut facts = vec![("attempts", attempts.to_string())];
+                facts.extend(stream_facts(stream));
+                facts
+            }
+            Self::SchemaTooNew { stream, sequence, type_name, stored, known, .. } => {
+                let mut facts = vec![
+                    ("sequence", sequence.to_string()),
+                    ("event_type", type_name.clone()),
+                    ("stored_version", stored.to_string()),
+                    ("known_version", known.to_string()),
+                ];
+                facts.extend(stream_facts(stream));
+                facts
+            }
+            Self::UnreadableEvent { stream, sequence, type_name, .. } => {
+                let mut facts = vec![("sequence", sequence.to_string()), ("event_type", type_name.clone())];
+                facts.extend(stream_facts(stream));
+                facts
+            }
             Self::Component { component, .. } => vec![("component", component.clone())],
-            Self::Storage(_) | Self::Wiring(_) | Self::ShuttingDown | Self::NotOffered { .. } => Vec::new(),
+            Self::Storage(error) => {
+                vec![("backend", error.backend.to_owned()), ("trouble", error.kind.as_str().to_owned())]
+            }
+            Self::NotOffered { what, .. } => vec![("what", (*what).to_owned())],
+            Self::Wiring(_) | Self::ShuttingDown => Vec::new(),
         }
     }
+}
+
+impl SequenceMismatch {
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let mut facts = vec![
+            ("expected_sequence", self.expected.to_string()),
+            ("actual_sequence", self.actual.to_string()),
+            ("merge_strategy", self.strategy.as_str().to_owned()),
+        ];
+        facts.extend(stream_facts(&self.stream));
+        facts
+    }
+}
+
+fn stream_facts(stream: &StreamKey) -> Vec<(&'static str, String)> {
+    About::of(stream).facts().collect()
 }
 
 fn nearest_text(nearest: &[String]) -> String {

@@ -77,7 +77,7 @@ pub use declare::{
     Accepts, Aggregate, AnyCommand, Clock, Command, CommandContext, CommandOf, Domain, EventContext, IdSource,
     MergeStrategy, Message, ProjectionError, RandomIds, ReactionError, Rejection, SystemClock,
 };
-pub use error::{Code, Error, Result, SequenceMismatch};
+pub use error::{Code, Error, Result, SequenceMismatch, Subject};
 pub use reaction::{ReadModel, SubscriptionStatus};
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -28,7 +28,13 @@ shapes!(
     MisfitV1,
     MisfitV2,
     MisfitOther,
-    Misfit
+    Misfit,
+    Tape,
+    Strip,
+    Reel,
+    Say,
+    SaidV1,
+    Said
 );
 
 #[upcaster(from = 1, event = "chains.Hole")]
@@ -81,9 +87,43 @@ fn misfit_goes_on(old: MisfitOther) -> Misfit {
     Misfit { n: old.n }
 }
 
+/// The first output leads on; the second one leads back.
+#[upcaster(from = 1)]
+fn cut_tape(old: Tape) -> (Reel, Strip) {
+    (Reel { n: old.n }, Strip { n: old.n })
+}
+#[upcaster(from = 1)]
+fn splice_strip(old: Strip) -> (Reel, Tape) {
+    (Reel { n: old.n }, Tape { n: old.n })
+}
+
+/// Returns what only old programs stored.
+#[aggregate(domain = "speaker")]
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Speaker {}
+
+#[aggregate]
+impl Speaker {
+    #[handler]
+    fn say_it_the_old_way(&self, cmd: Say) -> Result<SaidV1, Rejection> {
+        Ok(SaidV1 { n: cmd.n })
+    }
+    #[apply]
+    fn said_once(&mut self, _: SaidV1) {}
+    #[apply]
+    fn said(&mut self, _: Said) {}
+}
+
+#[upcaster(from = 1)]
+fn raise_voice(old: SaidV1) -> Said {
+    Said { n: old.n }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    match Runtime::builder().build().await {
+    // A name that is too long by a limit of this program, and fits where nothing was said.
+    let limits = angzarr_runtime::Limits { domain_name_chars: 6, ..Default::default() };
+    match Runtime::builder().limits(limits).build().await {
         Ok(_) => println!("it starts"),
         Err(error) => {
             println!("{}\n{error}", error.code());

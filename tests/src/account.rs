@@ -30,6 +30,9 @@ pub struct Account {
 /// By how much the amounts of the parts of one deposit differ: more than any amount.
 pub const PART: i64 = 1_000_000_000_000;
 
+// With a name of its own: its snapshots can be read by anybody.
+angzarr_runtime::name_messages!("test": Account);
+
 static HANDLER_RUNS: Mutex<Option<HashMap<Uuid, u32>>> = Mutex::new(None);
 
 /// How often a `Deposit` handler ran for a root, in this process.

@@ -12,6 +12,7 @@ use angzarr_runtime::storage::{
 };
 use angzarr_runtime::stream::{LogEvent, StoredSnapshot, StreamKey};
 use angzarr_runtime::{Builder, OpenStorage};
+use tokio::sync::{Semaphore, watch};
 
 use crate::Store;
 
@@ -26,6 +27,8 @@ pub enum Fault {
     FailAfter,
     /// The store takes its time.
     Delay(Duration),
+    /// The store begins when the test says so: see [`Faults::release`].
+    Hold,
     /// The store takes its time, and then says no.
     FailLate(Duration),
     /// The store panics before it stores anything.
@@ -39,18 +42,65 @@ struct Plan {
 }
 
 /// The test's side of a failing store.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Faults {
     plan: Arc<Mutex<Plan>>,
     struck: Arc<AtomicU32>,
     appends: Arc<AtomicU32>,
     log_is_down: Arc<AtomicBool>,
     forget_checkpoints: Arc<AtomicBool>,
+    held: Arc<Semaphore>,
+    lookups: Arc<AtomicU32>,
+    events_read: Arc<AtomicU32>,
+    lost: Arc<Mutex<Option<u32>>>,
+    lookups_held: watch::Sender<bool>,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self {
+            plan: Arc::default(),
+            struck: Arc::default(),
+            appends: Arc::default(),
+            log_is_down: Arc::default(),
+            forget_checkpoints: Arc::default(),
+            held: Arc::new(Semaphore::new(0)),
+            lookups: Arc::default(),
+            events_read: Arc::default(),
+            lost: Arc::default(),
+            lookups_held: watch::Sender::new(false),
+        }
+    }
 }
 
 impl Faults {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Lets one held append go on.
+    pub fn release(&self) {
+        self.held.add_permits(1);
+    }
+
+    /// Whether look-ups of duplicates, which are asked and answered, wait with their answers.
+    pub fn hold_lookups(&self, hold: bool) {
+        self.lookups_held.send_replace(hold);
+    }
+
+    /// Streams are read without the event of this sequence.
+    pub fn lose(&self, sequence: Option<u32>) {
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = sequence;
+    }
+
+    /// How many events were read from streams, in all.
+    pub fn events_read(&self) -> u32 {
+        self.events_read.load(Ordering::SeqCst)
+    }
+
+    /// How many look-ups of duplicates the store has answered, held ones included.
+    pub fn lookups(&self) -> u32 {
+        self.lookups.load(Ordering::SeqCst)
     }
 
     /// The next appends to streams of `domain` meet these faults, in order.
@@ -159,6 +209,12 @@ impl Storage for Faulty {
                 match (self.faults.take(&write), conflict) {
                     (Some(Fault::Conflict), Some(conflict)) => outcomes.push(Err(conflict)),
                     (Some(Fault::Fail(kind)), _) => outcomes.push(Err(failure(kind))),
+                    (Some(Fault::Hold), _) => {
+                        if let Ok(permit) = self.faults.held.acquire().await {
+                            permit.forget();
+                        }
+                        outcomes.append(&mut self.inner.commit(vec![write]).await);
+                    }
                     (Some(Fault::FailLate(pause)), _) => {
                         tokio::time::sleep(pause).await;
                         outcomes.push(Err(failure(StorageErrorKind::Unavailable)));
@@ -180,10 +236,23 @@ impl Storage for Faulty {
     }
 
     fn read_stream<'a>(&'a self, key: &'a StreamKey, read: StreamRead) -> StorageFuture<'a, StreamSlice> {
-        self.inner.read_stream(key, read)
+        Box::pin(async move {
+            let mut slice = self.inner.read_stream(key, read).await?;
+            if let Some(lost) = *self.faults.lost.lock().unwrap_or_else(PoisonError::into_inner) {
+                slice.events.retain(|event| event.sequence != lost);
+            }
+            self.faults.events_read.fetch_add(slice.events.len() as u32, Ordering::SeqCst);
+            Ok(slice)
+        })
     }
     fn find_duplicate<'a>(&'a self, key: &'a StreamKey, dedup: &'a Dedup) -> StorageFuture<'a, Option<Written>> {
-        self.inner.find_duplicate(key, dedup)
+        Box::pin(async move {
+            let answer = self.inner.find_duplicate(key, dedup).await;
+            self.faults.lookups.fetch_add(1, Ordering::SeqCst);
+            let mut gate = self.faults.lookups_held.subscribe();
+            let _open = gate.wait_for(|held| !held).await;
+            answer
+        })
     }
     fn read_log(&self, after: u64, limit: usize) -> StorageFuture<'_, Vec<LogEvent>> {
         if self.faults.log_is_down.load(Ordering::SeqCst) {

@@ -7,6 +7,7 @@
 #![allow(missing_docs)]
 
 pub mod account;
+pub mod brittle;
 pub mod faults;
 pub mod ledger;
 pub mod messages;

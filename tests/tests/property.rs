@@ -1,10 +1,12 @@
-//! N, T, U: whatever happens to a stream, what the runtime reads equals a plain fold of what is stored, at every point.
+//! B, M1, N, T, U: whatever happens to a stream and its branches, what the runtime reads equals a plain fold of what is
+//! stored, at every point; bad snapshots included.
 
 #![allow(missing_docs)]
 
 use angzarr_runtime::prelude::*;
-use angzarr_runtime::storage::{NewEvent, Storage};
-use angzarr_runtime::stream::{StoredEvent, StreamKey};
+use angzarr_runtime::proto::{self, AnyExt as _, PageHeaderExt};
+use angzarr_runtime::storage::{self, Extras, NewEvent, SnapshotWrite, Storage, StreamRead};
+use angzarr_runtime::stream::{Headers, StoredEvent, StoredSnapshot, StreamKey};
 use angzarr_runtime::{Builder, Retention};
 use angzarr_tests::account::Account;
 use angzarr_tests::messages::*;
@@ -26,6 +28,12 @@ enum Step {
     Book(u8, Vec<i64>),
     Milestone(u8),
     Snapshot(u8, u8),
+    /// Something that is no snapshot of this stream, somewhere in it.
+    PlantSnapshot(u8, u8, u32),
+    /// On a branch; where it leaves main, if this is what begins it.
+    Branch(u8, i64, Option<u32>),
+    /// On a branch, remembered by its id, without an event.
+    BranchIdle(u8, u8),
     Name(String, String),
     Move(String),
     /// What an older program, or another process, stored.
@@ -49,6 +57,10 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (who.clone(), prop::collection::vec(-50..50i64, 1..5)).prop_map(|(who, amounts)| Step::Book(who, amounts)),
         1 => who.clone().prop_map(Step::Milestone),
         2 => (who.clone(), 0..3u8).prop_map(|(who, retention)| Step::Snapshot(who, retention)),
+        2 => (who.clone(), 0..4u8, any::<u32>()).prop_map(|(who, kind, at)| Step::PlantSnapshot(who, kind, at)),
+        3 => (who.clone(), 1..100i64, prop::option::of(any::<u32>()))
+            .prop_map(|(who, amount, at)| Step::Branch(who, amount, at)),
+        1 => (who.clone(), any::<u8>()).prop_map(|(who, id)| Step::BranchIdle(who, id)),
         2 => (word, word).prop_map(|(first, last)| Step::Name(first, last)),
         2 => word.prop_map(Step::Move),
         3 => (0..4u8, word).prop_map(|(shape, word)| Step::PlantName(shape, word)),
@@ -64,6 +76,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 const PERSON: Uuid = Uuid::from_u128(3);
 const DIARY: Uuid = Uuid::from_u128(4);
+const BRANCH: &str = "what-if";
 
 fn who(n: u8) -> Uuid {
     Uuid::from_u128(u128::from(n) + 1)
@@ -116,12 +129,30 @@ fn fold_person(state: &mut Person, event: &StoredEvent) {
     }
 }
 
-/// Compares every point of one stream.
+fn branch(root: Uuid) -> StreamKey {
+    StreamKey { edition: BRANCH.into(), ..StreamKey::main("account", root) }
+}
+
+/// What a branch is made of: main before the place where it left, then its own. Before its first event it is main.
+async fn branch_events(runtime: &Runtime, root: Uuid) -> Vec<StoredEvent> {
+    let own = runtime.storage().read_stream(&branch(root), StreamRead::all()).await.expect("the branch");
+    let mut events = events_of(runtime.storage(), &StreamKey::main("account", root)).await;
+    if let Some(at) = own.diverged_at {
+        events.truncate(at as usize);
+    }
+    events.extend(own.events);
+    events
+}
+
+/// Compares every point of one stream on main.
 macro_rules! compare {
     ($runtime:expr, $aggregate:ty, $domain:literal, $root:expr, $fold:expr) => {{
-        let (runtime, root) = (&$runtime, $root);
-        let stored = events_of(runtime.storage(), &StreamKey::main($domain, root)).await;
+        let stored = events_of($runtime.storage(), &StreamKey::main($domain, $root)).await;
         assert_gapless(&stored);
+        compare!($runtime, $aggregate, $root, "", stored, $fold)
+    }};
+    ($runtime:expr, $aggregate:ty, $root:expr, $edition:expr, $stored:expr, $fold:expr) => {{
+        let (runtime, root, stored, edition) = (&$runtime, $root, $stored, $edition);
         let mut folded = <$aggregate>::default();
         let mut prefix = vec![folded.clone()];
         for event in &stored {
@@ -129,14 +160,20 @@ macro_rules! compare {
             fold(&mut folded, event);
             prefix.push(folded.clone());
         }
-        let now = runtime.state::<$aggregate>(root).await.expect("the state");
+        let now = runtime.state::<$aggregate>(root).edition(edition).await.expect("the state");
         assert_eq!((&*now, now.next_sequence() as usize), (&folded, stored.len()), "now");
         for (n, event) in stored.iter().enumerate() {
-            let then = runtime.state::<$aggregate>(root).as_of_sequence(event.sequence).await.expect("the state");
+            let then = runtime
+                .state::<$aggregate>(root)
+                .edition(edition)
+                .as_of_sequence(event.sequence)
+                .await
+                .expect("the state");
             assert_eq!((&*then, then.next_sequence() as usize), (&prefix[n + 1], n + 1), "as of #{n}");
             for at in [event.created_at - 1, event.created_at] {
                 let count = stored.iter().take_while(|event| event.created_at <= at).count();
-                let then = runtime.state::<$aggregate>(root).as_of_time(time(at)).await.expect("the state");
+                let then =
+                    runtime.state::<$aggregate>(root).edition(edition).as_of_time(time(at)).await.expect("the state");
                 assert_eq!((&*then, then.next_sequence() as usize), (&prefix[count], count), "as of {at}");
             }
         }
@@ -163,11 +200,46 @@ impl World {
             // What a handler would see, cached or not.
             let would = runtime.preview::<Account>(who(n), Deposit { amount: 1 }).await.expect("a preview");
             assert_eq!(would.events_of::<Deposited>().next().expect("an event").balance_before, folded.balance);
+            self.check_book(runtime, n, "", &folded).await;
+            let stored = branch_events(runtime, who(n)).await;
+            let folded = compare!(*runtime, Account, who(n), BRANCH, stored, fold_account);
+            self.check_book(runtime, n, BRANCH, &folded).await;
         }
         compare!(*runtime, Person, "person", PERSON, fold_person);
         compare!(*runtime, Diary, "diary", DIARY, |state: &mut Diary, event| state
             .pages
             .push(decode::<Written>(event).text));
+    }
+
+    /// The book of a sequence mismatch is enough to rebuild the state (row M1).
+    async fn check_book(&self, runtime: &Runtime, n: u8, edition: &str, folded: &Account) {
+        let send = runtime.send::<Account>(who(n), Deposit { amount: 1 }).edition(edition).expect_sequence(9_999_999);
+        let error = send.await.expect_err("nobody is there");
+        let book = error.event_book().unwrap_or_else(|| panic!("{error}"));
+        let mut state = Account::default();
+        let mut next = 0;
+        if let Some(snapshot) = &book.snapshot {
+            state = snapshot.state.as_ref().expect("a state").unpack().expect("a readable snapshot");
+            next = snapshot.sequence + 1;
+        }
+        for page in &book.pages {
+            let Some(proto::event_page::Payload::Event(event)) = &page.payload else { panic!("{page:?}") };
+            let sequence = page.header.as_ref().and_then(PageHeaderExt::explicit_sequence);
+            assert_eq!(sequence, Some(next));
+            next += 1;
+            let event = StoredEvent {
+                position: 0,
+                sequence: next,
+                created_at: 0,
+                type_name: proto::type_name_of(&event.type_url).into(),
+                schema_version: page.schema_version,
+                payload: event.value.clone().into(),
+                headers: Headers::default(),
+                isolated: false,
+            };
+            fold_account(&mut state, &event);
+        }
+        assert_eq!((&state, next), (folded, book.next_sequence), "the book of {n} in `{edition}`");
     }
 
     async fn run(&mut self, steps: &[Step]) {
@@ -228,6 +300,26 @@ impl World {
                 runtime.snapshot::<Account>(who(n), retention).await.expect("a snapshot");
                 runtime.snapshot::<Person>(PERSON, retention).await.expect("a snapshot");
             }
+            Step::PlantSnapshot(n, kind, at) => self.plant_snapshot(runtime, n, kind, at).await,
+            Step::Branch(n, amount, at) => {
+                let mut before = branch_events(runtime, who(n)).await;
+                let own = events_of(runtime.storage(), &branch(who(n))).await;
+                let mut edition = Edition::named(BRANCH);
+                if let Some(at) = at.filter(|_| own.is_empty()) {
+                    let at = at % (before.len() as u32 + 1);
+                    edition = edition.diverge("account", at);
+                    before.truncate(at as usize);
+                }
+                let mut state = Account::default();
+                before.iter().for_each(|event| fold_account(&mut state, event));
+                let sent = runtime.send::<Account>(who(n), Deposit { amount }).edition(edition);
+                let receipt = seen(sent.await).expect("accepted");
+                assert_eq!(receipt.events_of::<Deposited>().next().expect("an event").balance_before, state.balance);
+            }
+            Step::BranchIdle(n, id) => {
+                let sent = runtime.send::<Account>(who(n), DoNothing {}).edition(BRANCH).external_id(id.to_string());
+                assert!(seen(sent.await).expect("accepted").events().is_empty());
+            }
             Step::Name(first, last) => drop(seen(runtime.send::<Person>(PERSON, NamePerson { first, last }).await)),
             Step::Move(street) => {
                 drop(seen(runtime.send::<Person>(PERSON, MovePerson { street, city: "here".into() }).await));
@@ -281,6 +373,34 @@ impl World {
         }
     }
 
+    /// Unreadable, of another version, of another kind of state, or of a stream that is longer.
+    async fn plant_snapshot(&self, runtime: &Runtime, n: u8, kind: u8, at: u32) {
+        let key = StreamKey::main("account", who(n));
+        let events = events_of(runtime.storage(), &key).await;
+        let Some(event) = events.get(at as usize % events.len().max(1)) else { return };
+        let wrong = Account { balance: -1_000_000, events: 7, ..Default::default() }.encode_to_vec();
+        let good = StoredSnapshot {
+            sequence: event.sequence,
+            created_at: event.created_at,
+            type_name: "account.Account".into(),
+            state_version: 1,
+            state: wrong.into(),
+            retention: if at.is_multiple_of(2) { Retention::Default } else { Retention::Persist },
+        };
+        let snapshot = match kind {
+            0 => StoredSnapshot { state: vec![0xff; 5].into(), ..good },
+            1 => StoredSnapshot { state_version: 2, ..good },
+            2 => StoredSnapshot { type_name: "account.Elsewhere".into(), ..good },
+            // The place of a snapshot that was stored already is taken: this one must have none.
+            _ => StoredSnapshot { sequence: 1_000_000 + at % 1_000, ..good },
+        };
+        let write = SnapshotWrite { key, snapshot };
+        let write = storage::Write::extras(Extras { snapshots: vec![write], ..Extras::default() });
+        for outcome in runtime.storage().commit(vec![write]).await {
+            outcome.expect("planted");
+        }
+    }
+
     /// By a plain sum over what is stored.
     async fn balance(&self, runtime: &Runtime, n: u8) -> i64 {
         let mut state = Account::default();
@@ -311,7 +431,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn n4_n6_t1_t2_u1_every_read_equals_a_plain_fold_in_memory(steps in prop::collection::vec(step(), 1..50)) {
+    fn b1_b2_m1_n4_n6_t1_t2_u1_every_read_equals_a_plain_fold_in_memory(steps in prop::collection::vec(step(), 1..50)) {
         run(Store::memory(), &steps);
     }
 }
@@ -320,7 +440,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 16, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn n4_n6_t1_t2_u1_every_read_equals_a_plain_fold_in_sqlite(steps in prop::collection::vec(step(), 1..50)) {
+    fn b1_b2_m1_n4_n6_t1_t2_u1_every_read_equals_a_plain_fold_in_sqlite(steps in prop::collection::vec(step(), 1..50)) {
         run(Store::sqlite(), &steps);
     }
 }

@@ -25,7 +25,13 @@ fn run(program: &str, file: &'static str) -> Report {
 impl Report {
     /// There is exactly one error that says `what`; it names `places`: lines of the source near which this text stands.
     fn tells(&mut self, what: &str, places: &[&str], hint: &str) {
-        let found: Vec<usize> = (0..self.errors.len()).filter(|&n| self.errors[n].contains(what)).collect();
+        self.tells_near(what, "", places, hint);
+    }
+
+    /// The same where several errors say it: the one that names `who`.
+    fn tells_near(&mut self, what: &str, who: &str, places: &[&str], hint: &str) {
+        let told = |error: &str| error.contains(what) && error.contains(who);
+        let found: Vec<usize> = (0..self.errors.len()).filter(|&n| told(&self.errors[n])).collect();
         assert_eq!(found.len(), 1, "`{what}` is told {} times:\n{}", found.len(), self.errors.join("\n---\n"));
         let error = self.errors.remove(found[0]);
         let lines: Vec<usize> = error
@@ -88,7 +94,20 @@ fn u3_upcaster_chains_are_checked_together() {
     report.tells("`chains.Late` have a hole: they start at version 2", &["fn late_start"], "");
     report.tells("two upcasters take version 1 of `chains.Twice`", &["fn twice_a", "fn twice_b"], "one successor");
     report.tells("ForkV1`: a chain may not fork", &["fn fork_left", "fn fork_right"], "one upcaster");
-    report.tells("run in a circle", &["fn egg_to_hen", "fn hen_to_egg"], "the last one the current event");
+    // A circle for each circle, through whatever output.
+    report.tells_near(
+        "run in a circle",
+        "egg_to_hen",
+        &["fn egg_to_hen", "fn hen_to_egg"],
+        "the last one the current event",
+    );
+    report.tells_near("run in a circle", "cut_tape", &["fn cut_tape", "fn splice_strip"], "newer shapes only");
+    report.tells(
+        "a handler returns `chains.SaidV1`, which is an old version",
+        &["fn say_it_the_old_way", "fn raise_voice"],
+        "return the current event",
+    );
+    report.tells("`speaker` is not a valid name", &["struct Speaker"], "1 to 6 of a-z");
     report.tells("`chains.Misfit` do not fit together", &["fn misfit_begins", "fn misfit_goes_on"], "");
     assert!(report.errors.is_empty(), "unexpected:\n{}", report.errors.join("\n---\n"));
 }

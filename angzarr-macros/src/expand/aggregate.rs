@@ -64,6 +64,7 @@ fn local_aggregate(runtime: &Runtime, aggregate: &Aggregate, snapshot: &Snapshot
             state: ::core::any::TypeId::of::<#ty>,
             snapshot: #snapshot,
             state_version: #state_version,
+            state_message: #runtime::Probe::<#ty>::NAME,
             new_state: #runtime::new_state::<#ty>,
             clone_state: #runtime::Probe::<#ty>::CLONE,
             debug_state: #runtime::Probe::<#ty>::DEBUG,
@@ -140,7 +141,7 @@ fn command_handler(runtime: &Runtime, state: &SelfType, handler: &CommandHandler
                 command: #runtime::MessageType::of::<#command>(),
                 merge: #merge,
                 emits: angzarr_emits,
-                decide: #runtime::decide_encoded::<#ty, #command>,
+                decide: #runtime::decide_erased::<#ty, #command>,
                 #about
             };
             fn angzarr_emits(#into: &mut ::std::vec::Vec<#runtime::MessageType>) {

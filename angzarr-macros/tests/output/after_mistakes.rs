@@ -23,6 +23,7 @@ const _: () = {
             ::angzarr_runtime::__private::Probe::<Account>::PROST,
         ),
         state_version: 1,
+        state_message: ::angzarr_runtime::__private::Probe::<Account>::NAME,
         new_state: ::angzarr_runtime::__private::new_state::<Account>,
         clone_state: ::angzarr_runtime::__private::Probe::<Account>::CLONE,
         debug_state: ::angzarr_runtime::__private::Probe::<Account>::DEBUG,
@@ -74,7 +75,7 @@ const _: () = {
         command: ::angzarr_runtime::__private::MessageType::of::<Open>(),
         merge: ::core::option::Option::None,
         emits: angzarr_emits,
-        decide: ::angzarr_runtime::__private::decide_encoded::<Account, Open>,
+        decide: ::angzarr_runtime::__private::decide_erased::<Account, Open>,
         doc: "",
         location: ::angzarr_runtime::__private::Location {
             file: ::core::file!(),
@@ -124,7 +125,7 @@ const _: () = {
         command: ::angzarr_runtime::__private::MessageType::of::<Close>(),
         merge: ::core::option::Option::None,
         emits: angzarr_emits,
-        decide: ::angzarr_runtime::__private::decide_encoded::<Account, Close>,
+        decide: ::angzarr_runtime::__private::decide_erased::<Account, Close>,
         doc: "",
         location: ::angzarr_runtime::__private::Location {
             file: ::core::file!(),

@@ -29,6 +29,7 @@ const _: () = {
             codec: ::angzarr_runtime::__private::prost_codec::<Account>(),
         }),
         state_version: 2,
+        state_message: ::angzarr_runtime::__private::Probe::<Account>::NAME,
         new_state: ::angzarr_runtime::__private::new_state::<Account>,
         clone_state: ::angzarr_runtime::__private::Probe::<Account>::CLONE,
         debug_state: ::angzarr_runtime::__private::Probe::<Account>::DEBUG,
@@ -86,7 +87,7 @@ const _: () = {
             ::angzarr_runtime::__private::MergeStrategy::Strict,
         ),
         emits: angzarr_emits,
-        decide: ::angzarr_runtime::__private::decide_encoded::<Account, Withdraw>,
+        decide: ::angzarr_runtime::__private::decide_erased::<Account, Withdraw>,
         doc: "Must see the current balance.",
         location: ::angzarr_runtime::__private::Location {
             file: ::core::file!(),
@@ -165,7 +166,7 @@ const _: () = {
         command: ::angzarr_runtime::__private::MessageType::of::<Touch>(),
         merge: ::core::option::Option::None,
         emits: angzarr_emits,
-        decide: ::angzarr_runtime::__private::decide_encoded::<Account, Touch>,
+        decide: ::angzarr_runtime::__private::decide_erased::<Account, Touch>,
         doc: "",
         location: ::angzarr_runtime::__private::Location {
             file: ::core::file!(),

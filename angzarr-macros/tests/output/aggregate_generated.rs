@@ -25,6 +25,7 @@ const _: () = {
         state: ::core::any::TypeId::of::<pb::AccountState>,
         snapshot: ::core::option::Option::None,
         state_version: 1,
+        state_message: ::angzarr_runtime::__private::Probe::<pb::AccountState>::NAME,
         new_state: ::angzarr_runtime::__private::new_state::<pb::AccountState>,
         clone_state: ::angzarr_runtime::__private::Probe::<pb::AccountState>::CLONE,
         debug_state: ::angzarr_runtime::__private::Probe::<pb::AccountState>::DEBUG,

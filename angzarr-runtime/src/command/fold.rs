@@ -3,13 +3,17 @@
 //! In: a stream and a point in its time. Out: the state at that point, equal to a plain replay of every event. Never: a
 //! write.
 
-use crate::command::pipeline::Core;
-use crate::declare::State;
-use crate::error::{Error, Result};
+use smallvec::SmallVec;
+
+use super::pipeline::Core;
+use super::snapshot;
+use super::state_cache::UNWEIGHED;
+use crate::declare::{SnapshotPolicy, State};
+use crate::error::{Error, Result, Subject};
 use crate::registry::Aggregate;
 use crate::storage::{StreamRead, StreamSlice};
 use crate::stream::upcast::{UpcastError, Upcasted};
-use crate::stream::{AsOf, Edition, Name, Nanos, StoredEvent, StreamKey};
+use crate::stream::{AsOf, Edition, Name, Nanos, StoredEvent, StoredSnapshot, StreamKey};
 
 /// A state with what the next append needs to know.
 pub(crate) struct Loaded {
@@ -20,14 +24,26 @@ pub(crate) struct Loaded {
     pub(crate) last_created_at: Nanos,
     /// For a stream of an edition that nothing was stored on yet: where it leaves the main timeline.
     pub(crate) diverges_at: Option<u32>,
-    /// Next sequence at which the state is weighed again.
-    pub(crate) weigh_at: u32,
-    /// Bytes of the payloads that were folded since the load.
+    /// Bytes that were folded into the state: payloads of events, and the snapshot that it began with.
     pub(crate) folded_bytes: u64,
+    /// Number of those bytes at which the state is weighed again.
+    pub(crate) weigh_at: u64,
+}
+
+/// What is stored of a stream up to a point, in order: what it inherits from main, then its own.
+pub(crate) struct Past {
+    /// The state to begin with, and where it comes from.
+    pub(crate) snapshot: Option<(State, StoredSnapshot)>,
+    /// Events behind the snapshot, with the stream that they are stored in.
+    pub(crate) parts: SmallVec<[(StreamKey, Vec<StoredEvent>); 1]>,
+    /// The stream's next sequence at the point.
+    pub(crate) next_sequence: u32,
+    /// For a stream of an edition that nothing was stored on yet: where it leaves the main timeline.
+    pub(crate) diverges_at: Option<u32>,
 }
 
 impl Core {
-    /// The state of a stream as of a point. An edition's own events follow on what it inherits from main.
+    /// The state of a stream as of a point.
     pub(crate) async fn load(
         &self,
         aggregate: &Aggregate,
@@ -35,109 +51,150 @@ impl Core {
         edition: &Edition,
         as_of: AsOf,
     ) -> Result<Loaded> {
-        if key.is_main() {
-            return self.load_from(aggregate, key, None, as_of).await;
+        let past = self.past(aggregate, key, edition, as_of, aggregate.descriptor.snapshot.as_ref()).await?;
+        self.fold(aggregate, key, past)
+    }
+
+    /// Reads a stream up to a point. An edition's own events follow on what it inherits from main (rows B1, B2). A snapshot
+    /// is used only if it can be decoded (row N4); without a policy none is.
+    pub(crate) async fn past(
+        &self,
+        aggregate: &Aggregate,
+        key: &StreamKey,
+        edition: &Edition,
+        as_of: AsOf,
+        policy: Option<&SnapshotPolicy>,
+    ) -> Result<Past> {
+        let (to, until) = match as_of {
+            AsOf::Head => (None, None),
+            AsOf::Sequence(to) => (Some(to), None),
+            AsOf::Time(until) => (None, Some(until)),
+        };
+        let read = StreamRead { to, until, ..StreamRead::all() };
+        let (snapshot, own) = self.read(aggregate, key, read.clone(), policy).await?;
+        let mut past = Past { snapshot, parts: SmallVec::new(), next_sequence: own.next_sequence, diverges_at: None };
+        if !key.is_main() {
+            self.check_divergence(key, edition, own.diverged_at)?;
+            let stored = own.diverged_at.or((own.next_sequence > 0).then_some(0));
+            if past.snapshot.is_none() && stored != Some(0) {
+                self.inherit(aggregate, key, edition, stored, read, policy, &mut past).await?;
+            }
         }
-        let own = self.storage.read_stream(key, StreamRead { to: Some(0), ..StreamRead::all() }).await?;
-        let wanted = edition.divergence(&key.domain);
-        if let Some(diverged_at) = own.diverged_at {
-            if let Some(wanted) = wanted.filter(|wanted| *wanted != diverged_at) {
+        past.parts.push((key.clone(), own.events));
+        if as_of != AsOf::Head {
+            let last = past.parts.iter().rev().find_map(|(_, events)| events.last()).map(|event| event.sequence);
+            let last = last.or(past.snapshot.as_ref().map(|(_, snapshot)| snapshot.sequence));
+            past.next_sequence = last.map_or(0, |last| last + 1);
+        }
+        Ok(past)
+    }
+
+    /// A stream leaves the main timeline once (row B7).
+    fn check_divergence(&self, key: &StreamKey, edition: &Edition, stored: Option<u32>) -> Result<()> {
+        match (stored, edition.divergence(&key.domain)) {
+            (Some(stored), Some(wanted)) if wanted != stored => Err(Error::invalid_argument(
+                "cover.edition.divergences",
+                format!("{key} left the main timeline at {stored}; it cannot leave it at {wanted} as well"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a stream of an edition has of main: everything before the place where it left, or would leave now.
+    #[allow(clippy::too_many_arguments)]
+    async fn inherit(
+        &self,
+        aggregate: &Aggregate,
+        key: &StreamKey,
+        edition: &Edition,
+        stored: Option<u32>,
+        read: StreamRead,
+        policy: Option<&SnapshotPolicy>,
+        past: &mut Past,
+    ) -> Result<()> {
+        let main = key.on_main();
+        let at = match stored.or_else(|| edition.divergence(&key.domain)) {
+            Some(at) => at,
+            // Nothing is stored of it yet: it goes on where main is.
+            None => self.head(&main).await?,
+        };
+        if stored.is_none() {
+            let head = if edition.divergence(&key.domain).is_some() { self.head(&main).await? } else { at };
+            if at > head {
                 return Err(Error::invalid_argument(
                     "cover.edition.divergences",
-                    format!("{key} left the main timeline at {diverged_at}; it cannot leave it at {wanted} as well"),
+                    format!("{main} has {head} events; an edition cannot leave it at {at}"),
                 ));
             }
-            let inherited = self.load_main_before(aggregate, key, diverged_at, as_of).await?;
-            return self.load_from(aggregate, key, Some(inherited), as_of).await;
+            past.diverges_at = Some(at);
+            past.next_sequence = at;
         }
-        let main_key = key.on_main();
-        let head = self.storage.read_stream(&main_key, StreamRead { to: Some(0), ..StreamRead::all() }).await?;
-        let diverges_at = wanted.unwrap_or(head.next_sequence);
-        if diverges_at > head.next_sequence {
-            return Err(Error::invalid_argument(
-                "cover.edition.divergences",
-                format!("{main_key} has {} events; an edition cannot leave it at {diverges_at}", head.next_sequence),
-            ));
-        }
-        let mut loaded = self.load_main_before(aggregate, key, diverges_at, as_of).await?;
-        loaded.diverges_at = Some(diverges_at);
-        Ok(loaded)
+        let Some(before) = at.checked_sub(1) else { return Ok(()) };
+        let read = StreamRead { to: Some(read.to.map_or(before, |to| to.min(before))), ..read };
+        let (snapshot, inherited) = self.read(aggregate, &main, read, policy).await?;
+        past.snapshot = snapshot;
+        past.parts.push((main, inherited.events));
+        Ok(())
     }
 
-    async fn load_main_before(&self, aggregate: &Aggregate, key: &StreamKey, n: u32, as_of: AsOf) -> Result<Loaded> {
-        let main_key = key.on_main();
-        match (n, as_of) {
-            (0, _) => Ok(Loaded::new(aggregate)),
-            (_, AsOf::Head) => self.load_from(aggregate, &main_key, None, AsOf::Sequence(n - 1)).await,
-            (_, AsOf::Sequence(to)) => self.load_from(aggregate, &main_key, None, AsOf::Sequence(to.min(n - 1))).await,
-            (_, AsOf::Time(until)) => {
-                let read = StreamRead { to: Some(n - 1), until: Some(until), ..StreamRead::all() };
-                let slice = self.storage.read_stream(&main_key, read).await?;
-                self.fold(aggregate, &main_key, Loaded::new(aggregate), slice, true)
-            }
-        }
+    /// The next sequence of a stream.
+    pub(super) async fn head(&self, key: &StreamKey) -> Result<u32> {
+        let none = StreamRead { from: u32::MAX, ..StreamRead::all() };
+        Ok(self.storage.read_stream(key, none).await?.next_sequence)
     }
 
-    async fn load_from(
+    /// One part of a past, with its snapshot decoded.
+    async fn read(
         &self,
         aggregate: &Aggregate,
         key: &StreamKey,
-        base: Option<Loaded>,
-        as_of: AsOf,
-    ) -> Result<Loaded> {
-        let past = as_of != AsOf::Head;
-        let mut read = match as_of {
-            AsOf::Head => StreamRead::all(),
-            AsOf::Sequence(to) => StreamRead { to: Some(to), ..StreamRead::all() },
-            AsOf::Time(until) => StreamRead { until: Some(until), ..StreamRead::all() },
+        mut read: StreamRead,
+        policy: Option<&SnapshotPolicy>,
+    ) -> Result<(Option<(State, StoredSnapshot)>, StreamSlice)> {
+        let Some(policy) = policy else { return Ok((None, self.storage.read_stream(key, read).await?)) };
+        let wanted = (aggregate.snapshot_type.clone(), aggregate.descriptor.state_version);
+        read.snapshot = Some(wanted);
+        let mut slice = self.storage.read_stream(key, read.clone()).await?;
+        if let Some(sequence) = slice.foreign_snapshot {
+            let version = aggregate.descriptor.state_version;
+            tracing::warn!(stream = %key, sequence, version, "snapshot ignored: it is of another state or version");
+        }
+        let Some(snapshot) = slice.snapshot.take() else { return Ok((None, slice)) };
+        let sequence = snapshot.sequence;
+        let error = if sequence < slice.next_sequence {
+            match snapshot::decode(&policy.codec, &snapshot.state) {
+                Ok(state) => return Ok((Some((state, snapshot)), slice)),
+                Err(error) => error,
+            }
+        } else {
+            format!("the stream has {} events", slice.next_sequence)
         };
-        let base_next = base.as_ref().map_or(0, |base| base.next_sequence);
-        read.from = base_next;
-        if let Some(policy) = &aggregate.descriptor.snapshot {
-            read.snapshot = Some((aggregate.snapshot_type.clone(), aggregate.descriptor.state_version));
-            let mut slice = self.storage.read_stream(key, read.clone()).await?;
-            let Some(snapshot) = slice.snapshot.take() else {
-                return self.fold(aggregate, key, base.unwrap_or_else(|| Loaded::new(aggregate)), slice, past);
-            };
-            match (policy.codec.decode)(&snapshot.state) {
-                Ok(state) => {
-                    let from = Loaded {
-                        state,
-                        next_sequence: snapshot.sequence + 1,
-                        last_created_at: snapshot.created_at,
-                        ..Loaded::new(aggregate)
-                    };
-                    return self.fold(aggregate, key, from, slice, past);
-                }
-                Err(error) => {
-                    tracing::warn!(stream = %key, sequence = snapshot.sequence, error, "snapshot ignored: unreadable");
-                }
-            }
-            read.snapshot = None;
-        }
-        let slice = self.storage.read_stream(key, read).await?;
-        self.fold(aggregate, key, base.unwrap_or_else(|| Loaded::new(aggregate)), slice, past)
+        tracing::warn!(stream = %key, sequence, error, "snapshot ignored: unreadable");
+        read.snapshot = None;
+        Ok((None, self.storage.read_stream(key, read).await?))
     }
 
-    fn fold(
-        &self,
-        aggregate: &Aggregate,
-        key: &StreamKey,
-        mut loaded: Loaded,
-        slice: StreamSlice,
-        past: bool,
-    ) -> Result<Loaded> {
-        for event in slice.events {
-            let (sequence, created_at) = (event.sequence, event.created_at);
-            loaded.folded_bytes += event.payload.len() as u64;
-            self.apply_stored(aggregate, key, &mut loaded.state, event)?;
-            loaded.next_sequence = sequence + 1;
-            loaded.last_created_at = created_at;
+    fn fold(&self, aggregate: &Aggregate, key: &StreamKey, past: Past) -> Result<Loaded> {
+        let mut loaded = Loaded { diverges_at: past.diverges_at, ..Loaded::new(aggregate) };
+        if let Some((state, snapshot)) = past.snapshot {
+            loaded.state = state;
+            loaded.next_sequence = snapshot.sequence + 1;
+            loaded.last_created_at = snapshot.created_at;
+            loaded.folded_bytes = snapshot.state.len() as u64;
         }
-        if !past && loaded.next_sequence < slice.next_sequence {
-            // The store's last events are all there is behind the snapshot: it knows better than we do.
-            loaded.next_sequence = slice.next_sequence;
-            loaded.last_created_at = loaded.last_created_at.max(slice.last_created_at);
+        for (key, events) in past.parts {
+            for event in events {
+                if event.sequence != loaded.next_sequence {
+                    return Err(hole(&key, loaded.next_sequence, event.sequence));
+                }
+                loaded.next_sequence += 1;
+                loaded.last_created_at = event.created_at;
+                loaded.folded_bytes += event.payload.len() as u64;
+                self.apply_stored(aggregate, &key, &mut loaded.state, event)?;
+            }
+        }
+        if loaded.next_sequence != past.next_sequence {
+            return Err(hole(key, loaded.next_sequence, past.next_sequence));
         }
         Ok(loaded)
     }
@@ -188,16 +245,37 @@ impl Core {
     pub(crate) fn upcast(&self, key: &StreamKey, event: StoredEvent) -> Result<Upcasted> {
         let (sequence, type_name) = (event.sequence, event.type_name.clone());
         self.registry.upcasters.upcast(event).map_err(|error| match error {
-            UpcastError::TooNew { stored, known } => {
-                Error::SchemaTooNew { stream: key.clone(), sequence, type_name: type_name.to_string(), stored, known }
-            }
+            UpcastError::TooNew { stored, known } => Error::SchemaTooNew {
+                stream: key.clone(),
+                sequence,
+                type_name: type_name.to_string(),
+                stored,
+                known,
+                subject: Subject::default(),
+            },
             UpcastError::Undecodable(error) => unreadable(key, sequence, &type_name, error.to_string()),
+            UpcastError::Panicked { upcaster, text } => {
+                let message = format!("the upcaster `{}` at {} panicked: {text}", upcaster.function, upcaster.location);
+                unreadable(key, sequence, &type_name, message)
+            }
         })
     }
 }
 
+/// A state that leaves out an event is wrong: better none.
+fn hole(key: &StreamKey, from: u32, to: u32) -> Error {
+    let message = format!("the event is missing: the store goes on at {to}");
+    unreadable(key, from, &Name::from_static("unknown"), message)
+}
+
 fn unreadable(stream: &StreamKey, sequence: u32, type_name: &Name, message: String) -> Error {
-    Error::UnreadableEvent { stream: stream.clone(), sequence, type_name: type_name.to_string(), message }
+    Error::UnreadableEvent {
+        stream: stream.clone(),
+        sequence,
+        type_name: type_name.to_string(),
+        message,
+        subject: Subject::default(),
+    }
 }
 
 impl Loaded {
@@ -208,8 +286,8 @@ impl Loaded {
             next_sequence: 0,
             last_created_at: Nanos::MIN,
             diverges_at: None,
-            weigh_at: 0,
             folded_bytes: 0,
+            weigh_at: UNWEIGHED,
         }
     }
 

@@ -4,6 +4,7 @@
 //! second way; both entries build a `Submission` and run the one pipeline.
 
 mod answer;
+mod decide;
 mod fold;
 mod payloads;
 mod pipeline;
@@ -11,6 +12,7 @@ mod query;
 mod request;
 mod send;
 mod settle;
+mod snapshot;
 mod state_cache;
 
 pub use answer::{Projection, Receipt};
@@ -21,6 +23,7 @@ pub(crate) use answer::{cover_of, event_page};
 pub(crate) use fold::Loaded;
 pub(crate) use pipeline::{Core, Submission, panic_text, retry_delays};
 pub(crate) use request::{Provenance, ReactionCommand, any_of};
+pub(crate) use snapshot::encode as encode_state;
 pub(crate) use state_cache::StateCache;
 
 /// When the answer to a command comes. Every mode stores (or rejects) before it answers (rows S).

@@ -4,27 +4,22 @@
 //! or an answer before the store has it.
 
 use std::any::Any;
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use backon::BackoffBuilder;
-use smallvec::SmallVec;
-use tokio::sync::MutexGuard;
-
-use super::{Loaded, StateCache, SyncMode, payloads};
+use super::decide::{Events, Prepared, Unstored, Why};
+use super::{StateCache, SyncMode};
 use crate::dead_letter;
-use crate::declare::{
-    Clock, CommandContext, CommandHandlerDescriptor, DecideError, EventSink, IdSource, MergeStrategy, nanos_of,
-};
-use crate::error::{Error, Result, SequenceMismatch};
+use crate::declare::{Clock, CommandContext, CommandHandlerDescriptor, EventSink, IdSource, MergeStrategy, Rejection};
+use crate::error::{About, Error, Result, SequenceMismatch, Subject};
 use crate::reaction::{WaitBoard, Waiting};
 use crate::registry::{Aggregate, Registry};
-use crate::storage::{Append, Dedup, Extras, NewEvent, Storage, StreamRead, Write, WriteError, Writer, Written};
+use crate::storage::{Dedup, Extras, Storage, Write, WriteError, Writer, Written};
 use crate::stream::{AsOf, Edition, Headers, Limits, Nanos, StoredEvent, StreamKey};
 use crate::transport::Transport;
+use backon::BackoffBuilder;
+use smallvec::SmallVec;
 
 /// Everything that the way of a command needs; one for each runtime.
 pub(crate) struct Core {
@@ -59,16 +54,30 @@ pub(crate) struct Submission<'a> {
     pub(crate) at: Option<Nanos>,
 }
 
-/// Runs the handler of one command on a state.
-pub(crate) type Decide<'a> =
-    &'a (dyn Fn(&dyn Any, &CommandContext<'_>, &mut EventSink) -> Result<(), DecideError> + Send + Sync);
+impl Submission<'_> {
+    /// What an error of this submission is about. Of several commands only the error itself knows which one it was.
+    pub(crate) fn about(&self) -> About {
+        let mut about = About::of(&self.key);
+        if let [page] = self.pages {
+            about.command_type = (page.handler.command.full_name)();
+        }
+        about
+    }
+}
+
+/// A command that was decoded, with or without its type.
+pub(crate) trait Decoded: Send + Sync {
+    /// Runs its handler on a state.
+    fn decide(&self, state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink) -> Result<(), Rejection>;
+
+    /// The command as the wire has it, made when a dead letter needs it.
+    fn encoded(&self) -> prost_types::Any;
+}
 
 /// One command of a submission.
 pub(crate) struct Page<'a> {
     pub(crate) handler: &'static CommandHandlerDescriptor,
-    pub(crate) decide: Decide<'a>,
-    /// The command as the wire has it, made when a dead letter needs it.
-    pub(crate) encoded: &'a (dyn Fn() -> prost_types::Any + Send + Sync),
+    pub(crate) command: &'a dyn Decoded,
     pub(crate) expected: Option<u32>,
     pub(crate) merge: Option<MergeStrategy>,
     pub(crate) sync: SyncMode,
@@ -76,7 +85,7 @@ pub(crate) struct Page<'a> {
 
 impl Page<'_> {
     /// The declaration wins over the command (row M6).
-    fn strategy(&self) -> MergeStrategy {
+    pub(super) fn strategy(&self) -> MergeStrategy {
         self.handler.merge.or(self.merge).unwrap_or_default()
     }
 }
@@ -91,6 +100,13 @@ pub(crate) struct Outcome {
     /// It had been done before; these are the events of the first time (rows C10, G2).
     pub(crate) duplicate: bool,
     pub(crate) waiting: Option<Waiting>,
+}
+
+impl Outcome {
+    /// Accepted, and nothing was stored (row C3).
+    fn without_events(next_sequence: u32) -> Self {
+        Self { events: StoredEvents::new(), next_sequence, duplicate: false, waiting: None }
+    }
 }
 
 /// Counts a command for as long as it runs, so that a shutdown can wait for it.
@@ -131,7 +147,7 @@ impl Core {
                 }
             }
         }
-        Err(Error::Contention { stream: submission.key.clone(), attempts: self.attempts })
+        Err(Error::Contention { stream: submission.key.clone(), attempts: self.attempts, subject: Subject::default() })
     }
 
     /// Counts a command, unless no more may begin.
@@ -160,29 +176,27 @@ impl Core {
         let mut loaded = match at_hand {
             Some(loaded) => loaded,
             // An explicit divergence is checked against what is stored (row B7).
-            None => self.load(submission.aggregate, key, submission.edition, AsOf::Head).await?,
+            None => {
+                let mut loaded = self.load(submission.aggregate, key, submission.edition, AsOf::Head).await?;
+                self.weigh(submission.aggregate, key, &slot, &mut loaded, None);
+                loaded
+            }
         };
         let mut events = Events::default();
         let mut prepared = match self.prepare(submission, &mut loaded, &mut events) {
             Ok(prepared) => prepared,
-            Err(failure) => {
-                let Failure { error, state_moved } = *failure;
-                if from_cache && error.depends_on_state() && self.has_moved(key, loaded.next_sequence).await? {
+            Err(unstored) => {
+                let Unstored { why, next_sequence, state_moved } = *unstored;
+                if from_cache && self.has_moved(key, next_sequence).await? {
                     return Ok(Attempt::Raced);
                 }
                 *guard = loaded.kept_if(!state_moved);
-                return self.refuse(submission, guard, error).await;
+                drop(guard);
+                return self.answer_unstored(submission, why, next_sequence).await;
             }
         };
-        if events.is_nothing(submission) {
-            if from_cache && self.has_moved(key, loaded.next_sequence).await? {
-                return Ok(Attempt::Raced);
-            }
-            *guard = loaded.kept_if(true);
-            return Ok(Attempt::Done(prepared.nothing()));
-        }
-        prepared.waiting = self.waits.expect(&self.registry, submission, &events.stored, &prepared.decided.sync);
-        let write = prepared.write(submission, &events.stored);
+        prepared.waiting = self.waits.expect(&self.registry, submission, &events.stored, &prepared.sync);
+        let write = self.write(submission, &loaded, &mut prepared, &events.stored);
         let committed = match self.writer.commit_now(write) {
             Ok(committed) => committed,
             Err(write) => self.writer.commit(write).await,
@@ -190,9 +204,7 @@ impl Core {
         match committed {
             Ok(written) => Ok(Attempt::Done(self.settle(submission, &slot, guard, loaded, prepared, events, written))),
             Err(error) => {
-                if let Some(waiting) = prepared.waiting {
-                    self.waits.withdraw(waiting);
-                }
+                self.withdraw(prepared);
                 // After an unclear failure the events may be there or not: the next command reads what is true.
                 drop(guard);
                 match error {
@@ -204,20 +216,26 @@ impl Core {
         }
     }
 
+    fn withdraw(&self, prepared: Prepared) {
+        if let Some(waiting) = prepared.waiting {
+            self.waits.withdraw(waiting);
+        }
+    }
+
     /// Whether somebody else wrote to a stream since its state was cached. What a handler accepts is checked by the append;
     /// what it refuses, or answers with nothing, has to be asked for: a stale state may not be the reason.
     async fn has_moved(&self, key: &StreamKey, next_sequence: u32) -> Result<bool> {
         if let Some(now) = self.storage.next_sequence_now(key) {
             return Ok(now != next_sequence);
         }
-        let head = StreamRead { from: u32::MAX, ..StreamRead::all() };
-        Ok(self.storage.read_stream(key, head).await?.next_sequence != next_sequence)
+        Ok(self.head(key).await? != next_sequence)
     }
 
     /// The same without waiting, where nothing has to be waited for: the state is at hand, nobody works on the stream, and
     /// the store commits at once. `None` where that is not so; nothing has happened then.
     pub(crate) fn execute_now(&self, submission: &Submission<'_>) -> Option<Result<Outcome>> {
-        if submission.dedup.is_some() || !submission.key.is_main() || !self.storage.commits_now() {
+        let waits = submission.pages.iter().any(|page| page.sync == SyncMode::Simple);
+        if waits || submission.dedup.is_some() || !submission.key.is_main() || !self.storage.commits_now() {
             return None;
         }
         let slot = self.cache.slot(&submission.key);
@@ -231,35 +249,26 @@ impl Core {
         let mut events = Events::default();
         let mut prepared = match self.prepare(submission, &mut loaded, &mut events) {
             Ok(prepared) => prepared,
-            Err(failure) => {
-                let Failure { error, state_moved } = *failure;
-                if error.depends_on_state()
-                    && self.storage.next_sequence_now(&submission.key) != Some(loaded.next_sequence)
-                {
+            Err(unstored) => {
+                let Unstored { why, next_sequence, state_moved } = *unstored;
+                if self.storage.next_sequence_now(&submission.key) != Some(next_sequence) {
                     return None;
                 }
                 *guard = loaded.kept_if(!state_moved);
-                return match error {
-                    Refusal::Error(error) => Some(Err(error)),
-                    // No handler ran; the answer needs what is stored.
-                    Refusal::Mismatch { .. } => None,
+                return match why {
+                    Why::NoEvent => Some(Ok(Outcome::without_events(next_sequence))),
+                    Why::Error(error) => Some(Err(error)),
+                    // The answer needs what is stored.
+                    Why::Mismatch { .. } => None,
                 };
             }
         };
-        if events.is_nothing(submission) {
-            if self.storage.next_sequence_now(&submission.key) != Some(loaded.next_sequence) {
-                return None;
-            }
-            *guard = Some(loaded);
-            return Some(Ok(prepared.nothing()));
-        }
-        prepared.waiting = self.waits.expect(&self.registry, submission, &events.stored, &prepared.decided.sync);
-        match self.writer.commit_now(prepared.write(submission, &events.stored)) {
+        prepared.waiting = self.waits.expect(&self.registry, submission, &events.stored, &prepared.sync);
+        let write = self.write(submission, &loaded, &mut prepared, &events.stored);
+        match self.writer.commit_now(write) {
             Ok(Ok(written)) => Some(Ok(self.settle(submission, &slot, guard, loaded, prepared, events, written))),
             failed => {
-                if let Some(waiting) = prepared.waiting {
-                    self.waits.withdraw(waiting);
-                }
+                self.withdraw(prepared);
                 match failed {
                     Ok(Err(WriteError::Storage(error))) => Some(Err(error.into())),
                     // Lost against another writer: the other way retries with fresh state (row C6).
@@ -267,31 +276,6 @@ impl Core {
                 }
             }
         }
-    }
-
-    /// Runs the handlers and makes what will be stored.
-    fn prepare(
-        &self,
-        submission: &Submission<'_>,
-        loaded: &mut Loaded,
-        events: &mut Events,
-    ) -> Result<Prepared, Box<Failure>> {
-        let now = submission.at.unwrap_or_else(|| nanos_of(self.clock.now())).max(loaded.last_created_at);
-        let decided = self.decide(submission, loaded, now, &mut events.emitted)?;
-        let first = loaded.next_sequence;
-        let stored =
-            events.emitted.events.iter().zip(first..).zip(&decided.sync).map(|((event, sequence), sync)| StoredEvent {
-                position: 0,
-                sequence,
-                created_at: now,
-                type_name: event.type_name.clone(),
-                schema_version: self.registry.upcasters.current_version(&event.type_name),
-                payload: payloads::shared(&event.payload),
-                headers: submission.headers.clone(),
-                isolated: *sync == SyncMode::Isolated,
-            });
-        events.stored.extend(stored);
-        Ok(Prepared { decided, first, now, diverges_at: loaded.diverges_at, waiting: None })
     }
 
     /// What the first run of this submission stored, if it is a repeat.
@@ -302,133 +286,28 @@ impl Core {
         }
     }
 
-    /// Runs the handlers of all pages, in order, against the evolving state (row C8).
-    fn decide(
-        &self,
-        submission: &Submission<'_>,
-        loaded: &mut Loaded,
-        now: Nanos,
-        events: &mut EventSink,
-    ) -> Result<Decided, Box<Failure>> {
-        let evolving = submission.pages.len() > 1;
-        let milestone = Cell::new(false);
-        let mut applied = 0;
-        let mut sync: SmallVec<[SyncMode; 1]> = SmallVec::new();
-        for page in submission.pages {
-            let next_sequence =
-                loaded.next_sequence.saturating_add(u32::try_from(events.events.len()).unwrap_or(u32::MAX));
-            let fail = |error| Box::new(Failure { error, state_moved: applied > 0 });
-            if let Some(expected) = page.expected
-                && expected != next_sequence
-                && page.strategy() != MergeStrategy::AggregateHandles
-            {
-                return Err(fail(Refusal::Mismatch { strategy: page.strategy(), expected, actual: next_sequence }));
-            }
-            let context = CommandContext {
-                key: &submission.key,
-                headers: &submission.headers,
-                expected: page.expected,
-                next_sequence,
-                now,
-                ids: self.ids.as_ref(),
-                milestone: &milestone,
-            };
-            let before = events.events.len();
-            match catch_unwind(AssertUnwindSafe(|| (page.decide)(loaded.state.as_ref(), &context, events))) {
-                Ok(Ok(())) => {}
-                Ok(Err(DecideError::Rejected(rejection))) => {
-                    return Err(fail(Refusal::Error(Error::Rejected(rejection))));
-                }
-                Ok(Err(DecideError::Undecodable(error))) => {
-                    return Err(fail(Refusal::Error(Error::invalid_argument("command", error.to_string()))));
-                }
-                Err(panic) => return Err(fail(Refusal::Error(self.panicked(submission, page, panic.as_ref())))),
-            }
-            let count = events.events.len() - before;
-            if count > self.limits.events_per_command {
-                return Err(fail(Refusal::Error(Error::limit(
-                    "events",
-                    count,
-                    self.limits.events_per_command,
-                    "events from one command; split the command",
-                ))));
-            }
-            if let Some(event) = events.events[before..].iter().find(|it| it.payload.len() > self.limits.payload_bytes)
-            {
-                let size = event.payload.len();
-                return Err(fail(Refusal::Error(Error::limit(
-                    format!("event {}", event.type_name),
-                    size,
-                    self.limits.payload_bytes,
-                    "bytes; store large content elsewhere and refer to it",
-                ))));
-            }
-            sync.resize(events.events.len(), page.sync);
-            if evolving {
-                for event in &events.events[before..] {
-                    applied += 1;
-                    let ok = catch_unwind(AssertUnwindSafe(|| (event.apply)(loaded.state.as_mut(), &event.payload)));
-                    if !matches!(ok, Ok(Ok(()))) {
-                        let message = format!("its `#[apply]` on `{}` failed", submission.aggregate.descriptor.name);
-                        return Err(Box::new(Failure {
-                            error: Refusal::Error(Error::UnreadableEvent {
-                                stream: submission.key.clone(),
-                                sequence: next_sequence,
-                                type_name: event.type_name.to_string(),
-                                message,
-                            }),
-                            state_moved: true,
-                        }));
-                    }
-                }
-            }
+    /// The command stores nothing: what the caller gets, and what is kept of it.
+    async fn answer_unstored(&self, submission: &Submission<'_>, why: Why, next_sequence: u32) -> Result<Attempt> {
+        // Another process, or a caller that went away, may have run the same command meanwhile: then its answer is ours
+        // too, whatever its events made of ours.
+        if let Some(first) = self.find_first(submission).await? {
+            return Ok(Attempt::Done(self.first_answer(&submission.key, first).await?));
         }
-        let fits = u32::try_from(events.events.len()).ok().and_then(|n| loaded.next_sequence.checked_add(n));
-        if fits.is_none() {
-            let error =
-                Error::limit("stream", u32::MAX as usize, u32::MAX as usize, "events in one stream; start a new root");
-            return Err(Box::new(Failure { error: Refusal::Error(error), state_moved: applied > 0 }));
-        }
-        Ok(Decided { applied: evolving, milestone: milestone.get(), sync })
-    }
-
-    fn panicked(&self, submission: &Submission<'_>, page: &Page<'_>, panic: &(dyn Any + Send)) -> Error {
-        let reference = self.ids.next_id();
-        let handler = format!("{}::{}", submission.aggregate.descriptor.name, page.handler.method);
-        let text = panic_text(panic);
-        tracing::error!(%reference, handler, stream = %submission.key, location = %page.handler.location, panic = text, "a command handler panicked");
-        Error::HandlerPanicked { handler, reference }
-    }
-
-    /// The command was not accepted: what the caller gets, and what is kept of it.
-    async fn refuse(
-        &self,
-        submission: &Submission<'_>,
-        mut guard: MutexGuard<'_, Option<Loaded>>,
-        refusal: Refusal,
-    ) -> Result<Attempt> {
-        let (strategy, expected, actual) = match refusal {
-            Refusal::Error(error) => {
-                // Another process may have run the same command meanwhile: then its answer is ours too.
-                if let Some(first) = self.find_first(submission).await? {
-                    *guard = None;
-                    drop(guard);
-                    return Ok(Attempt::Done(self.first_answer(&submission.key, first).await?));
-                }
+        let (strategy, expected, actual, subject) = match why {
+            Why::NoEvent => return Ok(Attempt::Done(Outcome::without_events(next_sequence))),
+            Why::Error(error) => {
                 tracing::debug!(stream = %submission.key, code = error.code(), %error, "command refused");
                 return Err(error);
             }
-            Refusal::Mismatch { strategy, expected, actual } => (strategy, expected, actual),
+            Why::Mismatch { strategy, expected, actual, subject } => (strategy, expected, actual, subject),
         };
-        // The cached state may be stale where several processes write: the answer is made from what is stored.
-        *guard = None;
-        drop(guard);
         let book = self.event_book(submission.aggregate, &submission.key, submission.edition).await?;
-        if submission.pages.len() == 1 && book.next_sequence == expected {
+        if book.next_sequence != next_sequence {
+            // Somebody wrote since; the book tells of another stream than the one that was decided on.
             return Ok(Attempt::Raced);
         }
-        let actual = if submission.pages.len() == 1 { book.next_sequence } else { actual };
-        let mismatch = Box::new(SequenceMismatch { stream: submission.key.clone(), strategy, expected, actual, book });
+        let mismatch =
+            Box::new(SequenceMismatch { stream: submission.key.clone(), strategy, expected, actual, book, subject });
         if strategy != MergeStrategy::Manual {
             return Err(Error::SequenceMismatch(mismatch));
         }
@@ -443,76 +322,6 @@ impl Core {
     }
 }
 
-/// The events of one submission, in place from the handler to the answer: they are large to move.
-#[derive(Default)]
-pub(super) struct Events {
-    /// As the handlers gave them.
-    pub(super) emitted: EventSink,
-    /// As they are stored and answered.
-    pub(super) stored: StoredEvents,
-}
-
-impl Events {
-    /// Neither events nor a key to remember (row C3).
-    fn is_nothing(&self, submission: &Submission<'_>) -> bool {
-        self.stored.is_empty() && submission.dedup.is_none()
-    }
-}
-
-/// What the handlers decided, ready to be stored.
-pub(super) struct Prepared {
-    pub(super) decided: Decided,
-    first: u32,
-    pub(super) now: Nanos,
-    diverges_at: Option<u32>,
-    pub(super) waiting: Option<Waiting>,
-}
-
-impl Prepared {
-    fn nothing(&self) -> Outcome {
-        Outcome { events: StoredEvents::new(), next_sequence: self.first, duplicate: false, waiting: None }
-    }
-
-    fn write(&self, submission: &Submission<'_>, stored: &[StoredEvent]) -> Write {
-        let mut events = SmallVec::new();
-        events.extend(stored.iter().map(|event| NewEvent {
-            type_name: event.type_name.clone(),
-            schema_version: event.schema_version,
-            payload: event.payload.clone(),
-            isolated: event.isolated,
-        }));
-        Write::append(Append {
-            key: submission.key.clone(),
-            expected: self.first,
-            events,
-            created_at: self.now,
-            headers: submission.headers.clone(),
-            dedup: submission.dedup.clone(),
-            diverged_at: self.diverges_at,
-        })
-    }
-}
-
-/// What the handlers did besides returning events.
-pub(super) struct Decided {
-    /// The events are applied to the state already.
-    pub(super) applied: bool,
-    /// A handler asked for a snapshot that is kept (row N2).
-    pub(super) milestone: bool,
-    /// The sync mode of each event: that of its command (row S6).
-    sync: SmallVec<[SyncMode; 1]>,
-}
-
-struct Failure {
-    error: Refusal,
-    state_moved: bool,
-}
-
-enum Refusal {
-    Error(Error),
-    Mismatch { strategy: MergeStrategy, expected: u32, actual: u32 },
-}
-
 /// Growing, jittered pauses between tries against other writers.
 pub(crate) fn retry_delays(attempts: u32) -> backon::ExponentialBackoff {
     backon::ExponentialBuilder::default()
@@ -521,13 +330,6 @@ pub(crate) fn retry_delays(attempts: u32) -> backon::ExponentialBackoff {
         .with_max_delay(Duration::from_millis(100))
         .with_max_times(attempts as usize)
         .build()
-}
-
-impl Refusal {
-    /// Whether another state could have led to another answer.
-    fn depends_on_state(&self) -> bool {
-        matches!(self, Self::Error(Error::Rejected(_) | Error::HandlerPanicked { .. }))
-    }
 }
 
 /// What a panic said.

@@ -1,8 +1,8 @@
 //! Questions about a stream: its state, then or now, and what a command would do.
 
+use std::collections::HashMap;
 use std::future::IntoFuture;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -10,11 +10,15 @@ use angzarr_proto as proto;
 use uuid::Uuid;
 
 use super::answer::{cover_of, event_page};
-use super::pipeline::{Core, panic_text};
-use crate::declare::{Aggregate, CommandContext, CommandOf, EventSink, nanos_of};
-use crate::error::{Error, Result};
+use super::decide::{Events, Why};
+use super::pipeline::{Core, Page, Submission};
+use super::send::Typed;
+use super::{Loaded, SyncMode};
+use crate::declare::{Aggregate, CommandOf, nanos_of};
+use crate::error::{About, Result};
 use crate::registry;
-use crate::storage::{BoxFuture, StreamRead};
+use crate::storage::BoxFuture;
+use crate::stream::limits::shorten;
 use crate::stream::{AsOf, Edition, Headers, StoredEvent, StreamKey, Versioned};
 
 /// A question for the state of an aggregate. Await it.
@@ -51,15 +55,25 @@ impl<A: Aggregate> StateQuery<A> {
     }
 }
 
+impl<A: Aggregate> StateQuery<A> {
+    async fn load(&self) -> Result<Loaded> {
+        let aggregate = self.core.aggregate_of::<A>()?;
+        let key = self.core.key(aggregate, &self.edition, self.root)?;
+        self.core.load(aggregate, &key, &self.edition, self.as_of).await
+    }
+}
+
+fn about<A: Aggregate>(root: Uuid, edition: &Edition) -> About {
+    About { domain: A::DOMAIN.to_owned(), root: Some(root), edition: shorten(edition.name()), ..About::default() }
+}
+
 impl<A: Aggregate> IntoFuture for StateQuery<A> {
     type Output = Result<Versioned<A>>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let aggregate = self.core.aggregate_of::<A>()?;
-            let key = self.core.key(aggregate, &self.edition, self.root)?;
-            let loaded = self.core.load(aggregate, &key, &self.edition, self.as_of).await?;
+            let loaded = self.load().await.map_err(|error| error.about(|| about::<A>(self.root, &self.edition)))?;
             match loaded.state.downcast::<A>() {
                 Ok(state) => Ok(Versioned::new(*state, loaded.next_sequence, loaded.last_created_at)),
                 Err(_) => unreachable!("the registry pairs domains and states by type"),
@@ -125,56 +139,50 @@ impl<A: Aggregate, C: CommandOf<A>> PreviewCommand<A, C> {
     }
 }
 
+impl<A: Aggregate, C: CommandOf<A>> PreviewCommand<A, C> {
+    /// The pipeline without the write.
+    async fn run(&self) -> Result<Preview> {
+        let core = &self.core;
+        let aggregate = core.aggregate_of::<A>()?;
+        core.limits.check_payload(|| "command".into(), self.command.encoded_len())?;
+        let key = core.key(aggregate, &self.edition, self.root)?;
+        let mut loaded = core.load(aggregate, &key, &self.edition, self.as_of).await?;
+        let page = Page {
+            handler: C::handler(),
+            command: &Typed::<A, C>::new(&self.command),
+            expected: None,
+            merge: None,
+            sync: SyncMode::Async,
+        };
+        let submission = Submission {
+            aggregate,
+            key,
+            edition: &self.edition,
+            headers: Headers::default(),
+            pages: &[page],
+            dedup: None,
+            at: None,
+        };
+        let mut events = Events::default();
+        match core.prepare(&submission, &mut loaded, &mut events) {
+            Ok(_) => Ok(Preview { events: events.stored.into_vec() }),
+            Err(unstored) => match unstored.why {
+                Why::NoEvent => Ok(Preview { events: Vec::new() }),
+                Why::Error(error) => Err(error),
+                Why::Mismatch { .. } => unreachable!("nothing was expected"),
+            },
+        }
+    }
+}
+
 impl<A: Aggregate, C: CommandOf<A>> IntoFuture for PreviewCommand<A, C> {
     type Output = Result<Preview>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let aggregate = self.core.aggregate_of::<A>()?;
-            let key = self.core.key(aggregate, &self.edition, self.root)?;
-            let loaded = self.core.load(aggregate, &key, &self.edition, self.as_of).await?;
-            let headers = Headers::default();
-            let milestone = std::cell::Cell::new(false);
-            let context = CommandContext {
-                key: &key,
-                headers: &headers,
-                expected: None,
-                next_sequence: loaded.next_sequence,
-                now: nanos_of(self.core.clock.now()).max(loaded.last_created_at),
-                ids: self.core.ids.as_ref(),
-                milestone: &milestone,
-            };
-            let Some(state) = loaded.state.downcast_ref::<A>() else {
-                unreachable!("the registry pairs domains and states by type")
-            };
-            let mut events = EventSink::default();
-            let command = self.command;
-            match catch_unwind(AssertUnwindSafe(|| command.decide(state, &context, &mut events))) {
-                Ok(decided) => decided.map_err(Error::Rejected)?,
-                Err(panic) => {
-                    let reference = self.core.ids.next_id();
-                    let handler = format!("{}::{}", aggregate.descriptor.name, C::handler().method);
-                    tracing::error!(%reference, handler, panic = panic_text(panic.as_ref()), "a command handler panicked");
-                    return Err(Error::HandlerPanicked { handler, reference });
-                }
-            }
-            let events = events
-                .events
-                .into_iter()
-                .zip(loaded.next_sequence..)
-                .map(|(event, sequence)| StoredEvent {
-                    position: 0,
-                    sequence,
-                    created_at: context.now,
-                    schema_version: self.core.registry.upcasters.current_version(&event.type_name),
-                    type_name: event.type_name,
-                    payload: event.payload,
-                    headers: Headers::default(),
-                    isolated: false,
-                })
-                .collect();
-            Ok(Preview { events })
+            let subject = || About { command_type: C::full_name(), ..about::<A>(self.root, &self.edition) };
+            self.run().await.map_err(|error| error.about(subject))
         })
     }
 }
@@ -187,62 +195,47 @@ impl Core {
         key: &StreamKey,
         edition: &Edition,
     ) -> Result<proto::EventBook> {
-        let mut read = StreamRead::all();
-        if aggregate.descriptor.snapshot.is_some() {
-            read.snapshot = Some((aggregate.snapshot_type.clone(), aggregate.descriptor.state_version));
-        }
-        let slice = self.storage.read_stream(key, read).await?;
-        let mut pages: Vec<_> = slice.events.iter().map(event_page).collect();
-        let mut next_sequence = slice.next_sequence;
-        if !key.is_main() && slice.snapshot.is_none() {
-            // What the branch inherits from main comes first.
-            let main_key = key.on_main();
-            let at = slice.diverged_at.or_else(|| edition.divergence(&key.domain));
-            let to = match at {
-                Some(0) => None,
-                Some(n) => Some(StreamRead { to: Some(n - 1), ..StreamRead::all() }),
-                None => Some(StreamRead::all()),
-            };
-            if let Some(read) = to {
-                let inherited = self.storage.read_stream(&main_key, read).await?;
-                if slice.diverged_at.is_none() {
-                    next_sequence = at.unwrap_or(inherited.next_sequence);
-                }
-                pages.splice(0..0, inherited.events.iter().map(event_page));
-            }
-        }
-        let snapshot = slice.snapshot.map(|snapshot| proto::Snapshot {
+        // A snapshot that the caller could not unpack is none: all events go out instead.
+        let policy = aggregate.descriptor.snapshot.as_ref().filter(|_| aggregate.snapshot_url.is_some());
+        let past = self.past(aggregate, key, edition, AsOf::Head, policy).await?;
+        let pages = past.parts.iter().flat_map(|(_, events)| events).map(event_page).collect();
+        let snapshot = past.snapshot.map(|(_, snapshot)| proto::Snapshot {
             sequence: snapshot.sequence,
             state: Some(prost_types::Any {
-                type_url: proto::type_url_of(&snapshot.type_name),
+                type_url: aggregate.snapshot_url.clone().unwrap_or_default(),
                 value: snapshot.state.to_vec(),
             }),
             retention: snapshot.retention as i32,
             created_at: Some(proto::TimestampExt::from_unix_nanos(snapshot.created_at)),
         });
-        Ok(proto::EventBook { cover: Some(cover_of(key, "", None)), snapshot, pages, next_sequence })
+        Ok(proto::EventBook {
+            cover: Some(cover_of(key, "", None)),
+            snapshot,
+            pages,
+            next_sequence: past.next_sequence,
+        })
     }
 
     /// Every book of a workflow, across domains (row I4).
     pub(crate) async fn books_of_correlation(&self, correlation_id: &str) -> Result<Vec<proto::EventBook>> {
         self.limits.check_id("correlation_id", correlation_id)?;
-        let mut books: Vec<(StreamKey, proto::EventBook)> = Vec::new();
+        let mut books: Vec<proto::EventBook> = Vec::new();
+        let mut places: HashMap<StreamKey, usize> = HashMap::new();
         for found in self.storage.read_correlation(correlation_id).await? {
             let page = event_page(&found.event);
-            let next_sequence = found.event.sequence + 1;
-            match books.iter_mut().find(|(key, _)| *key == found.stream) {
-                Some((_, book)) => {
-                    book.pages.push(page);
-                    book.next_sequence = next_sequence;
-                }
-                None => {
-                    let cover = cover_of(&found.stream, correlation_id, found.event.headers.ext());
-                    let book =
-                        proto::EventBook { cover: Some(cover), snapshot: None, pages: vec![page], next_sequence };
-                    books.push((found.stream, book));
-                }
+            if let Some(place) = places.get(&found.stream) {
+                books[*place].pages.push(page);
+                continue;
             }
+            books.push(proto::EventBook {
+                cover: Some(cover_of(&found.stream, correlation_id, found.event.headers.ext())),
+                snapshot: None,
+                pages: vec![page],
+                // Other events may follow in the stream that belong to other workflows.
+                next_sequence: self.head(&found.stream).await?,
+            });
+            places.insert(found.stream, books.len() - 1);
         }
-        Ok(books.into_iter().map(|(_, book)| book).collect())
+        Ok(books)
     }
 }

@@ -1,18 +1,21 @@
 //! The dynamic entry: a `CommandRequest` as any client sends it. Parse and validate, route, then the same pipeline.
 
 use std::any::Any;
+use std::borrow::Cow;
 
 use angzarr_proto as proto;
 use bytes::{BufMut, Bytes, BytesMut};
 use proto::{CommandPageExt as _, CoverExt as _, PageHeaderExt as _};
+use smallvec::SmallVec;
 use uuid::Uuid;
 
-use super::pipeline::{Core, Page, Submission};
+use super::pipeline::{Core, Decoded, Page, Submission};
 use super::{Receipt, SyncMode};
-use crate::declare::{CommandContext, CommandHandlerDescriptor, DecideError, EventSink, MergeStrategy};
-use crate::error::{Error, Result, nearest};
+use crate::declare::{AnyMessage, CommandContext, CommandHandlerDescriptor, EventSink, MergeStrategy, Rejection};
+use crate::error::{About, Error, Result, Subject, nearest};
 use crate::registry;
 use crate::storage::Dedup;
+use crate::stream::limits::shorten;
 use crate::stream::{Edition, Headers, Name, StreamKey};
 
 /// Where a reaction's command comes from: what makes it run once (row G2).
@@ -56,9 +59,24 @@ pub(crate) fn external_dedup(id: &str) -> Dedup {
     Dedup(key.freeze())
 }
 
-struct ParsedPage<'r> {
+/// A command whose type is known by name.
+struct Erased<E> {
     handler: &'static CommandHandlerDescriptor,
-    command: &'r prost_types::Any,
+    command: AnyMessage,
+    encode: E,
+}
+
+impl<E: Fn() -> prost_types::Any + Send + Sync> Decoded for Erased<E> {
+    fn decide(&self, state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink) -> Result<(), Rejection> {
+        (self.handler.decide)(state, self.command.as_ref(), context, events)
+    }
+    fn encoded(&self) -> prost_types::Any {
+        (self.encode)()
+    }
+}
+
+struct ParsedPage<E> {
+    command: Erased<E>,
     expected: Option<u32>,
     merge: MergeStrategy,
     sync: SyncMode,
@@ -68,11 +86,15 @@ struct ParsedPage<'r> {
 impl Core {
     /// Runs a `CommandRequest` (row C1).
     pub(crate) async fn handle_command(&self, request: &proto::CommandRequest) -> Result<Receipt> {
+        self.handle(request).await.map_err(|error| error.about(|| about_request(request)))
+    }
+
+    async fn handle(&self, request: &proto::CommandRequest) -> Result<Receipt> {
         let book = request.command.as_ref().ok_or_else(|| missing("command", "a CommandBook"))?;
         let cover = book.cover.as_ref().ok_or_else(|| missing("command.cover", "a Cover"))?;
         let (aggregate, key, edition) = self.route(cover)?;
         let headers = self.headers(cover)?;
-        let default_sync = sync_mode(request.sync_mode)?;
+        let default_sync = sync_mode(request.sync_mode, || "sync_mode".into())?;
         if book.pages.is_empty() {
             return Err(missing("command.pages", "at least one page"));
         }
@@ -84,50 +106,37 @@ impl Core {
                 "pages in one book",
             ));
         }
-        let mut parsed = Vec::with_capacity(book.pages.len());
+        let mut parsed = SmallVec::<[_; 1]>::with_capacity(book.pages.len());
         for (index, page) in book.pages.iter().enumerate() {
-            parsed.push(self.parse_page(aggregate, index, page, default_sync)?);
+            let page_of = |error: Error| error.about(|| about_page(index, page));
+            parsed.push(self.parse_page(aggregate, index, page, default_sync).map_err(page_of)?);
         }
-        let mut dedup: Option<Dedup> = None;
-        for page in &mut parsed {
-            match (&dedup, page.dedup.take()) {
-                (_, None) => {}
-                (None, found) => dedup = found,
-                (Some(first), Some(other)) if *first == other => {}
-                (Some(_), Some(_)) => {
-                    return Err(Error::invalid_argument(
-                        "command.pages",
-                        "the pages of a book are stored together and have one external id or provenance; send one book each",
-                    ));
-                }
-            }
+        // Stored together, remembered together: a page with a key of its own, or without the one of the others, could not
+        // be told apart later (row C10).
+        let mut keys = parsed.iter().map(|page| &page.dedup);
+        let dedup = keys.next().cloned().flatten();
+        if let Some(other) = keys.position(|key| *key != dedup) {
+            return Err(Error::invalid_argument(
+                format!("command.pages[{}].header", other + 1),
+                "the pages of a book are stored together: all of them carry the same external id or provenance, or none does; \
+                 send one book each",
+            ));
         }
-        let decides: Vec<_> = parsed
+        let pages: SmallVec<[Page<'_>; 1]> = parsed
             .iter()
-            .map(|page| {
-                move |state: &dyn Any,
-                      context: &CommandContext<'_>,
-                      events: &mut EventSink|
-                      -> Result<(), DecideError> {
-                    (page.handler.decide)(state, &page.command.value, context, events)
-                }
-            })
-            .collect();
-        let encodes: Vec<_> = parsed.iter().map(|page| || page.command.clone()).collect();
-        let pages: Vec<Page<'_>> = parsed
-            .iter()
-            .zip(decides.iter().zip(&encodes))
-            .map(|(page, (decide, encoded))| Page {
-                handler: page.handler,
-                decide,
-                encoded,
+            .map(|page| Page {
+                handler: page.command.handler,
+                command: &page.command,
                 expected: page.expected,
                 merge: Some(page.merge),
                 sync: page.sync,
             })
             .collect();
         let submission = Submission { aggregate, key, edition: &edition, headers, pages: &pages, dedup, at: None };
-        self.run(&submission).await
+        match self.run_now(&submission) {
+            Some(answer) => answer,
+            None => self.run(&submission).await,
+        }
     }
 
     /// The stream that a cover names, and its aggregate.
@@ -168,60 +177,60 @@ impl Core {
         index: usize,
         page: &'r proto::CommandPage,
         default_sync: SyncMode,
-    ) -> Result<ParsedPage<'r>> {
+    ) -> Result<ParsedPage<impl Fn() -> prost_types::Any + Send + Sync + 'r>> {
         let field = |name: &str| format!("command.pages[{index}].{name}");
         let command = match &page.payload {
             Some(proto::command_page::Payload::Command(command)) => command,
             Some(proto::command_page::Payload::External(_)) => {
-                return Err(Error::NotOffered {
-                    what: "a command payload by reference",
-                    hint: "send the payload itself",
-                });
+                return Err(Error::not_offered("a command payload by reference", "send the payload itself"));
             }
             None => return Err(missing(field("command"), "the command as an Any")),
         };
         let type_name = proto::type_name_of(&command.type_url);
-        let handler = *aggregate.handlers.get(type_name).ok_or_else(|| Error::UnknownCommand {
-            domain: aggregate.descriptor.domain.to_owned(),
-            command: type_name.to_owned(),
-            nearest: nearest(type_name, aggregate.handlers.keys().map(String::as_str)),
-        })?;
-        self.limits.check_payload("command", command.value.len())?;
+        let handler = handler_of(aggregate, type_name)?;
+        self.limits.check_payload(|| field("command").into(), command.value.len())?;
+        let decoded = (handler.command.decode)(&command.value)
+            .map_err(|error| undecodable(field("command"), type_name, &error))?;
         let merge = proto::MergeStrategy::try_from(page.merge_strategy).map_err(|_| {
             Error::invalid_argument(field("merge_strategy"), format!("{} is no MergeStrategy", page.merge_strategy))
         })?;
         let (mut expected, mut dedup, mut sync) = (page.sequence(), None, default_sync);
         if let Some(header) = &page.header {
             if let Some(mode) = header.sync_mode {
-                sync = sync_mode(mode)?;
+                sync = sync_mode(mode, || field("header.sync_mode").into())?;
             }
             if let Some(id) = header.external_id() {
-                self.limits.check_id("external_deferred.external_id", id)?;
+                self.limits.check_id_of(|| field("header.external_deferred.external_id").into(), id)?;
                 dedup = Some(external_dedup(id));
                 expected = None;
             }
             if let Some(provenance) = header.provenance() {
-                dedup = Some(self.provenance(provenance)?.dedup());
+                dedup = Some(self.provenance(provenance, field)?.dedup());
                 expected = None;
             }
         }
-        Ok(ParsedPage { handler, command, expected, merge: merge_strategy(merge), sync, dedup })
+        let command = Erased { handler, command: decoded, encode: || command.clone() };
+        Ok(ParsedPage { command, expected, merge: merge.into(), sync, dedup })
     }
 
-    fn provenance(&self, deferred: &proto::AngzarrDeferredSequence) -> Result<Provenance> {
-        let source =
-            deferred.source.as_ref().ok_or_else(|| missing("angzarr_deferred.source", "the source's Cover"))?;
-        self.limits.check_domain(&source.domain)?;
+    /// Every text of it is checked: what follows on another in a dedup key must not be taken for a part of it.
+    fn provenance(
+        &self,
+        deferred: &proto::AngzarrDeferredSequence,
+        field: impl Fn(&str) -> String,
+    ) -> Result<Provenance> {
+        let part = |name: &str| Cow::from(field(&format!("header.angzarr_deferred.{name}")));
+        let source = deferred.source.as_ref().ok_or_else(|| missing(part("source"), "the source's Cover"))?;
+        self.limits.check_domain_of(|| part("source.domain"), &source.domain)?;
+        let edition = Edition::named(source.edition_name().unwrap_or_default());
+        self.limits.check_edition_of(|| part("source.edition.name"), edition.name())?;
         let root = source
             .root_bytes()
             .map(Uuid::from_bytes)
-            .ok_or_else(|| missing("angzarr_deferred.source.root", "a UUID of 16 bytes"))?;
+            .ok_or_else(|| missing(part("source.root"), "a UUID of 16 bytes"))?;
+        self.limits.check_id_of(|| part("source_component"), &deferred.source_component)?;
         Ok(Provenance {
-            source: StreamKey {
-                domain: Name::new(&source.domain),
-                edition: Name::new(source.edition_name().unwrap_or_default()),
-                root,
-            },
+            source: StreamKey { domain: Name::new(&source.domain), edition: edition.name().clone(), root },
             source_seq: deferred.source_seq,
             component: Name::new(&deferred.source_component),
             command_index: deferred.command_index,
@@ -229,33 +238,41 @@ impl Core {
     }
 
     pub(crate) fn unknown_domain(&self, domain: &str) -> Error {
-        Error::UnknownDomain { domain: domain.to_owned(), nearest: nearest(domain, self.registry.domains()) }
+        Error::UnknownDomain {
+            domain: domain.to_owned(),
+            nearest: nearest(domain, self.registry.domains()),
+            subject: Subject::default(),
+        }
     }
 }
 
-fn missing(field: impl Into<std::borrow::Cow<'static, str>>, what: &str) -> Error {
+fn handler_of(aggregate: &registry::Aggregate, type_name: &str) -> Result<&'static CommandHandlerDescriptor> {
+    aggregate.handlers.get(type_name).copied().ok_or_else(|| Error::UnknownCommand {
+        domain: aggregate.descriptor.domain.to_owned(),
+        command: shorten(type_name),
+        nearest: nearest(type_name, aggregate.handlers.keys().map(String::as_str)),
+        subject: Subject::default(),
+    })
+}
+
+fn undecodable(field: impl Into<Cow<'static, str>>, type_name: &str, error: &prost::DecodeError) -> Error {
+    Error::invalid_argument(field, format!("the payload is not a `{type_name}`: {error}"))
+}
+
+fn missing(field: impl Into<Cow<'static, str>>, what: &str) -> Error {
     Error::invalid_argument(field, format!("missing; send {what}"))
 }
 
-fn sync_mode(value: i32) -> Result<SyncMode> {
+fn sync_mode(value: i32, field: impl FnOnce() -> Cow<'static, str>) -> Result<SyncMode> {
     match proto::SyncMode::try_from(value) {
         Ok(proto::SyncMode::Async) => Ok(SyncMode::Async),
         Ok(proto::SyncMode::Simple) => Ok(SyncMode::Simple),
         Ok(proto::SyncMode::Decision) => Ok(SyncMode::Decision),
         Ok(proto::SyncMode::Isolated) => Ok(SyncMode::Isolated),
         Ok(proto::SyncMode::Cascade) => {
-            Err(Error::NotOffered { what: "SYNC_MODE_CASCADE", hint: "use SYNC_MODE_SIMPLE, or follow the events" })
+            Err(Error::not_offered("SYNC_MODE_CASCADE", "use SYNC_MODE_SIMPLE, or follow the events"))
         }
-        Err(_) => Err(Error::invalid_argument("sync_mode", format!("{value} is no SyncMode"))),
-    }
-}
-
-fn merge_strategy(strategy: proto::MergeStrategy) -> MergeStrategy {
-    match strategy {
-        proto::MergeStrategy::MergeCommutative => MergeStrategy::Commutative,
-        proto::MergeStrategy::MergeStrict => MergeStrategy::Strict,
-        proto::MergeStrategy::MergeAggregateHandles => MergeStrategy::AggregateHandles,
-        proto::MergeStrategy::MergeManual => MergeStrategy::Manual,
+        Err(_) => Err(Error::invalid_argument(field(), format!("{value} is no SyncMode"))),
     }
 }
 
@@ -271,22 +288,27 @@ impl Core {
     /// Runs a command that a saga emitted: idempotent by its provenance, with the event's edition, correlation id and
     /// extension (rows G1, G2, I1, I3).
     pub(crate) async fn handle_reaction(&self, reaction: &ReactionCommand<'_>) -> Result<Receipt> {
+        self.handle_emitted(reaction).await.map_err(|error| {
+            error.about(|| About {
+                domain: reaction.command.domain().to_owned(),
+                root: Some(reaction.command.root),
+                edition: reaction.edition.name().to_string(),
+                ..About::command(reaction.command.type_name())
+            })
+        })
+    }
+
+    async fn handle_emitted(&self, reaction: &ReactionCommand<'_>) -> Result<Receipt> {
         let command = reaction.command;
         let aggregate =
             self.registry.aggregates.get(command.domain()).ok_or_else(|| self.unknown_domain(command.domain()))?;
-        let handler = *aggregate.handlers.get(command.type_name()).ok_or_else(|| Error::UnknownCommand {
-            domain: command.domain().to_owned(),
-            command: command.type_name().to_owned(),
-            nearest: nearest(command.type_name(), aggregate.handlers.keys().map(String::as_str)),
-        })?;
-        self.limits.check_payload("command", command.payload.len())?;
+        let handler = handler_of(aggregate, command.type_name())?;
+        self.limits.check_payload(|| "command".into(), command.payload.len())?;
         let key = self.key(aggregate, reaction.edition, command.root)?;
-        let decide = |state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink| {
-            (handler.decide)(state, &command.payload, context, events)
-        };
-        let encoded = || any_of(&command.type_name, &command.payload);
-        let pages =
-            [Page { handler, decide: &decide, encoded: &encoded, expected: None, merge: None, sync: SyncMode::Async }];
+        let decoded = (handler.command.decode)(&command.payload)
+            .map_err(|error| undecodable("command", command.type_name(), &error))?;
+        let erased = Erased { handler, command: decoded, encode: || any_of(&command.type_name, &command.payload) };
+        let pages = [Page { handler, command: &erased, expected: None, merge: None, sync: SyncMode::Async }];
         let submission = Submission {
             aggregate,
             key,
@@ -296,8 +318,38 @@ impl Core {
             dedup: Some(reaction.provenance.dedup()),
             at: command.at,
         };
-        self.run(&submission).await
+        match self.run_now(&submission) {
+            Some(answer) => answer,
+            None => self.run(&submission).await,
+        }
     }
+}
+
+/// What is known of a request that was refused before there was a submission.
+fn about_request(request: &proto::CommandRequest) -> About {
+    let Some(book) = &request.command else { return About::default() };
+    let cover = book.cover.clone().unwrap_or_default();
+    let edition = cover.edition_name().unwrap_or_default();
+    let command_type = match book.pages.as_slice() {
+        [page] => command_type(page),
+        _ => String::new(),
+    };
+    About {
+        root: cover.root_bytes().map(Uuid::from_bytes),
+        edition: shorten(if edition == "angzarr" { "" } else { edition }),
+        domain: shorten(&cover.domain),
+        command_type,
+        ..About::default()
+    }
+}
+
+fn about_page(index: usize, page: &proto::CommandPage) -> About {
+    let field = format!("command.pages[{index}]");
+    About { field, ..About::command(command_type(page)) }
+}
+
+fn command_type(page: &proto::CommandPage) -> String {
+    page.command().map(|command| shorten(proto::type_name_of(&command.type_url))).unwrap_or_default()
 }
 
 /// A payload as the wire has it.

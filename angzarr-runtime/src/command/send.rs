@@ -11,14 +11,15 @@ use std::time::SystemTime;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::pipeline::{Core, Outcome, Page, Submission};
+use super::pipeline::{Core, Decoded, Outcome, Page, Submission};
 use super::request::external_dedup;
 use super::{Receipt, SyncMode};
-use crate::declare::{Aggregate, CommandContext, CommandOf, DecideError, EventSink, MergeStrategy, nanos_of};
-use crate::error::{Error, Result};
+use crate::declare::{Aggregate, CommandContext, CommandOf, EventSink, MergeStrategy, Rejection, nanos_of};
+use crate::error::{About, Error, Result};
 use crate::reaction::WaitResult;
 use crate::registry;
 use crate::storage::{BoxFuture, Dedup};
+use crate::stream::limits::shorten;
 use crate::stream::{Edition, Headers, StreamKey};
 
 /// A command on its way. Await it.
@@ -122,14 +123,24 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
     }
 
     /// Parse and validate, route.
-    fn route(&self) -> Result<Routed<'_>> {
+    fn target(&self) -> Result<(&registry::Aggregate, Target)> {
+        self.try_target().map_err(|error| {
+            error.about(|| About {
+                domain: A::DOMAIN.to_owned(),
+                root: Some(self.root),
+                edition: self.rare.as_deref().map(|rare| shorten(rare.edition.name())).unwrap_or_default(),
+                ..About::command(C::full_name())
+            })
+        })
+    }
+
+    fn try_target(&self) -> Result<(&registry::Aggregate, Target)> {
         let core = &*self.core;
         let aggregate = core.aggregate_of::<A>()?;
-        core.limits.check_payload("command", self.command.encoded_len())?;
-        let main = Edition::main();
+        core.limits.check_payload(|| "command".into(), self.command.encoded_len())?;
         let Some(rare) = self.rare.as_deref() else {
-            let key = core.key(aggregate, &main, self.root)?;
-            return Ok(Routed { aggregate, key, headers: Headers::default(), dedup: None });
+            let key = core.key(aggregate, &Edition::main(), self.root)?;
+            return Ok((aggregate, Target { key, headers: Headers::default(), dedup: None }));
         };
         let key = core.key(aggregate, &rare.edition, self.root)?;
         if let Some(id) = &rare.correlation_id {
@@ -146,74 +157,55 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
             None => None,
         };
         let headers = Headers::new(rare.correlation_id.as_deref().unwrap_or_default(), rare.ext.clone());
-        Ok(Routed { aggregate, key, headers, dedup })
+        Ok((aggregate, Target { key, headers, dedup }))
     }
 
-    /// Lets the aggregate decide on an erased state.
-    fn decide(&self, state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink) -> Result<(), DecideError> {
-        match state.downcast_ref::<A>() {
-            Some(state) => self.command.clone().decide(state, context, events).map_err(DecideError::Rejected),
-            None => unreachable!("the registry pairs domains and states by type"),
-        }
+    fn page<'s>(&self, command: &'s Typed<'s, A, C>, expected: Option<u32>) -> Page<'s> {
+        Page { handler: C::handler(), command, expected, merge: self.merge, sync: self.sync }
     }
 
-    /// The answer, if it can be had without waiting.
-    fn run_now(&self) -> Option<Result<Receipt>> {
-        let routed = match self.route() {
-            Ok(routed) => routed,
-            Err(error) => return Some(Err(error)),
+    fn submission<'s>(
+        &self,
+        aggregate: &'s registry::Aggregate,
+        target: Target,
+        edition: &'s Edition,
+        pages: &'s [Page<'s>],
+    ) -> Submission<'s> {
+        let Target { key, headers, dedup } = target;
+        Submission { aggregate, key, edition, headers, pages, dedup, at: self.at.map(nanos_of) }
+    }
+
+    /// The answer, if it can be had without waiting; otherwise what was found out.
+    fn run_now(&self) -> Result<Result<Receipt>, Target> {
+        let (aggregate, target) = match self.target() {
+            Ok(target) => target,
+            Err(error) => return Ok(Err(error)),
         };
+        if self.sync == SyncMode::Simple || target.dedup.is_some() || !target.key.is_main() {
+            return Err(target);
+        }
         let main = Edition::main();
-        if self.sync == SyncMode::Simple || routed.dedup.is_some() || !routed.key.is_main() {
-            return None;
-        }
-        let submission = Submission {
-            aggregate: routed.aggregate,
-            key: routed.key,
-            edition: &main,
-            headers: routed.headers,
-            pages: &[Page {
-                handler: C::handler(),
-                decide: &|state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink| {
-                    self.decide(state, context, events)
-                },
-                encoded: &|| angzarr_proto::pack(&self.command),
-                expected: self.expected,
-                merge: self.merge,
-                sync: self.sync,
-            }],
-            dedup: None,
-            at: self.at.map(nanos_of),
-        };
-        self.core.run_now(&submission)
+        let command = Typed::new(&self.command);
+        let pages = [self.page(&command, self.expected)];
+        let submission = self.submission(aggregate, target, &main, &pages);
+        self.core.run_now(&submission).ok_or_else(|| Target {
+            key: submission.key,
+            headers: submission.headers,
+            dedup: submission.dedup,
+        })
     }
 
-    async fn run(self) -> Result<Receipt> {
-        let routed = self.route()?;
+    async fn run(self, target: Target) -> Result<Receipt> {
+        let aggregate = self.core.aggregate_of::<A>()?;
         let main = Edition::main();
         let edition = self.rare.as_deref().map_or(&main, |rare| &rare.edition);
         let retry = self.rare.as_deref().is_some_and(|rare| rare.retry);
         let mut retries = retry.then(|| super::retry_delays(self.core.attempts));
         let mut expected = self.expected;
+        let command = Typed::new(&self.command);
         loop {
-            let submission = Submission {
-                aggregate: routed.aggregate,
-                key: routed.key.clone(),
-                edition,
-                headers: routed.headers.clone(),
-                pages: &[Page {
-                    handler: C::handler(),
-                    decide: &|state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink| {
-                        self.decide(state, context, events)
-                    },
-                    encoded: &|| angzarr_proto::pack(&self.command),
-                    expected,
-                    merge: self.merge,
-                    sync: self.sync,
-                }],
-                dedup: routed.dedup.clone(),
-                at: self.at.map(nanos_of),
-            };
+            let pages = [self.page(&command, expected)];
+            let submission = self.submission(aggregate, target.clone(), edition, &pages);
             match self.core.run(&submission).await {
                 Err(Error::SequenceMismatch(mismatch)) if mismatch.strategy == MergeStrategy::Commutative => {
                     let Some(delay) = retries.as_mut().and_then(Iterator::next) else {
@@ -228,9 +220,30 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
     }
 }
 
-/// A command that was validated, with the stream that it goes to.
-struct Routed<'a> {
-    aggregate: &'a registry::Aggregate,
+/// A command with its type.
+pub(super) struct Typed<'a, A, C>(&'a C, PhantomData<fn() -> A>);
+
+impl<'a, A, C> Typed<'a, A, C> {
+    pub(super) fn new(command: &'a C) -> Self {
+        Self(command, PhantomData)
+    }
+}
+
+impl<A: Aggregate, C: CommandOf<A>> Decoded for Typed<'_, A, C> {
+    fn decide(&self, state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink) -> Result<(), Rejection> {
+        match state.downcast_ref::<A>() {
+            Some(state) => self.0.clone().decide(state, context, events),
+            None => unreachable!("the registry pairs domains and states by type"),
+        }
+    }
+    fn encoded(&self) -> prost_types::Any {
+        angzarr_proto::pack(self.0)
+    }
+}
+
+/// Where a command that was validated goes, and with what.
+#[derive(Clone)]
+struct Target {
     key: StreamKey,
     headers: Headers,
     dedup: Option<Dedup>,
@@ -272,12 +285,15 @@ impl<A: Aggregate, C: CommandOf<A>> Future for Sending<A, C> {
         let SendState::New(command) = std::mem::replace(&mut self.state, SendState::Done) else {
             unreachable!("a future is not polled after its end");
         };
-        if let Some(answer) = command.run_now() {
-            turn.made_progress();
-            return Poll::Ready(answer);
-        }
+        let target = match command.run_now() {
+            Ok(answer) => {
+                turn.made_progress();
+                return Poll::Ready(answer);
+            }
+            Err(target) => target,
+        };
         drop(turn);
-        let mut running: BoxFuture<'static, _> = Box::pin(command.run());
+        let mut running: BoxFuture<'static, _> = Box::pin(command.run(target));
         let polled = running.as_mut().poll(context);
         self.state = SendState::Waiting(running);
         polled
@@ -291,7 +307,7 @@ impl Core {
         let _entered = span.enter();
         let outcome = match self.execute_now(submission)? {
             Ok(outcome) => outcome,
-            Err(error) => return Some(Err(error)),
+            Err(error) => return Some(Err(error.about(|| submission.about()))),
         };
         accepted(submission, &outcome);
         Some(Ok(Receipt::new(submission.key.clone(), outcome, WaitResult::default())))
@@ -300,17 +316,16 @@ impl Core {
     /// Runs a submission inside its span and waits for what its sync mode says.
     pub(crate) async fn run(&self, submission: &Submission<'_>) -> Result<Receipt> {
         let span = command_span(submission);
-        if span.is_disabled() {
-            return self.run_inside(submission).await;
-        }
-        self.run_inside(submission).instrument(span).await
+        let ran = if span.is_disabled() {
+            self.run_inside(submission).await
+        } else {
+            self.run_inside(submission).instrument(span).await
+        };
+        ran.map_err(|error| error.about(|| submission.about()))
     }
 
     async fn run_inside(&self, submission: &Submission<'_>) -> Result<Receipt> {
-        let mut outcome = match self.execute_now(submission) {
-            Some(answer) => answer?,
-            None => self.execute(submission).await?,
-        };
+        let mut outcome = self.execute(submission).await?;
         accepted(submission, &outcome);
         let waited = match outcome.waiting.take() {
             Some(waiting) => self.waits.wait(waiting, self.sync_deadline).await,
@@ -329,6 +344,7 @@ impl Core {
     pub(crate) fn key(&self, aggregate: &registry::Aggregate, edition: &Edition, root: Uuid) -> Result<StreamKey> {
         if !edition.is_main() {
             self.limits.check_edition(edition.name())?;
+            edition.check_divergences()?;
         }
         Ok(StreamKey {
             domain: crate::stream::Name::from_static(aggregate.descriptor.domain),

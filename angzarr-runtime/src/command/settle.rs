@@ -1,133 +1,37 @@
-//! Settle: what follows a commit. The state follows the events, snapshots are taken, subscribers are woken.
+//! Settle: what follows a commit. The state goes back into its slot, subscribers are woken.
 //!
 //! In: what was stored. Out: the state for the next command, and the answer. Never: a failure of the command; it is stored.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio::sync::MutexGuard;
 
 use super::Loaded;
-use super::pipeline::{Core, Events, Outcome, Prepared, StoredEvents, Submission};
+use super::decide::{Events, Prepared};
+use super::pipeline::{Core, Outcome, StoredEvents, Submission};
 use super::state_cache::Slot;
-use crate::declare::EventSink;
 use crate::error::Result;
 use crate::reaction::Waiting;
-use crate::storage::{Extras, SnapshotWrite, StreamRead, Write, Written};
-use crate::stream::{Nanos, Retention, StoredSnapshot, StreamKey};
+use crate::storage::{StreamRead, Written};
+use crate::stream::StreamKey;
 
 impl Core {
-    /// The events are stored: the state follows, subscribers are woken.
+    /// The events are stored, and applied already: the state may be seen by the next command.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn settle(
         &self,
         submission: &Submission<'_>,
         slot: &Arc<Slot>,
         mut guard: MutexGuard<'_, Option<Loaded>>,
-        loaded: Loaded,
+        mut loaded: Loaded,
         prepared: Prepared,
         events: Events,
         written: Written,
     ) -> Outcome {
-        *guard = self.advance(submission, slot, loaded, &events.emitted, &prepared);
+        self.weigh(submission.aggregate, &submission.key, slot, &mut loaded, prepared.state_bytes);
+        *guard = loaded.kept_if(true);
         drop(guard);
         self.answer(events.stored, written, prepared.waiting)
-    }
-
-    /// The events are stored: the state follows. `None` if it cannot; the next command folds the stream then.
-    fn advance(
-        &self,
-        submission: &Submission<'_>,
-        slot: &Arc<Slot>,
-        mut loaded: Loaded,
-        emitted: &EventSink,
-        prepared: &Prepared,
-    ) -> Option<Loaded> {
-        let (events, decided) = (&emitted.events, &prepared.decided);
-        for event in events {
-            loaded.folded_bytes += event.payload.len() as u64;
-            if decided.applied {
-                continue;
-            }
-            let done = catch_unwind(AssertUnwindSafe(|| (event.apply)(loaded.state.as_mut(), &event.payload)));
-            if !matches!(done, Ok(Ok(()))) {
-                // Whoever needs the state next meets the error in the fold.
-                tracing::error!(stream = %submission.key, event = %event.type_name, "an `#[apply]` failed on a stored event");
-                return None;
-            }
-        }
-        if events.is_empty() {
-            return loaded.kept_if(true);
-        }
-        let before = loaded.next_sequence;
-        let after = before + u32::try_from(events.len()).unwrap_or(0);
-        loaded.next_sequence = after;
-        loaded.last_created_at = prepared.now;
-        loaded.diverges_at = None;
-        let policy = submission.aggregate.descriptor.snapshot;
-        let due = policy.is_some_and(|policy| {
-            let every = policy.every.max(1);
-            decided.milestone || before / every != after / every
-        });
-        let weigh = after >= loaded.weigh_at;
-        if weigh {
-            loaded.weigh_at = after.saturating_mul(2).max(16);
-        }
-        if !due && !weigh {
-            return Some(loaded);
-        }
-        // Without a codec nobody knows how large the state is: at most what was folded into it, and some room.
-        let mut state_bytes = loaded.folded_bytes * 2;
-        match policy.map(|policy| (policy.codec.encode)(loaded.state.as_ref())) {
-            None => {}
-            Some(Ok(encoded)) => {
-                // Decoded states take about twice the room of encoded ones.
-                state_bytes = encoded.len() as u64 * 2;
-                if due {
-                    let retention = if decided.milestone { Retention::Persist } else { Retention::Default };
-                    self.store_snapshot(submission, encoded, after - 1, prepared.now, retention);
-                }
-            }
-            Some(Err(error)) => {
-                self.failed_snapshots.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(stream = %submission.key, error, "the state could not be encoded; no snapshot");
-            }
-        }
-        if weigh {
-            self.cache.weigh(&submission.key, slot, state_bytes);
-        }
-        Some(loaded)
-    }
-
-    /// Snapshots are not waited for: one that is lost costs a longer replay, nothing else.
-    fn store_snapshot(
-        &self,
-        submission: &Submission<'_>,
-        state: Vec<u8>,
-        sequence: u32,
-        now: Nanos,
-        retention: Retention,
-    ) {
-        let snapshot = StoredSnapshot {
-            sequence,
-            created_at: now,
-            type_name: submission.aggregate.snapshot_type.clone(),
-            state_version: submission.aggregate.descriptor.state_version,
-            state: state.into(),
-            retention,
-        };
-        let write = SnapshotWrite { key: submission.key.clone(), snapshot };
-        let write = Write::extras(Extras { snapshots: vec![write], ..Extras::default() });
-        // A store that commits at once needs no queue, and no note of what waits there.
-        match self.writer.commit_now(write) {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => {
-                self.failed_snapshots.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(stream = %submission.key, sequence, %error, "the snapshot was not stored");
-            }
-            Err(write) => self.writer.submit(write),
-        }
     }
 
     fn answer(&self, mut stored: StoredEvents, written: Written, waiting: Option<Waiting>) -> Outcome {

@@ -77,8 +77,10 @@ impl Lifecycle<Key, Entry> for KeepBusy {
     }
 }
 
-/// What a slot costs besides the state.
-const SLOT_BYTES: u64 = 256;
+/// What a slot costs, with a small state in it.
+const SLOT_BYTES: u64 = 512;
+/// Bytes that are folded into a state before it is worth weighing.
+pub(super) const UNWEIGHED: u64 = 256;
 
 pub(crate) struct StateCache {
     cache: Cache<Key, Entry, ByWeight, DefaultHashBuilder, KeepBusy>,
@@ -95,7 +97,9 @@ impl StateCache {
         if let Some(entry) = self.cache.get(&Wanted(key)) {
             return entry.slot;
         }
-        let fresh = || Ok::<_, std::convert::Infallible>(Entry { slot: Arc::default(), weight: SLOT_BYTES });
+        // Held while it is put in: it is busy from its first moment.
+        let fresh = Arc::<Slot>::default();
+        let fresh = || Ok::<_, std::convert::Infallible>(Entry { slot: fresh.clone(), weight: SLOT_BYTES });
         match self.cache.get_or_insert_with(&Key(key.clone()), fresh) {
             Ok(entry) => entry.slot,
             Err(never) => match never {},

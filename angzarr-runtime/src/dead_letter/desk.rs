@@ -64,10 +64,10 @@ impl DeadLetters {
         let item = parked_event(letter).ok_or_else(unreadable)?;
         let component = letter.letter.source_component.as_str();
         let Some(projector) = self.runtime.projector(component) else {
-            return Err(Error::NotOffered {
-                what: "the retry of a saga's event",
-                hint: "only commands and events of projectors can be retried; discard the letter and send the saga's commands yourself",
-            });
+            return Err(Error::not_offered(
+                "the retry of a saga's event",
+                "only commands and events of projectors can be retried; discard the letter and send the saga's commands yourself",
+            ));
         };
         let filter =
             DeadLetterFilter { component: Some(component.to_owned()), limit: Some(usize::MAX), ..Default::default() };

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::DeadLetter;
 use crate::command::{Core, ReactionCommand, Submission, cover_of, event_page};
-use crate::declare::{MergeStrategy, nanos_of};
+use crate::declare::nanos_of;
 use crate::error::{Error, SequenceMismatch};
 use crate::reaction::ComponentKind;
 use crate::stream::{Headers, LogEvent, Name, StoredEvent, StreamKey};
@@ -24,8 +24,8 @@ pub(crate) fn sequence_mismatch(core: &Core, submission: &Submission<'_>, mismat
                 sequence_type: page.expected.map(proto::page_header::SequenceType::Sequence),
                 sync_mode: None,
             }),
-            merge_strategy: merge_to_proto(mismatch.strategy) as i32,
-            payload: Some(proto::command_page::Payload::Command((page.encoded)())),
+            merge_strategy: proto::MergeStrategy::from(mismatch.strategy) as i32,
+            payload: Some(proto::command_page::Payload::Command(page.command.encoded())),
         })
         .collect();
     let mut cover = cover_of(&submission.key, submission.headers.correlation_id(), submission.headers.ext());
@@ -39,7 +39,7 @@ pub(crate) fn sequence_mismatch(core: &Core, submission: &Submission<'_>, mismat
     let details = RejectionDetails::SequenceMismatch(proto::SequenceMismatchDetails {
         expected_sequence: mismatch.expected,
         actual_sequence: mismatch.actual,
-        merge_strategy: merge_to_proto(mismatch.strategy) as i32,
+        merge_strategy: proto::MergeStrategy::from(mismatch.strategy) as i32,
     });
     let book = proto::CommandBook { cover: Some(cover.clone()), pages };
     letter(
@@ -200,14 +200,5 @@ fn letter(
         attempts,
         occurred_at,
         resolution: None,
-    }
-}
-
-fn merge_to_proto(strategy: MergeStrategy) -> proto::MergeStrategy {
-    match strategy {
-        MergeStrategy::Commutative => proto::MergeStrategy::MergeCommutative,
-        MergeStrategy::Strict => proto::MergeStrategy::MergeStrict,
-        MergeStrategy::AggregateHandles => proto::MergeStrategy::MergeAggregateHandles,
-        MergeStrategy::Manual => proto::MergeStrategy::MergeManual,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::any::{Any, TypeId};
 
+use angzarr_proto as proto;
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -172,33 +173,23 @@ impl EventSink {
     }
 }
 
-/// Runs a handler on an erased state and an encoded command.
-pub type DecideFn = fn(&dyn Any, &[u8], &CommandContext<'_>, &mut EventSink) -> Result<(), DecideError>;
-
-/// Why an erased handler gave no events.
-#[derive(Debug)]
-pub enum DecideError {
-    /// The payload is not the command.
-    Undecodable(prost::DecodeError),
-    /// The handler said no.
-    Rejected(Rejection),
-}
+/// Runs a handler on a state and a command without their types.
+pub type DecideFn = fn(&dyn Any, &dyn Any, &CommandContext<'_>, &mut EventSink) -> Result<(), Rejection>;
 
 /// The [`DecideFn`] of `C` on `A`.
 ///
 /// # Errors
-/// The payload is no `C`, or the handler rejects.
+/// The handler rejects.
 #[doc(hidden)]
-pub fn decide_encoded<A: Handles<C>, C: Message>(
+pub fn decide_erased<A: Handles<C>, C: Message>(
     state: &dyn Any,
-    payload: &[u8],
+    command: &dyn Any,
     context: &CommandContext<'_>,
     events: &mut EventSink,
-) -> Result<(), DecideError> {
-    let command = C::decode(payload).map_err(DecideError::Undecodable)?;
-    match state.downcast_ref::<A>() {
-        Some(state) => state.decide(command, context, events).map_err(DecideError::Rejected),
-        None => unreachable!("the registry pairs handlers and states by type"),
+) -> Result<(), Rejection> {
+    match (state.downcast_ref::<A>(), command.downcast_ref::<C>()) {
+        (Some(state), Some(command)) => state.decide(command.clone(), context, events),
+        _ => unreachable!("the registry pairs handlers, commands and states by type"),
     }
 }
 
@@ -222,6 +213,8 @@ pub struct AggregateDescriptor {
     pub snapshot: Option<SnapshotPolicy>,
     /// Version of the state's shape (row N4).
     pub state_version: u32,
+    /// Full protobuf name of the state, where it has one.
+    pub state_message: Option<fn() -> String>,
     /// The state before the first event.
     pub new_state: fn() -> State,
     /// Copies a state, where the state can be cloned.
@@ -321,6 +314,28 @@ pub enum MergeStrategy {
     AggregateHandles,
     /// Goes to the dead letters for a person to look at (row M4).
     Manual,
+}
+
+impl From<proto::MergeStrategy> for MergeStrategy {
+    fn from(strategy: proto::MergeStrategy) -> Self {
+        match strategy {
+            proto::MergeStrategy::MergeCommutative => Self::Commutative,
+            proto::MergeStrategy::MergeStrict => Self::Strict,
+            proto::MergeStrategy::MergeAggregateHandles => Self::AggregateHandles,
+            proto::MergeStrategy::MergeManual => Self::Manual,
+        }
+    }
+}
+
+impl From<MergeStrategy> for proto::MergeStrategy {
+    fn from(strategy: MergeStrategy) -> Self {
+        match strategy {
+            MergeStrategy::Commutative => Self::MergeCommutative,
+            MergeStrategy::Strict => Self::MergeStrict,
+            MergeStrategy::AggregateHandles => Self::MergeAggregateHandles,
+            MergeStrategy::Manual => Self::MergeManual,
+        }
+    }
 }
 
 impl MergeStrategy {

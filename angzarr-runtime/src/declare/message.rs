@@ -1,6 +1,6 @@
 //! Messages: what commands, events and projections are made of.
 
-use std::any::TypeId;
+use std::any::{Any, TypeId};
 use std::sync::OnceLock;
 
 use crate::stream::Name;
@@ -47,12 +47,26 @@ pub struct MessageType {
     pub id: fn() -> TypeId,
     /// The Rust type's path.
     pub rust_path: fn() -> &'static str,
+    /// Decodes one.
+    pub decode: fn(&[u8]) -> Result<AnyMessage, prost::DecodeError>,
+}
+
+/// A message without its type.
+pub type AnyMessage = Box<dyn Any + Send + Sync>;
+
+fn decode<M: Message>(payload: &[u8]) -> Result<AnyMessage, prost::DecodeError> {
+    Ok(Box::new(M::decode(payload)?))
 }
 
 impl MessageType {
     /// The description of `M`.
     pub const fn of<M: Message>() -> Self {
-        Self { full_name: <M as prost::Name>::full_name, id: TypeId::of::<M>, rust_path: std::any::type_name::<M> }
+        Self {
+            full_name: <M as prost::Name>::full_name,
+            id: TypeId::of::<M>,
+            rust_path: std::any::type_name::<M>,
+            decode: decode::<M>,
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use std::fmt;
 pub use aggregate::*;
 pub use context::{Clock, CommandContext, EventContext, IdSource, RandomIds, SystemClock};
 pub(crate) use context::{nanos_of, time_of};
-pub use message::{Message, MessageType, NameCell};
+pub use message::{AnyMessage, Message, MessageType, NameCell};
 pub use probe::*;
 pub use reaction::*;
 pub use rejection::{ProjectionError, ReactionError, Rejection};

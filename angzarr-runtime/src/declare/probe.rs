@@ -29,6 +29,10 @@ impl<T: prost::Message + Default + Send + Sync + 'static> Probe<T> {
     /// Encodes a state as the protobuf message that it is.
     pub const PROST: Option<SnapshotCodec> = Some(prost_codec::<T>());
 }
+impl<T: prost::Name> Probe<T> {
+    /// Full protobuf name.
+    pub const NAME: Option<fn() -> String> = Some(T::full_name);
+}
 impl<T: ReadModel + Clone> Probe<T> {
     /// Takes a field as the projector's read model.
     pub const READ_MODEL: Option<ToReadModel<T>> = Some(erase_read_model::<T>);
@@ -42,6 +46,8 @@ pub trait ProbeFallback<T> {
     const DEBUG: Option<fn(&dyn Any) -> String> = None;
     /// No protobuf message.
     const PROST: Option<SnapshotCodec> = None;
+    /// No name in protobuf.
+    const NAME: Option<fn() -> String> = None;
     /// No read model.
     const READ_MODEL: Option<ToReadModel<T>> = None;
 }

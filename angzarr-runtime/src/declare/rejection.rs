@@ -15,18 +15,34 @@ use crate::error::Code;
 /// assert_eq!(no.code(), "insufficient_funds");
 /// assert_eq!(no.to_string(), "insufficient_funds: balance is 5, wanted 9");
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Rejection {
     code: Cow<'static, str>,
     reason: Cow<'static, str>,
     status: Code,
     details: Vec<prost_types::Any>,
+    /// The command that was refused.
+    pub(crate) subject: crate::error::Subject,
+}
+
+/// Two rejections are equal if they say the same, whatever command they answer.
+impl PartialEq for Rejection {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.code, &self.reason, self.status, &self.details)
+            == (&other.code, &other.reason, other.status, &other.details)
+    }
 }
 
 impl Rejection {
     /// FAILED_PRECONDITION: the state does not allow the command. `code` is stable and for programs, `reason` for people.
     pub fn new(code: impl Into<Cow<'static, str>>, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { code: code.into(), reason: reason.into(), status: Code::FailedPrecondition, details: Vec::new() }
+        Self {
+            code: code.into(),
+            reason: reason.into(),
+            status: Code::FailedPrecondition,
+            details: Vec::new(),
+            subject: Default::default(),
+        }
     }
 
     /// INVALID_ARGUMENT: the command makes no sense in any state.

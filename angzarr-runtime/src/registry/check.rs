@@ -8,27 +8,31 @@ use crate::declare::{
     Location, MessageType, RegisteredApply, RegisteredCommandHandler, RegisteredProjectorHandler, RegisteredSagaHandler,
 };
 use crate::error::nearest;
+use crate::stream::Limits;
 use crate::stream::limits::valid_name;
 
 /// Checks that need more than one item; those of a single item are compile errors.
-pub(super) fn whole_program(registry: &Registry, problems: &mut Vec<Problem>) {
-    names(registry, problems);
+pub(super) fn whole_program(registry: &Registry, limits: &Limits, problems: &mut Vec<Problem>) {
+    names(registry, limits.domain_name_chars, problems);
     domains_exist(registry, problems);
     shapes(problems);
+    old_shapes(registry, problems);
     handlers_exist(registry, problems);
     triggers(registry, problems);
 }
 
-fn names(registry: &Registry, problems: &mut Vec<Problem>) {
-    let aggregates = registry.aggregates.values().map(|it| (it.descriptor.domain, it.descriptor.location));
-    let sagas = registry.sagas.values().map(|it| (it.descriptor.name, it.descriptor.location));
-    let projectors = registry.projectors.values().map(|it| (it.descriptor.name, it.descriptor.location));
-    for (name, location) in aggregates.chain(sagas).chain(projectors) {
-        if !valid_name(name, 64, b"") {
+/// The limit is on names of domains; components keep to what it is where nothing was said.
+fn names(registry: &Registry, domain_max: usize, problems: &mut Vec<Problem>) {
+    let max = Limits::default().domain_name_chars;
+    let aggregates = registry.aggregates.values().map(|it| (it.descriptor.domain, it.descriptor.location, domain_max));
+    let sagas = registry.sagas.values().map(|it| (it.descriptor.name, it.descriptor.location, max));
+    let projectors = registry.projectors.values().map(|it| (it.descriptor.name, it.descriptor.location, max));
+    for (name, location, max) in aggregates.chain(sagas).chain(projectors) {
+        if !valid_name(name, max, b"") {
             problems.push(
                 Problem::error(format!("`{name}` is not a valid name"))
                     .at(location, "here")
-                    .hint("1 to 64 of a-z 0-9 _ -, starting with a letter"),
+                    .hint(format!("1 to {max} of a-z 0-9 _ -, starting with a letter")),
             );
         }
     }
@@ -115,6 +119,24 @@ fn shapes(problems: &mut Vec<Problem>) {
     }
     for handler in in_order(inventory::iter::<RegisteredProjectorHandler>().map(|it| it.0), |it| it.location) {
         check(handler.event, handler.location);
+    }
+}
+
+/// A new event in an old shape: the state that the handler's runtime has would be that of the old shape, and after the
+/// next replay that of what the upcaster makes of it (rows T2, U2).
+fn old_shapes(registry: &Registry, problems: &mut Vec<Problem>) {
+    for handler in in_order(inventory::iter::<RegisteredCommandHandler>().map(|it| it.0), |it| it.location) {
+        let mut events = Vec::new();
+        (handler.emits)(&mut events);
+        for event in events {
+            let Some(upcaster) = registry.upcasters.taker_of(&event) else { continue };
+            problems.push(
+                Problem::error(format!("a handler returns `{}`, which is an old version", (event.full_name)()))
+                    .at(handler.location, format!("`{}` returns it", handler.method))
+                    .at(upcaster.location, format!("`{}`, from = {}, takes it", upcaster.function, upcaster.from))
+                    .hint("return the current event, the one that the chain of upcasters ends in"),
+            );
+        }
     }
 }
 

@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, HashMap};
 pub use problem::{Problem, Severity, WiringErrors};
 
 use crate::declare::*;
-use crate::stream::Name;
 use crate::stream::upcast::Upcasters;
+use crate::stream::{Limits, Name};
 
 /// Everything that the program declares.
 #[derive(Debug, Default)]
@@ -42,6 +42,8 @@ pub(crate) struct Aggregate {
     pub(crate) appliers: HashMap<Name, &'static ApplyDescriptor, foldhash::fast::RandomState>,
     /// Kind of state that its snapshots hold (row N4).
     pub(crate) snapshot_type: Name,
+    /// Type URL of a snapshot for others, where they can read it: its state is a protobuf message with a name.
+    pub(crate) snapshot_url: Option<String>,
 }
 
 impl Aggregate {
@@ -50,11 +52,13 @@ impl Aggregate {
             Some(policy) if policy.codec.name != "prost" => policy.codec.name,
             _ => "",
         };
+        let message = descriptor.state_message.filter(|_| descriptor.snapshot.is_some() && codec.is_empty());
         Self {
             descriptor,
             handlers: BTreeMap::new(),
             appliers: HashMap::default(),
             snapshot_type: Name::from(format!("{}.{}{codec}", descriptor.domain, descriptor.name)),
+            snapshot_url: message.map(|full_name| angzarr_proto::type_url_of(&full_name())),
         }
     }
 }
@@ -74,17 +78,17 @@ pub(crate) struct Projector {
 }
 
 impl Registry {
-    /// Collects what is linked into this program and checks the wiring.
+    /// Collects what is linked into this program and checks the wiring, with the limits where nothing was said.
     ///
     /// # Errors
     /// Every mistake that only the whole program shows, with file and line of all sides.
     pub fn collect() -> Result<Self, WiringErrors> {
-        let (registry, problems) = Self::collect_all();
+        let (registry, problems) = Self::collect_all(&Limits::default());
         registry.or_errors(problems)
     }
 
     /// What could be put in order, with every mistake: checks that need more than the registry add theirs.
-    pub(crate) fn collect_all() -> (Self, Vec<Problem>) {
+    pub(crate) fn collect_all(limits: &Limits) -> (Self, Vec<Problem>) {
         let mut problems = Vec::new();
         let mut registry = Self::default();
         registry.add_aggregates(&mut problems);
@@ -92,7 +96,7 @@ impl Registry {
         registry.upcaster_steps = in_order(inventory::iter::<RegisteredUpcaster>().map(|it| it.0), |it| it.location);
         registry.upcasters = Upcasters::build(&registry.upcaster_steps, &mut problems);
         registry.proto_descriptors = inventory::iter::<RegisteredProtoDescriptors>().map(|it| it.0).collect();
-        check::whole_program(&registry, &mut problems);
+        check::whole_program(&registry, limits, &mut problems);
         (registry, problems)
     }
 

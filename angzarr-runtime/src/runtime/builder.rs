@@ -227,7 +227,7 @@ impl Builder {
     }
 
     fn collect(&self) -> (Registry, Vec<Problem>) {
-        let (registry, found) = Registry::collect_all();
+        let (registry, found) = Registry::collect_all(&self.limits);
         let mut problems = self.problems.clone();
         problems.extend(found);
         self.check_expected(&registry, &mut problems);

@@ -19,10 +19,7 @@ impl EditionHandle {
     /// # Errors
     /// [`Error::NotOffered`]: this version writes and reads branches, and cannot merge them yet.
     pub async fn merge(self) -> Result<()> {
-        Err(Error::NotOffered {
-            what: "the merge of an edition",
-            hint: "send the branch's commands to the main timeline",
-        })
+        Err(Error::not_offered("the merge of an edition", "send the branch's commands to the main timeline"))
     }
 
     /// Removes the branch's events.
@@ -30,9 +27,6 @@ impl EditionHandle {
     /// # Errors
     /// [`Error::NotOffered`]: this version writes and reads branches, and cannot remove them yet.
     pub async fn discard(self) -> Result<()> {
-        Err(Error::NotOffered {
-            what: "the discard of an edition",
-            hint: "leave it, and use a new name for the next one",
-        })
+        Err(Error::not_offered("the discard of an edition", "leave it, and use a new name for the next one"))
     }
 }

@@ -179,7 +179,7 @@ pub struct Statistics {
     pub state_cache_bytes: u64,
     /// Snapshots that could not be encoded; the streams are replayed instead.
     pub failed_snapshots: u64,
-    /// Snapshots and checkpoints that could not be stored; the work that they save is done again.
+    /// Checkpoints that could not be stored; the work that they save is done again.
     pub failed_submissions: u64,
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::Runtime;
-use crate::command::Core;
+use crate::command::{Core, encode_state};
 use crate::declare::Aggregate;
 use crate::error::{Error, Result};
 use crate::storage::{Extras, SnapshotWrite, Write, WriteError};
@@ -33,7 +33,7 @@ impl Runtime {
         let key = core.key(aggregate, &edition, root)?;
         let loaded = core.load(aggregate, &key, &edition, AsOf::Head).await?;
         let Some(sequence) = loaded.next_sequence.checked_sub(1) else { return Ok(None) };
-        let state = (policy.codec.encode)(loaded.state.as_ref()).map_err(|message| Error::Component {
+        let state = encode_state(&policy.codec, loaded.state.as_ref()).map_err(|message| Error::Component {
             component: aggregate.descriptor.name.to_owned(),
             message: format!("its state cannot be encoded: {message}"),
         })?;

@@ -11,6 +11,8 @@ pub struct StorageError {
     pub backend: &'static str,
     /// What happened, and what to do next where that is known.
     pub message: String,
+    /// The command that met it.
+    pub(crate) subject: crate::error::Subject,
 }
 
 /// Kinds of trouble, by what the caller can do.
@@ -32,10 +34,23 @@ pub enum StorageErrorKind {
     Failed,
 }
 
+impl StorageErrorKind {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Unknown => "unknown",
+            Self::Incompatible => "incompatible",
+            Self::Locked => "locked",
+            Self::Corrupt => "corrupt",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 impl StorageError {
     /// An error of `backend`.
     pub fn new(kind: StorageErrorKind, backend: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, backend, message: message.into() }
+        Self { kind, backend, message: message.into(), subject: Default::default() }
     }
 
     /// Whether the same call can succeed later without anybody changing anything.

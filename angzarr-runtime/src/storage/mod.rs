@@ -163,10 +163,11 @@ impl StreamRead {
 pub struct StreamSlice {
     /// The snapshot to start from, if one was asked for and fits.
     pub snapshot: Option<StoredSnapshot>,
+    /// Sequence of a newer snapshot that would fit, but is of another state type or version (row N4).
+    pub foreign_snapshot: Option<u32>,
     /// The events, in order.
     pub events: Vec<StoredEvent>,
-    /// Next sequence of the whole stream, whatever part was read. For a stream without events: where it left the main
-    /// timeline if that is stored, otherwise 0.
+    /// Next sequence of the whole stream, whatever part was read; 0 for a stream without events.
     pub next_sequence: u32,
     /// `created_at` of the last event of the whole stream; 0 without one.
     pub last_created_at: Nanos,

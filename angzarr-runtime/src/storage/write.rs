@@ -59,7 +59,7 @@ pub struct Append {
     /// Makes the append idempotent on its stream (rows C10, F2, G2).
     pub dedup: Option<Dedup>,
     /// For a stream of an edition that has no events yet: where it leaves the main timeline. Such a stream's next
-    /// sequence is this number.
+    /// sequence is this number. Only events fix it, a dedup key alone does not (row B1).
     pub diverged_at: Option<u32>,
 }
 

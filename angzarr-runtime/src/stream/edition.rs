@@ -1,6 +1,10 @@
 //! Editions: branches of the timeline (contract rows B).
 
+use std::collections::HashMap;
+
 use super::Name;
+use super::limits::shorten;
+use crate::error::Error;
 
 /// The timeline that a command or a query speaks of, with optional explicit divergence points.
 ///
@@ -51,6 +55,18 @@ impl Edition {
     /// The explicit divergence point of `domain`, if one was given.
     pub fn divergence(&self, domain: &str) -> Option<u32> {
         self.divergences.iter().find(|(name, _)| name == domain).map(|(_, sequence)| *sequence)
+    }
+
+    /// A domain leaves the main timeline at one place.
+    pub(crate) fn check_divergences(&self) -> Result<(), Error> {
+        let mut seen = HashMap::with_capacity(self.divergences.len());
+        for (domain, sequence) in self.divergences() {
+            if let Some(other) = seen.insert(domain, sequence) {
+                let message = format!("`{}` is there twice, with {other} and {sequence}", shorten(domain));
+                return Err(Error::invalid_argument("cover.edition.divergences", message));
+            }
+        }
+        Ok(())
     }
 
     /// Every explicit divergence point.

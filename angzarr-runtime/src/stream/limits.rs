@@ -1,5 +1,7 @@
 //! The limits of the contract (section L), each configurable.
 
+use std::borrow::Cow;
+
 use crate::error::Error;
 
 /// What is refused, and with what bound. Every check happens before anything is stored.
@@ -48,42 +50,49 @@ pub(crate) fn valid_name(name: &str, max: usize, extra: &[u8]) -> bool {
 
 impl Limits {
     pub(crate) fn check_domain(&self, domain: &str) -> Result<(), Error> {
+        self.check_domain_of(|| "cover.domain".into(), domain)
+    }
+
+    /// The same for another part of the request, whose name is made where it is needed.
+    pub(crate) fn check_domain_of(&self, field: impl FnOnce() -> Cow<'static, str>, domain: &str) -> Result<(), Error> {
         if valid_name(domain, self.domain_name_chars, b"") {
             return Ok(());
         }
-        Err(Error::invalid_argument(
-            "cover.domain",
-            format!(
-                "`{}` is not a domain name: 1 to {} of a-z 0-9 _ -, starting with a letter",
-                shorten(domain),
-                self.domain_name_chars
-            ),
-        ))
+        let (name, max) = (shorten(domain), self.domain_name_chars);
+        let message = format!("`{name}` is not a domain name: 1 to {max} of a-z 0-9 _ -, starting with a letter");
+        Err(Error::invalid_argument(field(), message))
     }
 
     pub(crate) fn check_edition(&self, edition: &str) -> Result<(), Error> {
+        self.check_edition_of(|| "cover.edition.name".into(), edition)
+    }
+
+    /// The same for another part of the request.
+    pub(crate) fn check_edition_of(
+        &self,
+        field: impl FnOnce() -> Cow<'static, str>,
+        edition: &str,
+    ) -> Result<(), Error> {
         if edition.is_empty() || valid_name(edition, self.edition_name_chars, b".") {
             return Ok(());
         }
-        Err(Error::invalid_argument(
-            "cover.edition.name",
-            format!(
-                "`{}` is not an edition name: 1 to {} of a-z 0-9 _ - ., starting with a letter",
-                shorten(edition),
-                self.edition_name_chars
-            ),
-        ))
+        let (name, max) = (shorten(edition), self.edition_name_chars);
+        let message = format!("`{name}` is not an edition name: 1 to {max} of a-z 0-9 _ - ., starting with a letter");
+        Err(Error::invalid_argument(field(), message))
     }
 
     /// A correlation or external id: printable UTF-8, 1 to `id_bytes` bytes.
     pub(crate) fn check_id(&self, field: &'static str, id: &str) -> Result<(), Error> {
+        self.check_id_of(|| field.into(), id)
+    }
+
+    /// The same for a part of the request whose name has to be made.
+    pub(crate) fn check_id_of(&self, field: impl FnOnce() -> Cow<'static, str>, id: &str) -> Result<(), Error> {
         if !id.is_empty() && id.len() <= self.id_bytes && !id.chars().any(char::is_control) {
             return Ok(());
         }
-        Err(Error::invalid_argument(
-            field,
-            format!("`{}` is not an id: 1 to {} bytes of printable UTF-8", shorten(id), self.id_bytes),
-        ))
+        let message = format!("`{}` is not an id: 1 to {} bytes of printable UTF-8", shorten(id), self.id_bytes);
+        Err(Error::invalid_argument(field(), message))
     }
 
     pub(crate) fn check_ext(&self, ext: &prost_types::Any) -> Result<(), Error> {
@@ -94,15 +103,16 @@ impl Limits {
         Err(Error::limit("cover.ext", size, self.ext_bytes, "bytes; keep what every event carries small"))
     }
 
-    pub(crate) fn check_payload(&self, field: &'static str, size: usize) -> Result<(), Error> {
+    pub(crate) fn check_payload(&self, field: impl FnOnce() -> Cow<'static, str>, size: usize) -> Result<(), Error> {
         if size <= self.payload_bytes {
             return Ok(());
         }
-        Err(Error::limit(field, size, self.payload_bytes, "bytes; store large content elsewhere and refer to it"))
+        Err(Error::limit(field(), size, self.payload_bytes, "bytes; store large content elsewhere and refer to it"))
     }
 }
 
-fn shorten(text: &str) -> String {
+/// A text from outside, for an error.
+pub(crate) fn shorten(text: &str) -> String {
     if text.chars().count() <= 80 {
         return text.escape_debug().to_string();
     }

@@ -4,7 +4,8 @@
 //! stored.
 
 use std::any::TypeId;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 
@@ -32,6 +33,7 @@ pub(crate) struct Upcasters {
 pub(crate) enum UpcastError {
     TooNew { stored: u32, known: u32 },
     Undecodable(prost::DecodeError),
+    Panicked { upcaster: &'static UpcasterDescriptor, text: String },
 }
 
 /// One stored event after upcasting: one in nearly all cases, none if it was dropped, several if it was split. All of
@@ -78,22 +80,14 @@ impl Upcasters {
             }
         }
 
+        upcasters.break_circles(descriptors, problems);
         // A chain is named after the shape that it ends in.
         let mut chains: HashMap<String, Vec<&'static UpcasterDescriptor>> = HashMap::new();
-        let mut circle = None;
         for &step in descriptors {
             if let Some(end) = upcasters.end_of(step) {
                 chains.entry(end).or_default().push(step);
-                continue;
             }
-            let problem = circle.take().unwrap_or_else(|| Problem::error("upcasters run in a circle"));
-            circle = Some(problem.at(step.location, format!("`{}`, from = {}", step.function, step.from)));
         }
-        problems.extend(
-            circle.map(|problem| {
-                problem.hint("every step must return a newer shape, and the last one the current event")
-            }),
-        );
         let mut chains: Vec<_> = chains.into_iter().collect();
         chains.sort_by(|a, b| a.0.cmp(&b.0));
         for (event, mut chain) in chains {
@@ -160,22 +154,78 @@ impl Upcasters {
         }
     }
 
-    /// Name of the event that the chain of `step` ends in; `None` for a circle.
+    /// A circle through any output of a step would never end. What is in one is told, and not run.
+    fn break_circles(&mut self, descriptors: &[&'static UpcasterDescriptor], problems: &mut Vec<Problem>) {
+        let after: Vec<HashSet<usize>> = descriptors.iter().map(|step| self.followers(step, descriptors)).collect();
+        let mut told = HashSet::new();
+        for first in 0..descriptors.len() {
+            if !after[first].contains(&first) || !told.insert(first) {
+                continue;
+            }
+            let mut problem = Problem::error("upcasters run in a circle");
+            for (n, step) in descriptors.iter().enumerate() {
+                if after[first].contains(&n) && after[n].contains(&first) {
+                    told.insert(n);
+                    problem = problem.at(step.location, format!("`{}`, from = {}", step.function, step.from));
+                }
+            }
+            problems.push(problem.hint("every step must return newer shapes only, and the last one the current event"));
+        }
+        for circular in told {
+            self.by_input.remove(&(descriptors[circular].input.id)());
+        }
+    }
+
+    /// Every step that may run after this one, by its place in the list.
+    fn followers(
+        &self,
+        step: &'static UpcasterDescriptor,
+        descriptors: &[&'static UpcasterDescriptor],
+    ) -> HashSet<usize> {
+        let mut found = HashSet::new();
+        let mut open = vec![step];
+        while let Some(step) = open.pop() {
+            for next in outputs(step).iter().filter_map(|shape| self.by_input.get(&(shape.id)())) {
+                let place = descriptors.iter().position(|it| std::ptr::eq(*it, *next));
+                if place.is_some_and(|place| found.insert(place)) {
+                    open.push(next);
+                }
+            }
+        }
+        found
+    }
+
+    /// Name of the event that the chain of `step` ends in; `None` for a step in a circle.
     pub(crate) fn end_of(&self, step: &'static UpcasterDescriptor) -> Option<String> {
-        if let Some(event) = step.event {
-            return Some(event.to_owned());
+        if !self.by_input.contains_key(&(step.input.id)()) {
+            return None;
         }
         let mut step = step;
-        for _ in 0..=self.by_input.len() {
+        loop {
+            if let Some(event) = step.event {
+                return Some(event.to_owned());
+            }
             let Some(shape) = outputs(step).into_iter().next() else {
                 return Some((step.input.full_name)());
             };
             match self.by_input.get(&(shape.id)()) {
                 Some(next) => step = next,
-                None => return Some(step.event.map_or_else(|| (shape.full_name)(), str::to_owned)),
+                None => return Some((shape.full_name)()),
             }
         }
-        None
+    }
+
+    /// The step that would take this event if it were stored as a new one.
+    pub(crate) fn taker_of(&self, event: &MessageType) -> Option<&'static UpcasterDescriptor> {
+        if self.by_input.is_empty() {
+            return None;
+        }
+        let by_name = || {
+            let name = Name::from((event.full_name)());
+            let version = self.current_version(&name);
+            self.steps.get(&(name, version)).copied()
+        };
+        self.by_input.get(&(event.id)()).copied().or_else(by_name)
     }
 
     /// The version that new events of this type are stamped with (row U2).
@@ -206,13 +256,19 @@ impl Upcasters {
 
     fn run(
         &self,
-        step: &UpcasterDescriptor,
+        step: &'static UpcasterDescriptor,
         stored: &StoredEvent,
         payload: Bytes,
         into: &mut Vec<StoredEvent>,
     ) -> Result<(), UpcastError> {
         let mut sink = UpcastSink::default();
-        (step.upcast)(&payload, &mut sink).map_err(UpcastError::Undecodable)?;
+        match catch_unwind(AssertUnwindSafe(|| (step.upcast)(&payload, &mut sink))) {
+            Ok(upcast) => upcast.map_err(UpcastError::Undecodable)?,
+            Err(panic) => {
+                let text = crate::command::panic_text(panic.as_ref()).to_owned();
+                return Err(UpcastError::Panicked { upcaster: step, text });
+            }
+        }
         for (shape, payload) in sink.events {
             if let Some(next) = self.by_input.get(&shape) {
                 self.run(next, stored, payload, into)?;

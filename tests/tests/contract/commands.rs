@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use angzarr_runtime::Code;
 use angzarr_runtime::prelude::*;
+use angzarr_runtime::proto::{self, CommandPageExt as _, CoverExt as _};
 use angzarr_runtime::storage::StorageErrorKind;
 use angzarr_runtime::stream::StreamKey;
 use angzarr_tests::account::{Account, handler_runs};
+use angzarr_tests::brittle::{Brittle, Bury, Strike, Struck};
 use angzarr_tests::messages::*;
-use angzarr_tests::rig::{account, page, request, start};
-use angzarr_tests::store::{assert_gapless, decode, events_of};
+use angzarr_tests::rig::{account, eventually, page, request, start};
+use angzarr_tests::store::{assert_gapless, decode, events_of, stored};
 use angzarr_tests::time::{CountedIds, ManualClock, at_second};
 use angzarr_tests::{Fault, Faults, Rig, Store, on_every_store};
 use futures_util::future::join_all;
@@ -246,6 +248,44 @@ on_every_store! {
         runtime.shutdown().await.unwrap();
     }
 
+    /// An event that its own aggregate cannot take is not stored: a stream that nobody can read would be lost for good.
+    async fn c5_a_panicking_apply_stores_nothing(store) {
+        let runtime = start(&store).await;
+        let id = Uuid::new_v4();
+        let strike = |how: &str| Strike { how: how.into() };
+        let brittle = || proto::Cover::of("brittle", id.into_bytes());
+        runtime.send::<Brittle>(id, strike("well")).await.unwrap();
+        for round in 0..3u32 {
+            let errors = [
+                runtime.send::<Brittle>(id, strike("apply")).await.unwrap_err(),
+                runtime.handle_command(request(brittle(), [page(&strike("apply"))])).await.unwrap_err(),
+                runtime
+                    .handle_command(request(brittle(), [page(&strike("well")), page(&strike("apply"))]))
+                    .await
+                    .unwrap_err(),
+                runtime.preview::<Brittle>(id, strike("apply")).await.unwrap_err(),
+            ];
+            for error in errors {
+                assert_eq!((error.code(), error.status()), ("HANDLER_PANICKED", Code::Internal), "{error}");
+                assert!(error.to_string().contains("Brittle::struck"), "{error}");
+                assert!(error.facts().iter().any(|(name, _)| *name == "reference"));
+            }
+            // The same for an event that cannot even be decoded.
+            let error = runtime.send::<Brittle>(id, Bury { depth: 5_000 }).await.unwrap_err();
+            assert_eq!((error.code(), error.status()), ("UNREADABLE_RETURN", Code::Internal), "{error}");
+            assert!(error.to_string().contains("Brittle::bury"), "{error}");
+            // The stream goes on, and what was touched is forgotten.
+            let receipt = runtime.send::<Brittle>(id, strike("well")).await.unwrap();
+            assert_eq!(receipt.events_of::<Struck>().next().unwrap().before, round + 1);
+            assert_eq!(receipt.events()[0].sequence, round + 1);
+        }
+        assert_eq!(events_of(runtime.storage(), &StreamKey::main("brittle", id)).await.len(), 4);
+        runtime.shutdown().await.unwrap();
+        let runtime = start(&store).await;
+        assert_eq!(runtime.state::<Brittle>(id).await.unwrap().strikes, 4);
+        runtime.shutdown().await.unwrap();
+    }
+
     async fn c6_a_race_is_retried_inside(store) {
         let faults = Faults::new();
         let runtime = faults.describe(&store, Rig::new().builder()).build().await.unwrap();
@@ -339,7 +379,8 @@ on_every_store! {
     /// The same where the book is stored after all: the next command sees it.
     async fn c8_a_cancelled_book_that_is_stored_is_seen(store) {
         let faults = Faults::new();
-        let runtime = faults.describe(&store, Rig::new().builder()).build().await.unwrap();
+        let rig = Rig::new();
+        let runtime = faults.describe(&store, rig.builder()).build().await.unwrap();
         let id = Uuid::new_v4();
         runtime.send::<Account>(id, Deposit { amount: 5 }).await.unwrap();
         faults.next("account", [Fault::Delay(Duration::from_millis(200))]);
@@ -349,6 +390,9 @@ on_every_store! {
         let receipt = runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
         assert_eq!(receipt.events_of::<Deposited>().next().unwrap().balance_before, 35);
         assert_eq!(receipt.events()[0].sequence, 3);
+        // Subscribers get what nobody waited for.
+        runtime.settled().await;
+        assert_eq!(rig.journal.sequences(id), [0, 1, 2, 3]);
         runtime.shutdown().await.unwrap();
     }
 
@@ -364,6 +408,53 @@ on_every_store! {
         assert!(!matches!(failed, Ok(Ok(_))), "{failed:?}");
         let receipt = runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
         assert_eq!(receipt.events_of::<Deposited>().next().unwrap().balance_before, 5);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// The memory for states is bounded whatever the commands come to, and what is over it is really let go.
+    async fn c6_large_states_that_only_refuse_leave_the_cache(store) {
+        const BOUND: u64 = 64 << 10;
+        const STREAMS: u32 = 100;
+        let tag = "x".repeat(4 << 10);
+        let ids: Vec<Uuid> = (0..STREAMS).map(|_| Uuid::new_v4()).collect();
+        for id in &ids {
+            let event = TagAdded { tag: tag.clone(), expected: -1, next: 0 };
+            store.plant(&key(*id), vec![stored(&event, 1)]).await;
+        }
+        let faults = Faults::new();
+        let builder = faults.describe(&store, Rig::new().builder()).state_cache_bytes(BOUND);
+        let runtime = builder.build().await.unwrap();
+        for round in 0..2 {
+            let before = faults.events_read();
+            for id in &ids {
+                let error = runtime.send::<Account>(*id, AddTag { tag: tag.clone() }).await.unwrap_err();
+                assert_eq!(error.rejection().unwrap().code(), "tag_exists");
+                let bytes = runtime.statistics().state_cache_bytes;
+                assert!(bytes < BOUND + (16 << 10), "{bytes} bytes");
+            }
+            let read = faults.events_read() - before;
+            assert!(read > STREAMS - 16, "round {round}: only {read} of {STREAMS} were read again");
+        }
+        // One that is small enough stays: nothing is read again.
+        let small = Uuid::new_v4();
+        runtime.send::<Account>(small, AddTag { tag: "y".into() }).await.unwrap();
+        let before = faults.events_read();
+        runtime.send::<Account>(small, AddTag { tag: "y".into() }).await.unwrap_err();
+        assert_eq!(faults.events_read(), before);
+        // States that grow under accepted commands are weighed again.
+        for id in &ids[..20] {
+            for n in 0..4 {
+                runtime.send::<Account>(*id, AddTag { tag: format!("{n}{tag}") }).await.unwrap();
+                let bytes = runtime.statistics().state_cache_bytes;
+                assert!(bytes < BOUND + (64 << 10), "{bytes} bytes");
+            }
+        }
+        let before = faults.events_read();
+        for id in &ids[..20] {
+            runtime.send::<Account>(*id, AddTag { tag: tag.clone() }).await.unwrap_err();
+        }
+        let read = faults.events_read() - before;
+        assert!(read > 5 * 15, "only {read} events were read again");
         runtime.shutdown().await.unwrap();
     }
 
@@ -458,6 +549,46 @@ on_every_store! {
         runtime.shutdown().await.unwrap();
     }
 
+    /// The first caller went away, and its command is stored between the second one's look-up and its load: what the
+    /// second one then meets, a mismatch or a rejection, is its own first run.
+    async fn c1_c10_a_repeat_after_a_cancel_is_no_mismatch(store) {
+        let faults = Faults::new();
+        let rig = Rig::new();
+        let runtime = faults.describe(&store, rig.builder()).build().await.unwrap();
+        for round in 0..2u64 {
+            let id = Uuid::new_v4();
+            let send = move |runtime: Runtime| async move {
+                if round == 0 {
+                    let deposit = runtime.send::<Account>(id, Deposit { amount: 5 });
+                    deposit.expect_sequence(0).external_id("once").await
+                } else {
+                    // Its own repeat would be rejected: the account is open.
+                    runtime.send::<Account>(id, OpenAccount { owner: "Ada".into() }).external_id("once").await
+                }
+            };
+            faults.next("account", [Fault::Hold]);
+            let (struck, lookups, head) = (faults.struck(), faults.lookups(), runtime.storage().head());
+            let first = tokio::spawn(send(runtime.clone()));
+            eventually("the first one is being stored", async || faults.struck() == struck + 1).await;
+            first.abort();
+            assert!(first.await.unwrap_err().is_cancelled());
+            faults.hold_lookups(true);
+            let second = tokio::spawn(send(runtime.clone()));
+            eventually("the second one has looked", async || faults.lookups() == lookups + 2).await;
+            faults.release();
+            eventually("the first one is stored", async || runtime.storage().head() == head + 1).await;
+            faults.hold_lookups(false);
+            let receipt = second.await.unwrap().unwrap();
+            assert!(receipt.already_processed());
+            assert_eq!((receipt.events()[0].sequence, receipt.next_sequence()), (0, 1));
+            assert_eq!(events_of(runtime.storage(), &key(id)).await.len(), 1);
+            // Subscribers get what nobody waited for.
+            runtime.settled().await;
+            assert_eq!(rig.journal.sequences(id), [0]);
+        }
+        runtime.shutdown().await.unwrap();
+    }
+
     async fn c11_time_and_ids_are_injectable(store) {
         let clock = ManualClock::at(1_234);
         let builder = Rig::new().builder().clock(clock).ids(CountedIds::default());
@@ -531,11 +662,21 @@ async fn stale_state_refuses_nobody(left: Runtime, right: Runtime) {
     // By the wire as well.
     right.send::<Account>(id, Deposit { amount: 100 }).await.unwrap();
     left.handle_command(request(account(id), [page(&Withdraw { amount: 50 })])).await.unwrap();
+    // So is what a book expects: every page of it was right, and only our state was stale.
+    right.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+    let book = [page(&Deposit { amount: 1 }).expecting(6), page(&Withdraw { amount: 1 }).expecting(7)];
+    left.handle_command(request(account(id), book)).await.unwrap();
+    right.send::<Account>(id, Deposit { amount: 1 }).expect_sequence(8).await.unwrap();
+    // One that nobody ever was right about is told what is true now.
+    left.send::<Account>(id, Deposit { amount: 1 }).expect_sequence(9).await.unwrap();
+    let book = [page(&Deposit { amount: 1 }).expecting(9), page(&Withdraw { amount: 1 }).expecting(10)];
+    let error = right.handle_command(request(account(id), book)).await.unwrap_err();
+    assert_eq!((error.code(), error.event_book().unwrap().next_sequence), ("SEQUENCE_MISMATCH", 10));
     // An answer without events is an answer, too: the right one does not know yet that it is frozen.
     right.send::<Account>(id, DoNothing {}).await.unwrap();
     left.send::<Account>(id, Freeze {}).await.unwrap();
     let receipt = right.send::<Account>(id, Freeze {}).await.unwrap();
-    assert_eq!((receipt.events().len(), receipt.next_sequence()), (0, 6));
+    assert_eq!((receipt.events().len(), receipt.next_sequence()), (0, 11));
     left.shutdown().await.unwrap();
     right.shutdown().await.unwrap();
 }

@@ -99,6 +99,7 @@ on_every_store! {
         runtime.send::<Account>(from, send_money(to, thanked)).correlation("wf-9").await.unwrap();
         runtime.send::<Account>(from, Deposit { amount: 50 }).await.unwrap();
         runtime.send::<Account>(from, Deposit { amount: 1 }).correlation("wf-9").await.unwrap();
+        runtime.send::<Account>(from, Deposit { amount: 2 }).correlation("other").await.unwrap();
         runtime.settled().await;
         let books = runtime.books_by_correlation("wf-9").await.unwrap();
         let mut found: Vec<(String, [u8; 16], Vec<u32>)> = books
@@ -106,6 +107,9 @@ on_every_store! {
             .map(|book| {
                 let cover = book.cover.as_ref().unwrap();
                 assert_eq!(cover.correlation_id, "wf-9");
+                // The stream's, whatever workflow its last event belongs to.
+                let next = if cover.root_bytes() == Some(from.into_bytes()) { 5 } else { 1 };
+                assert_eq!(book.next_sequence, next);
                 let sequences = book
                     .pages
                     .iter()

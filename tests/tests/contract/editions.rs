@@ -74,6 +74,37 @@ on_every_store! {
         runtime.shutdown().await.unwrap();
     }
 
+    /// A command that stores no event is remembered by its id, and fixes no place.
+    async fn b1_c10_an_id_without_events_fixes_nothing(store) {
+        let runtime = start(&store).await;
+        let (implicit, explicit) = (Uuid::new_v4(), Uuid::new_v4());
+        for id in [implicit, explicit] {
+            runtime.send::<Account>(id, Deposit { amount: 10 }).await.unwrap();
+            runtime.send::<Account>(id, Deposit { amount: 20 }).await.unwrap();
+        }
+        let at_1 = || Edition::named("what-if").diverge("account", 1);
+        let nothing = async |id, edition: Edition| {
+            runtime.send::<Account>(id, DoNothing {}).edition(edition).external_id("idle").await.unwrap().already_processed()
+        };
+        assert!(!nothing(implicit, Edition::named("what-if")).await);
+        assert!(!nothing(explicit, at_1()).await);
+        assert!(nothing(implicit, Edition::named("what-if")).await, "remembered");
+        for id in [implicit, explicit] {
+            runtime.send::<Account>(id, Deposit { amount: 30 }).await.unwrap();
+            assert_eq!(balance(&runtime, id, "what-if").await, (60, 3));
+            // Another id without events does not change that, whatever place it names.
+            runtime.send::<Account>(id, DoNothing {}).edition(at_1()).external_id("idle-2").await.unwrap();
+            let receipt = runtime.send::<Account>(id, Deposit { amount: 1 }).edition("what-if").await.unwrap();
+            assert_eq!(receipt.events()[0].sequence, 3);
+            assert_eq!(receipt.events_of::<Deposited>().next().unwrap().balance_before, 60);
+        }
+        assert!(nothing(implicit, Edition::named("what-if")).await, "still remembered");
+        runtime.shutdown().await.unwrap();
+        let runtime = start(&store).await;
+        assert_eq!(balance(&runtime, explicit, "what-if").await, (61, 4));
+        runtime.shutdown().await.unwrap();
+    }
+
     async fn b2_an_explicit_divergence_sees_what_was_before_it(store) {
         let runtime = start(&store).await;
         let id = Uuid::new_v4();
@@ -161,6 +192,32 @@ on_every_store! {
         runtime.send::<Account>(id, Deposit { amount: 1 }).edition("other").await.unwrap();
         assert_eq!(balance(&runtime, id, "other").await, (111, 3));
         assert_eq!(balance(&runtime, id, "what-if").await, (15, 3));
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A domain that is named twice leaves at two places: nobody chooses between them.
+    async fn b2_b7_an_edition_names_a_domain_once(store) {
+        let runtime = start(&store).await;
+        let id = Uuid::new_v4();
+        for amount in [10, 20, 30] {
+            runtime.send::<Account>(id, Deposit { amount }).await.unwrap();
+        }
+        let double = Edition::named("twice").diverge("account", 1).diverge("ledger", 2).diverge("account", 2);
+        let at = proto::DomainDivergence { domain: "account".into(), sequence: 1 };
+        let wired = proto::Edition { name: "twice".into(), divergences: vec![at.clone(), at] };
+        for error in [
+            runtime.send::<Account>(id, Deposit { amount: 1 }).edition(double.clone()).await.unwrap_err(),
+            runtime.state::<Account>(id).edition(double).await.unwrap_err(),
+            runtime
+                .handle_command(request(account(id).with_edition(wired), [page(&Deposit { amount: 1 })]))
+                .await
+                .unwrap_err(),
+        ] {
+            assert_eq!(error.code(), "INVALID_ARGUMENT");
+            assert_eq!(error.facts()[0], ("field", "cover.edition.divergences".to_owned()));
+            assert!(error.to_string().contains("`account` is there twice"), "{error}");
+        }
+        assert!(events_of(runtime.storage(), &branch("twice", id)).await.is_empty());
         runtime.shutdown().await.unwrap();
     }
 

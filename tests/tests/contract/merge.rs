@@ -1,15 +1,18 @@
 //! M: merge strategies.
 
-use angzarr_runtime::Code;
 use angzarr_runtime::dead_letter::DeadLetterFilter;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::proto::angzarr_dead_letter::{Payload, RejectionDetails};
-use angzarr_runtime::proto::{self, CommandPageExt as _};
+use angzarr_runtime::proto::{self, AnyExt as _, CommandPageExt as _};
+use angzarr_runtime::storage::{self, Extras, SnapshotWrite};
 use angzarr_runtime::stream::StreamKey;
+use angzarr_runtime::{Code, Retention};
 use angzarr_tests::account::{Account, handler_runs};
+use angzarr_tests::ledger::Ledger;
 use angzarr_tests::messages::*;
+use angzarr_tests::notes::Diary;
 use angzarr_tests::rig::{account, page, request, start};
-use angzarr_tests::store::events_of;
+use angzarr_tests::store::{decode, events_of, plant, stored};
 use angzarr_tests::{Fault, Faults, Rig, on_every_store};
 use prost::Message as _;
 
@@ -66,7 +69,8 @@ on_every_store! {
         let error = runtime.send::<Account>(id, Deposit { amount: 1 }).expect_sequence(4).await.unwrap_err();
         let book = error.event_book().unwrap();
         let snapshot = book.snapshot.as_ref().unwrap();
-        let state = Account::decode(snapshot.state.as_ref().unwrap().value.as_slice()).unwrap();
+        // As a client of any language does it: by the name that the type URL says.
+        let state: Account = snapshot.state.as_ref().unwrap().unpack().unwrap();
         assert_eq!(snapshot.sequence, 15);
         assert_eq!(state.balance, 16);
         assert_eq!(book.pages.len(), 4);
@@ -85,6 +89,63 @@ on_every_store! {
             assert_eq!(error.event_book().unwrap().pages.len(), 3);
         }
         assert_eq!(events_of(runtime.storage(), &key(id)).await.len(), 3);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A snapshot that the caller could not read is none: the book then has all events.
+    async fn m1_n4_the_book_can_always_be_rebuilt(store) {
+        let runtime = start(&store).await;
+        let id = Uuid::new_v4();
+        for n in 0..7 {
+            // A protobuf state without a name, and one that serde stores; both have a snapshot.
+            runtime.send::<Ledger>(id, Book { amount: 1, ..Default::default() }).await.unwrap();
+            runtime.send::<Diary>(id, Write { text: n.to_string() }).await.unwrap();
+        }
+        runtime.send::<Account>(id, DepositMany { count: 7 }).await.unwrap();
+        runtime.snapshot::<Account>(id, Retention::Default).await.unwrap();
+        for domain in ["ledger", "diary", "account"] {
+            assert_eq!(runtime.storage().snapshots(&StreamKey::main(domain, id)).await.unwrap().len(), 1);
+        }
+        runtime.shutdown().await.unwrap();
+        // The account's snapshot breaks.
+        let storage = store.open().await;
+        let mut broken = storage.snapshots(&key(id)).await.unwrap().remove(0);
+        broken.state = vec![0xff; 9].into();
+        let other = Uuid::new_v4();
+        let copies = events_of(storage.as_ref(), &key(id)).await;
+        let copies = copies.iter().map(|event| stored(&decode::<Deposited>(event), 1)).collect();
+        plant(storage.as_ref(), &key(other), copies, broken.created_at).await;
+        let write = SnapshotWrite { key: key(other), snapshot: broken };
+        storage.commit(vec![storage::Write::extras(Extras { snapshots: vec![write], ..Extras::default() })]).await;
+        storage.close().await.unwrap();
+        drop(storage);
+        let runtime = start(&store).await;
+        let errors = [
+            runtime.send::<Ledger>(id, Book::default()).expect_sequence(4).await.unwrap_err(),
+            runtime.send::<Diary>(id, Write::default()).expect_sequence(4).await.unwrap_err(),
+            runtime.send::<Account>(other, Deposit { amount: 1 }).expect_sequence(4).await.unwrap_err(),
+        ];
+        for error in errors {
+            let book = error.event_book().unwrap();
+            assert_eq!((&book.snapshot, book.pages.len(), book.next_sequence), (&None, 7, 7), "{error}");
+        }
+        // A branch's book has what it inherits, from a snapshot of main's where there is one.
+        let branch = || Edition::named("what-if").diverge("account", 7);
+        let error = runtime.send::<Account>(id, Deposit { amount: 1 }).edition(branch()).expect_sequence(4).await.unwrap_err();
+        let book = error.event_book().unwrap();
+        let snapshot = book.snapshot.as_ref().unwrap();
+        assert_eq!((snapshot.sequence, book.pages.len(), book.next_sequence), (6, 0, 7));
+        assert_eq!(snapshot.state.as_ref().unwrap().unpack::<Account>().unwrap().balance, 7);
+        runtime.send::<Account>(id, Deposit { amount: 5 }).edition(branch()).await.unwrap();
+        let earlier = Edition::named("earlier").diverge("account", 3);
+        runtime.send::<Account>(id, Deposit { amount: 5 }).edition(earlier).await.unwrap();
+        for (edition, snapshot, pages, next) in [("what-if", Some(6), 1, 8), ("earlier", None, 4, 4)] {
+            let send = runtime.send::<Account>(id, Deposit { amount: 1 }).edition(edition).expect_sequence(99);
+            let error = send.await.unwrap_err();
+            let book = error.event_book().unwrap();
+            let found = (book.snapshot.as_ref().map(|it| it.sequence), book.pages.len(), book.next_sequence);
+            assert_eq!(found, (snapshot, pages, next), "{edition}");
+        }
         runtime.shutdown().await.unwrap();
     }
 

@@ -1,24 +1,26 @@
 //! N: snapshots.
 
+use std::sync::{Arc, Mutex};
+
 use angzarr_runtime::Retention;
 use angzarr_runtime::prelude::*;
-use angzarr_runtime::storage::{Extras, SnapshotWrite, Storage, StreamRead, Write};
+use angzarr_runtime::storage::{Extras, SnapshotWrite, Storage, StorageErrorKind, StreamRead, Write};
 use angzarr_runtime::stream::{StoredSnapshot, StreamKey};
 use angzarr_tests::account::Account;
+use angzarr_tests::brittle::{Brittle, Strike, Struck};
 use angzarr_tests::ledger::Ledger;
 use angzarr_tests::messages::*;
 use angzarr_tests::notes::{Diary, Scratch};
-use angzarr_tests::on_every_store;
-use angzarr_tests::rig::{eventually, start};
+use angzarr_tests::rig::start;
+use angzarr_tests::{Fault, Faults, Rig, on_every_store};
 use prost::Message as _;
 
-/// (sequence, retention) of each stored snapshot. Snapshots are not waited for by the command, so the test waits.
+/// (sequence, retention) of each stored snapshot. They are stored in one step with their events: what is not there when
+/// the command is answered never comes.
 async fn snapshots(runtime: &Runtime, key: &StreamKey, expected: &[(u32, Retention)]) {
-    let found = async || -> Vec<(u32, Retention)> {
-        let found = runtime.storage().snapshots(key).await.unwrap();
-        found.iter().map(|snapshot| (snapshot.sequence, snapshot.retention)).collect()
-    };
-    eventually(&format!("the snapshots of {key} are {expected:?}"), async || found().await == expected).await;
+    let found = runtime.storage().snapshots(key).await.unwrap();
+    let found: Vec<_> = found.iter().map(|snapshot| (snapshot.sequence, snapshot.retention)).collect();
+    assert_eq!(found, expected, "the snapshots of {key}");
 }
 
 /// Stores a snapshot of any kind behind the back of the runtime.
@@ -26,6 +28,40 @@ async fn plant(storage: &dyn Storage, key: &StreamKey, snapshot: StoredSnapshot)
     let write = SnapshotWrite { key: key.clone(), snapshot };
     let outcomes = storage.commit(vec![Write::extras(Extras { snapshots: vec![write], ..Extras::default() })]).await;
     outcomes.into_iter().next().unwrap().unwrap();
+}
+
+/// What is warned of on the test's own thread.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Warnings {
+    fn told(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Text(String);
+        impl tracing::field::Visit for Text {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                self.0 += &format!("{field}={value:?} ");
+            }
+        }
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        self.0.lock().unwrap().push(text.0);
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
 }
 
 on_every_store! {
@@ -140,36 +176,61 @@ on_every_store! {
         runtime.shutdown().await.unwrap();
     }
 
-    /// Whatever lies in the place of a snapshot, the state is that of the events.
+    /// Whatever lies in the place of a snapshot, the state is that of the events, and somebody is told.
     async fn n4_an_unreadable_or_foreign_snapshot_is_ignored(store) {
         let runtime = start(&store).await;
-        let id = Uuid::new_v4();
-        let key = StreamKey::main("account", id);
-        for _ in 0..20 {
-            runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
-        }
-        runtime.snapshot::<Account>(id, Retention::Default).await.unwrap();
-        let good = runtime.storage().snapshots(&key).await.unwrap().pop().unwrap();
-        assert_eq!(good.sequence, 19);
-        runtime.shutdown().await.unwrap();
+        let model = Uuid::new_v4();
+        runtime.send::<Account>(model, DepositMany { count: 10 }).await.unwrap();
+        runtime.snapshot::<Account>(model, Retention::Default).await.unwrap();
+        let good = runtime.storage().snapshots(&StreamKey::main("account", model)).await.unwrap().pop().unwrap();
         let wrong = Account { balance: 1_000_000, ..Default::default() }.encode_to_vec();
+        let at = |sequence, poison| StoredSnapshot { sequence, ..poison };
+        let unreadable = StoredSnapshot { state: vec![0xff; 9].into(), ..good.clone() };
+        let version = StoredSnapshot { state: wrong.clone().into(), state_version: good.state_version + 1, ..good.clone() };
+        let kind = StoredSnapshot { state: wrong.clone().into(), type_name: "somebody.Else".into(), ..good.clone() };
+        // More than the stream has: of another stream, or from a backup.
+        let ahead = at(99, StoredSnapshot { state: wrong.into(), ..good.clone() });
         let poisons = [
-            StoredSnapshot { state: vec![0xff; 9].into(), ..good.clone() },
-            StoredSnapshot { state: wrong.clone().into(), state_version: good.state_version + 1, ..good.clone() },
-            StoredSnapshot { state: wrong.into(), type_name: "somebody.Else".into(), ..good.clone() },
+            vec![unreadable.clone()],
+            vec![version.clone()],
+            vec![kind.clone()],
+            vec![ahead],
+            // Behind a good one: that one serves.
+            vec![at(4, StoredSnapshot { state: Account { balance: 5, events: 5, ..Default::default() }.encode_to_vec().into(), ..good }), at(7, version)],
+            vec![at(3, kind), at(7, unreadable)],
         ];
+        // In streams without any other snapshot: what is planted is what lies there.
         for (n, poison) in poisons.into_iter().enumerate() {
-            let storage = store.open().await;
-            plant(storage.as_ref(), &key, poison).await;
-            storage.close().await.unwrap();
-            drop(storage);
-            let runtime = start(&store).await;
+            let id = Uuid::new_v4();
+            let key = StreamKey::main("account", id);
+            runtime.send::<Account>(id, DepositMany { count: 10 }).await.unwrap();
+            let count = poison.len();
+            for snapshot in poison {
+                plant(runtime.storage(), &key, StoredSnapshot { retention: Retention::Persist, ..snapshot }).await;
+            }
+            assert_eq!(runtime.storage().snapshots(&key).await.unwrap().len(), count, "poison {n} is stored");
+            let warnings = Warnings::default();
+            let listening = tracing::subscriber::set_default(warnings.clone());
             let state = runtime.state::<Account>(id).await.unwrap();
-            assert_eq!((state.balance, state.next_sequence()), (20, 20), "poison {n}");
+            drop(listening);
+            assert_eq!((state.balance, state.events, state.next_sequence()), (10, 10, 10), "poison {n}");
+            let told = warnings.told();
+            assert_eq!(told.len(), 1, "poison {n}: {told:?}");
+            assert!(told[0].contains("snapshot ignored"), "poison {n}: {told:?}");
             let would = runtime.preview::<Account>(id, Deposit { amount: 1 }).await.unwrap();
-            assert_eq!(would.events_of::<Deposited>().next().unwrap().balance_before, 20, "poison {n}");
-            runtime.shutdown().await.unwrap();
+            assert_eq!(would.events_of::<Deposited>().next().unwrap().balance_before, 10, "poison {n}");
+            for sequence in 0..10 {
+                let then = runtime.state::<Account>(id).as_of_sequence(sequence).await.unwrap();
+                assert_eq!(then.balance, i64::from(sequence) + 1, "poison {n}");
+            }
         }
+        // A good one is nothing to speak of.
+        let warnings = Warnings::default();
+        let listening = tracing::subscriber::set_default(warnings.clone());
+        assert_eq!(runtime.state::<Account>(model).await.unwrap().balance, 10);
+        drop(listening);
+        assert!(warnings.told().is_empty());
+        runtime.shutdown().await.unwrap();
     }
 
     async fn n6_reads_start_from_the_newest_and_retention_is_per_stream(store) {
@@ -189,7 +250,7 @@ on_every_store! {
         // Branches are streams of their own.
         runtime.send::<Account>(a, DepositMany { count: 40 }).edition("what-if").await.unwrap();
         let branch = StreamKey { edition: "what-if".into(), ..key_a.clone() };
-        eventually("the branch has its snapshot", async || runtime.storage().snapshots(&branch).await.unwrap().len() == 1).await;
+        snapshots(&runtime, &branch, &[(54, Retention::Default)]).await;
         snapshots(&runtime, &key_a, &[(12, Retention::Persist), (14, Retention::Transient)]).await;
         // The newest one is used, whatever its kind.
         let newest = runtime.storage().snapshots(&key_a).await.unwrap().pop().unwrap();
@@ -198,6 +259,75 @@ on_every_store! {
         assert_eq!((slice.snapshot.unwrap().sequence, slice.events.len()), (14, 0));
         let slice = runtime.storage().read_stream(&key_a, read(Some(13))).await.unwrap();
         assert_eq!((slice.snapshot.unwrap().sequence, slice.events.len()), (12, 1));
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A snapshot is stored with the events that led to it, or not at all.
+    async fn n1_n2_a_snapshot_shares_the_fate_of_its_events(store) {
+        let faults = Faults::new();
+        let runtime = faults.describe(&store, Rig::new().builder()).build().await.unwrap();
+        let id = Uuid::new_v4();
+        let key = StreamKey::main("account", id);
+        faults.next("account", [Fault::Fail(StorageErrorKind::Failed)]);
+        runtime.send::<Account>(id, ReachMilestone {}).await.unwrap_err();
+        snapshots(&runtime, &key, &[]).await;
+        // Stored, and the answer is lost.
+        faults.next("account", [Fault::FailAfter]);
+        runtime.send::<Account>(id, ReachMilestone {}).await.unwrap_err();
+        snapshots(&runtime, &key, &[(0, Retention::Persist)]).await;
+        // Lost against another writer at first: the snapshot that is stored is that of the try that was stored.
+        runtime.send::<Account>(id, DepositMany { count: 14 }).await.unwrap();
+        faults.next("account", [Fault::Conflict]);
+        runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        snapshots(&runtime, &key, &[(0, Retention::Persist), (15, Retention::Default)]).await;
+        assert_eq!(faults.appends(), 5, "no write but those of the commands");
+        assert_eq!(runtime.statistics().failed_snapshots, 0);
+        runtime.shutdown().await.unwrap();
+        let runtime = start(&store).await;
+        assert_eq!(runtime.state::<Account>(id).await.unwrap().balance, 15);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A codec that fails or panics costs the snapshot and nothing else.
+    async fn c5_n4_a_broken_codec_harms_no_command(store) {
+        let runtime = start(&store).await;
+        let strike = |id, how: &str| runtime.send::<Brittle>(id, Strike { how: how.into() });
+        for (n, how) in ["encode", "no encode"].into_iter().enumerate() {
+            let id = Uuid::new_v4();
+            for _ in 0..3 {
+                strike(id, "well").await.unwrap();
+            }
+            // The fourth one has a snapshot.
+            let receipt = strike(id, how).await.unwrap();
+            assert_eq!(receipt.next_sequence(), 4);
+            assert_eq!(runtime.statistics().failed_snapshots, n as u64 + 1, "{how}");
+            snapshots(&runtime, &StreamKey::main("brittle", id), &[]).await;
+            // The state is as good as ever, and so is the next snapshot.
+            for _ in 0..4 {
+                strike(id, "well").await.unwrap();
+            }
+            assert_eq!(runtime.state::<Brittle>(id).await.unwrap().strikes, 8);
+            snapshots(&runtime, &StreamKey::main("brittle", id), &[(7, Retention::Default)]).await;
+            // An operator is told.
+            strike(id, how).await.unwrap();
+            let error = runtime.snapshot::<Brittle>(id, Retention::Persist).await.unwrap_err();
+            assert_eq!(error.code(), "COMPONENT");
+        }
+        // What was stored and cannot be read is ignored.
+        for how in ["decode", "no decode"] {
+            let id = Uuid::new_v4();
+            for _ in 0..3 {
+                strike(id, "well").await.unwrap();
+            }
+            strike(id, how).await.unwrap();
+            snapshots(&runtime, &StreamKey::main("brittle", id), &[(3, Retention::Default)]).await;
+            strike(id, "well").await.unwrap();
+            let state = runtime.state::<Brittle>(id).await.unwrap();
+            assert_eq!((state.strikes, state.next_sequence()), (5, 5), "{how}");
+            assert_eq!(runtime.state::<Brittle>(id).as_of_sequence(3).await.unwrap().last, how);
+            let would = runtime.preview::<Brittle>(id, Strike { how: "x".into() }).await.unwrap();
+            assert_eq!(would.events_of::<Struck>().next().unwrap().before, 5);
+        }
         runtime.shutdown().await.unwrap();
     }
 }

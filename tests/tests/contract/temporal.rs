@@ -3,12 +3,14 @@
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::storage::StreamRead;
 use angzarr_runtime::stream::StreamKey;
+use angzarr_runtime::{Code, Limits};
 use angzarr_tests::account::Account;
+use angzarr_tests::brittle::{Brittle, Strike};
 use angzarr_tests::messages::*;
 use angzarr_tests::rig::start;
 use angzarr_tests::store::events_of;
 use angzarr_tests::time::{ManualClock, at_second, time};
-use angzarr_tests::{Rig, on_every_store};
+use angzarr_tests::{Faults, Rig, on_every_store};
 
 on_every_store! {
     async fn t1_as_of_sequence_is_exactly_the_events_up_to_it(store) {
@@ -51,6 +53,25 @@ on_every_store! {
             assert_eq!(state.last_event_at().is_some(), up_to > 0);
         }
         assert!(runtime.state::<Account>(id).as_of_time(at_second(1)).await.unwrap().is_new());
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A store that loses an event, at the end or before it: a state without it would be wrong, so there is none.
+    async fn t1_c9_a_hole_is_an_error_and_no_state(store) {
+        let faults = Faults::new();
+        let runtime = faults.describe(&store, Rig::new().builder().state_cache_bytes(0)).build().await.unwrap();
+        let id = Uuid::new_v4();
+        runtime.send::<Account>(id, DepositMany { count: 5 }).await.unwrap();
+        for lost in [0, 2, 4] {
+            faults.lose(Some(lost));
+            let deposit = runtime.preview::<Account>(id, Deposit { amount: 1 });
+            for error in [runtime.state::<Account>(id).await.unwrap_err(), deposit.await.unwrap_err()] {
+                assert_eq!((error.code(), error.status()), ("UNREADABLE_EVENT", Code::DataLoss), "{error}");
+                assert!(error.facts().contains(&("sequence", lost.to_string())), "{error}");
+            }
+        }
+        faults.lose(None);
+        assert_eq!(runtime.state::<Account>(id).await.unwrap().balance, 5);
         runtime.shutdown().await.unwrap();
     }
 
@@ -118,6 +139,32 @@ on_every_store! {
         assert_eq!(real.events_of::<Withdrawn>().next().unwrap().balance_before, 30);
         // What it promised is what came.
         assert_eq!(real.events()[0].sequence, 2);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// What the pipeline would refuse, a preview refuses.
+    async fn t3_l_a_preview_knows_the_limits(store) {
+        let limits = Limits { payload_bytes: 20, events_per_command: 2, ..Limits::default() };
+        let runtime = store.describe(Rig::new().builder().limits(limits)).build().await.unwrap();
+        let id = Uuid::new_v4();
+        macro_rules! same {
+            ($command:expr) => {{
+                let would = runtime.preview::<Account>(id, $command).await.unwrap_err();
+                let real = runtime.send::<Account>(id, $command).await.unwrap_err();
+                assert_eq!((would.code(), would.facts()), (real.code(), real.facts()));
+                assert_eq!(would.code(), "LIMIT_EXCEEDED");
+            }};
+        }
+        same!(Note { text: "x".repeat(40) });
+        same!(NoteOfSize { bytes: 40 });
+        same!(DepositMany { count: 3 });
+        assert_eq!(runtime.preview::<Account>(id, DepositMany { count: 2 }).await.unwrap().events().len(), 2);
+        // Nor does it take a snapshot, or leave a trace of a codec that breaks.
+        for how in ["well", "well", "well"] {
+            runtime.send::<Brittle>(id, Strike { how: how.into() }).await.unwrap();
+        }
+        runtime.preview::<Brittle>(id, Strike { how: "encode".into() }).await.unwrap();
+        assert_eq!(runtime.statistics().failed_snapshots, 0);
         runtime.shutdown().await.unwrap();
     }
 }

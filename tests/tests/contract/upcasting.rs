@@ -4,6 +4,7 @@ use angzarr_runtime::Code;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::stream::StreamKey;
 use angzarr_tests::account::Account;
+use angzarr_tests::brittle::{Brittle, Strike, StruckV1};
 use angzarr_tests::messages::*;
 use angzarr_tests::person::Person;
 use angzarr_tests::rig::start;
@@ -163,6 +164,31 @@ on_every_store! {
         let id = Uuid::new_v4();
         plant(runtime.storage(), &key(id), vec![stored(&v1("A B"), 1)], 5).await;
         assert_eq!(runtime.state::<Person>(id).await.unwrap().initials, "AB");
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A step that panics is an event that cannot be read: whoever asks for that stream is told, nobody else notices.
+    async fn c5_u1_a_panicking_upcaster_harms_nobody(store) {
+        let (broken, fine) = (Uuid::new_v4(), Uuid::new_v4());
+        let old = |how: &str| stored(&StruckV1 { how: how.into() }, 1);
+        store.plant(&StreamKey::main("brittle", broken), vec![old("well"), old("upcaster")]).await;
+        store.plant(&StreamKey::main("brittle", fine), vec![old("well")]).await;
+        let runtime = start(&store).await;
+        for _ in 0..2 {
+            let strike = Strike { how: "again".into() };
+            for error in [
+                runtime.state::<Brittle>(broken).await.unwrap_err(),
+                runtime.send::<Brittle>(broken, strike.clone()).await.unwrap_err(),
+                runtime.preview::<Brittle>(broken, strike.clone()).await.unwrap_err(),
+            ] {
+                assert_eq!((error.code(), error.status()), ("UNREADABLE_EVENT", Code::DataLoss), "{error}");
+                assert!(error.to_string().contains("upcast_struck"), "{error}");
+                assert!(error.to_string().contains("brittle.rs:"), "it says where: {error}");
+            }
+        }
+        assert_eq!(runtime.state::<Brittle>(broken).as_of_sequence(0).await.unwrap().last, "well");
+        runtime.send::<Brittle>(fine, Strike { how: "on".into() }).await.unwrap();
+        assert_eq!(runtime.state::<Brittle>(fine).await.unwrap().strikes, 2);
         runtime.shutdown().await.unwrap();
     }
 }

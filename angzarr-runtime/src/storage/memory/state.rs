@@ -129,7 +129,8 @@ impl State {
         }
         let number = number.unwrap_or_else(|| self.number(key));
         let stream = &mut self.streams[number as usize];
-        if stream.positions.is_empty() {
+        // Only an event makes a branch leave (row B1).
+        if stream.positions.is_empty() && !events.is_empty() {
             stream.diverged_at = stream.diverged_at.or(diverged_at);
             stream.first = expected;
         }
@@ -232,9 +233,15 @@ impl State {
     /// Everything of a slice but its events, and which events those are: number of the stream and places in it.
     pub(super) fn locate(&self, key: &StreamKey, read: &StreamRead) -> Option<(StreamSlice, u32, Range<usize>)> {
         let (number, stream) = self.stream(key)?;
+        let mut foreign_snapshot = None;
         let snapshot = read.snapshot.as_ref().and_then(|(type_name, version)| {
-            stream.snapshots.iter().rev().find(|it| {
-                it.type_name == *type_name && it.state_version == *version && read.admits(it.sequence, it.created_at)
+            let mut admitted = stream.snapshots.iter().rev().filter(|it| read.admits(it.sequence, it.created_at));
+            admitted.find(|it| {
+                let fits = it.type_name == *type_name && it.state_version == *version;
+                if !fits {
+                    foreign_snapshot.get_or_insert(it.sequence);
+                }
+                fits
             })
         });
         let from = snapshot.map_or(read.from, |it| it.sequence.saturating_add(1)).max(read.from);
@@ -246,6 +253,7 @@ impl State {
         let last = stream.positions.last().and_then(|position| self.log.get(*position));
         let slice = StreamSlice {
             snapshot: snapshot.cloned(),
+            foreign_snapshot,
             events: Vec::new(),
             next_sequence: stream.next_sequence(),
             last_created_at: last.map_or(0, |entry| entry.created_at),

@@ -255,7 +255,7 @@ impl Reader<'_> {
             ..StreamSlice::default()
         };
         if let Some((type_name, version)) = &read.snapshot {
-            slice.snapshot = self.newest_snapshot(id, type_name, *version, read)?;
+            (slice.snapshot, slice.foreign_snapshot) = self.newest_snapshot(id, type_name, *version, read)?;
         }
         let Some((newest, _)) = last else { return Ok(Some(slice)) };
         let from = slice.snapshot.as_ref().map_or(read.from, |it| it.sequence.saturating_add(1).max(read.from));
@@ -285,24 +285,33 @@ impl Reader<'_> {
         Ok(Some(slice))
     }
 
+    /// The newest snapshot that fits, and the sequence of a newer one that is of another type or version.
     fn newest_snapshot(
         &mut self,
         stream: i64,
         type_name: &Name,
         version: u32,
         read: &StreamRead,
-    ) -> Result<Option<StoredSnapshot>, StorageError> {
-        let sql = "SELECT s.sequence, s.created_at, s.type, s.retention, s.state FROM snapshots s JOIN types t ON t.id = s.type
-                   WHERE s.stream = ?1 AND t.name = ?2 AND t.version = ?3 AND s.sequence <= ?4 AND s.created_at <= ?5
-                   ORDER BY s.sequence DESC LIMIT 1";
+    ) -> Result<(Option<StoredSnapshot>, Option<u32>), StorageError> {
+        let sql = "SELECT sequence, created_at, type, retention, state FROM snapshots
+                   WHERE stream = ?1 AND sequence <= ?2 AND created_at <= ?3 ORDER BY sequence DESC";
         let to = i64::from(read.to.unwrap_or(u32::MAX));
         let until = read.until.unwrap_or(i64::MAX);
-        let mut newest = None;
-        self.each(sql, &[&stream, &type_name.as_str(), &version, &to, &until], |reader, row| {
+        let (mut newest, mut foreign) = (None, None);
+        self.each(sql, &[&stream, &to, &until], |reader, row| {
+            let sequence = small(row, 0)?;
+            if !read.admits(sequence, integer(row, 1)?) {
+                return Ok(true);
+            }
+            let (found, found_version) = reader.type_of(integer(row, 2)?)?;
+            if found != *type_name || found_version != version {
+                foreign.get_or_insert(sequence);
+                return Ok(true);
+            }
             newest = Some(reader.snapshot(row)?);
-            Ok(true)
+            Ok(false)
         })?;
-        Ok(newest.filter(|it| read.admits(it.sequence, it.created_at)))
+        Ok((newest, foreign))
     }
 
     fn snapshot(&mut self, row: &Row<'_>) -> Result<StoredSnapshot, StorageError> {

@@ -331,9 +331,11 @@ impl Transaction<'_> {
         if count > 0 {
             written.last_position = self.memory.position + u64::from(count);
         }
+        // Only an event makes a branch leave (row B1).
+        let diverged_at = append.diverged_at.filter(|_| count > 0);
         let mut stream = match self.stream(&append.key)? {
             Some(stream) => stream,
-            None => self.new_stream(&append.key, append.diverged_at)?,
+            None => self.new_stream(&append.key, diverged_at)?,
         };
         if let Some(dedup) = &append.dedup
             && !self.statements.add_dedup(stream.id, dedup, &written)?
@@ -341,7 +343,7 @@ impl Transaction<'_> {
             let first = self.statements.find_dedup(stream.id, dedup)?;
             return Ok(Err(WriteError::Duplicate(first.unwrap_or_default())));
         }
-        if let Some(at) = append.diverged_at
+        if let Some(at) = diverged_at
             && stream.head.diverged_at.is_none()
         {
             self.statements.diverge(stream.id, at)?;
@@ -363,8 +365,10 @@ impl Transaction<'_> {
                 payload: &event.payload,
             })?;
         }
-        stream.head.next_sequence = append.expected + count;
-        stream.head.has_events |= count > 0;
+        if count > 0 {
+            stream.head.next_sequence = append.expected + count;
+            stream.head.has_events = true;
+        }
         self.remember(&append.key, stream);
         Ok(Ok(written))
     }

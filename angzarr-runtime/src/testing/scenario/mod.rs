@@ -21,6 +21,7 @@ pub use saga::{Reacted, SagaScenario};
 use crate::declare::Aggregate;
 use crate::declare::Instance;
 use crate::registry::Registry;
+use crate::stream::Limits;
 
 /// Where every scenario begins: of an aggregate with [`given`](Scenario::given), of a saga with its
 /// [name](Scenario::saga) or its [instance](Scenario::saga_with), of a projector with its [instance](Scenario::projector).
@@ -131,7 +132,7 @@ impl Scenario<()> {
 
 /// What the program declares. Mistakes in its wiring are told by `wiring_test!`, not by every scenario again.
 fn registry() -> Registry {
-    Registry::collect_all().0
+    Registry::collect_all(&Limits::default()).0
 }
 
 /// The instance of a component that needs none to be given.

@@ -164,12 +164,15 @@ pub async fn b1_a_stream_of_an_edition_starts_where_it_diverged(it: &Subject) {
     let before = it.storage.read_stream(&branch, StreamRead { to: Some(0), ..StreamRead::all() }).await;
     let before = before.expect("a stream can be read");
     assert_eq!((before.diverged_at, before.events.len()), (Some(3), 0));
-    // A divergence is remembered even where only a key is stored.
+    // Only an event makes a branch leave: where only a key is stored, the place is still open.
     let other = StreamKey { edition: "other".into(), ..key(1) };
     it.store(Append { diverged_at: Some(2), ..with_key(append(&other, 2, 0), "k") }).await;
     let slice = it.storage.read_stream(&other, StreamRead::all()).await.expect("a stream can be read");
-    assert_eq!((slice.diverged_at, slice.next_sequence), (Some(2), 2));
-    it.store(append(&other, 2, 1)).await;
+    assert_eq!((slice.diverged_at, slice.next_sequence), (None, 0));
+    it.store(Append { diverged_at: Some(4), ..with_key(append(&other, 4, 0), "l") }).await;
+    it.store(Append { diverged_at: Some(3), ..append(&other, 3, 1) }).await;
+    let slice = it.storage.read_stream(&other, StreamRead::all()).await.expect("a stream can be read");
+    assert_eq!((slice.diverged_at, slice.next_sequence), (Some(3), 4));
     // A stream of an edition that inherits nothing.
     let fresh = StreamKey { edition: "what-if".into(), ..key(2) };
     it.store(Append { diverged_at: Some(0), ..append(&fresh, 0, 1) }).await;
