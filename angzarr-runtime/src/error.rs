@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::declare::{MergeStrategy, Rejection};
 use crate::registry::WiringErrors;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, StorageErrorKind};
 use crate::stream::StreamKey;
 
 mod subject;
@@ -40,6 +40,8 @@ pub enum Code {
     Internal,
     /// Out of reach for the moment.
     Unavailable,
+    /// Done or not done: nobody can tell.
+    Unknown,
     /// Stored data cannot be read.
     DataLoss,
 }
@@ -310,6 +312,7 @@ impl Error {
             Self::Contention { .. } => "CONTENTION",
             Self::SchemaTooNew { .. } => "SCHEMA_TOO_NEW",
             Self::UnreadableEvent { .. } => "UNREADABLE_EVENT",
+            Self::Storage(error) if error.kind == StorageErrorKind::Unknown => "OUTCOME_UNKNOWN",
             Self::Storage(_) => "STORAGE",
             Self::Wiring(_) => "WIRING",
             Self::Component { .. } => "COMPONENT",
@@ -331,6 +334,7 @@ impl Error {
             Self::HandlerPanicked { .. } | Self::UnreadableReturn { .. } => Code::Internal,
             Self::SchemaTooNew { .. } | Self::UnreadableEvent { .. } => Code::DataLoss,
             Self::Storage(error) if error.is_retryable() => Code::Unavailable,
+            Self::Storage(error) if error.kind == StorageErrorKind::Unknown => Code::Unknown,
             Self::Storage(_) | Self::Component { .. } => Code::Internal,
             Self::Wiring(_) => Code::FailedPrecondition,
             Self::ShuttingDown => Code::Unavailable,

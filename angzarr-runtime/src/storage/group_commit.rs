@@ -131,7 +131,7 @@ impl Writer {
         receiver.await.unwrap_or_else(|_| Err(gone().into()))
     }
 
-    /// Stores without waiting: for what is only there to save work later, such as snapshots and checkpoints. It goes
+    /// Stores without waiting: for what is only there to save work later, such as checkpoints. It goes
     /// along with the next commit, or by itself soon after. Failures are traced and counted.
     pub(crate) fn submit(&self, write: Write) {
         let facts = facts(&write);

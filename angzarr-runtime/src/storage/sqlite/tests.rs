@@ -484,3 +484,17 @@ fn r1_a_killed_process_loses_nothing_that_was_acknowledged() {
         });
     }
 }
+
+/// Row R1: whoever is told "not stored" may send again, so that is only said where it is true.
+#[test]
+fn r1_a_disk_that_fails_under_a_commit_leaves_it_open() {
+    let failed = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+    let open = super::error::not_committed(failed(rusqlite::ffi::SQLITE_IOERR_FSYNC));
+    assert_eq!(open.kind, StorageErrorKind::Unknown, "{open}");
+    let open = crate::Error::from(open);
+    assert_eq!((open.code(), open.is_retryable()), ("OUTCOME_UNKNOWN", false));
+    let full = super::error::not_committed(failed(rusqlite::ffi::SQLITE_FULL));
+    assert_eq!(full.kind, StorageErrorKind::Failed, "{full}");
+    let busy = crate::Error::from(super::error::not_committed(failed(rusqlite::ffi::SQLITE_BUSY)));
+    assert!(busy.is_retryable(), "{busy}");
+}
