@@ -174,6 +174,32 @@ macro_rules! saga_output_for_tuples {
 }
 saga_output_for_tuples!(() (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D E F G) (A B C D E F G H));
 
+/// A saga: what `#[saga(…)]` stands on. Its blocks add handlers to it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a saga",
+    label = "no `#[saga(name = \"…\", from = …)]` on this type",
+    note = "a `#[saga] impl` block only adds handlers; which saga they belong to is said on the struct: put `#[saga(name = \"…\", from = …)]` on `{Self}`"
+)]
+pub trait DeclaredSaga: 'static {}
+
+/// A projector: what `#[projector(…)]` stands on. Its blocks add handlers to it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a projector",
+    label = "no `#[projector(name = \"…\", domains = […])]` on this type",
+    note = "a `#[projector] impl` block only adds handlers; which projector they belong to is said on the struct: put `#[projector(name = \"…\", domains = […])]` on `{Self}`"
+)]
+pub trait DeclaredProjector: 'static {}
+
+/// What connects a saga's handlers with its declaration.
+pub fn saga_component<S: DeclaredSaga>() -> TypeId {
+    TypeId::of::<S>()
+}
+
+/// What connects a projector's handlers with its declaration.
+pub fn projector_component<P: DeclaredProjector>() -> TypeId {
+    TypeId::of::<P>()
+}
+
 /// An instance of a component, without its type.
 pub type Instance = Arc<dyn Any + Send + Sync>;
 
@@ -321,6 +347,11 @@ pub struct UpcastSink {
 }
 
 /// What one position of an upcaster's return type may be: a message, or an enum of them.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not what an upcaster can return",
+    label = "not a protobuf message with a name",
+    note = "return the new shape of the event: a struct with `#[derive(Clone, PartialEq, prost::Message)]` and a protobuf name (from a `.proto` file, or by `angzarr_runtime::name_messages!(\"my.package\": {Self});`), `Option`, `Vec` or a tuple of such, or an enum with `#[derive(angzarr_runtime::Events)]`"
+)]
 pub trait UpcastOutput {
     /// The message types it can be.
     #[doc(hidden)]
@@ -330,6 +361,7 @@ pub trait UpcastOutput {
     fn upcast_into(self, sink: &mut UpcastSink);
 }
 
+#[diagnostic::do_not_recommend]
 impl<M: Message> UpcastOutput for M {
     fn shapes(into: &mut Vec<MessageType>) {
         into.push(MessageType::of::<M>());
