@@ -136,7 +136,7 @@ fn react(
             react: angzarr_react,
             #about
         };
-        fn angzarr_targets(#into: &mut ::std::vec::Vec<&'static str>) {
+        fn angzarr_targets(#into: &mut ::std::vec::Vec<#runtime::Target>) {
             #targets
         }
         fn angzarr_react(

@@ -48,7 +48,9 @@ const _: () = {
             package: ::core::env!("CARGO_PKG_NAME"),
         },
     };
-    fn angzarr_targets(into: &mut ::std::vec::Vec<&'static str>) {
+    fn angzarr_targets(
+        into: &mut ::std::vec::Vec<::angzarr_runtime::__private::Target>,
+    ) {
         <Command<Inventory> as ::angzarr_runtime::__private::SagaOutput>::targets(into);
     }
     fn angzarr_react(
@@ -141,7 +143,9 @@ const _: () = {
             package: ::core::env!("CARGO_PKG_NAME"),
         },
     };
-    fn angzarr_targets(into: &mut ::std::vec::Vec<&'static str>) {
+    fn angzarr_targets(
+        into: &mut ::std::vec::Vec<::angzarr_runtime::__private::Target>,
+    ) {
         <Command<Mail> as ::angzarr_runtime::__private::SagaOutput>::targets(into);
         <AnyCommand as ::angzarr_runtime::__private::SagaOutput>::targets(into);
     }

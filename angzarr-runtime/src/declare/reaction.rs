@@ -84,6 +84,15 @@ impl AnyCommand {
     }
 }
 
+/// Whom a command goes to, as far as a return type tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// The aggregate of this domain: a [`Command`].
+    Domain(&'static str),
+    /// Whichever the handler says when it runs: an [`AnyCommand`].
+    Any,
+}
+
 /// What a saga handler may return: a [`Command`], several in a `Vec`, an `Option`, a tuple or an array, [`AnyCommand`]s
 /// where the targets differ, nothing, or a `Result` of any of these with a [`ReactionError`].
 #[diagnostic::on_unimplemented(
@@ -92,9 +101,9 @@ impl AnyCommand {
     note = "return `Command<Target>`, `Option<Command<Target>>`, `Vec<Command<Target>>`, a tuple of these, `Vec<AnyCommand>` for several targets, or a `Result` of one of them with `ReactionError`"
 )]
 pub trait SagaOutput {
-    /// Domains that it may send to, as far as the type tells.
+    /// Whom it may send to, as far as the type tells.
     #[doc(hidden)]
-    fn targets(_into: &mut Vec<&'static str>) {}
+    fn targets(into: &mut Vec<Target>);
     /// Hands the commands over.
     ///
     /// # Errors
@@ -104,8 +113,8 @@ pub trait SagaOutput {
 }
 
 impl<T: Domain> SagaOutput for Command<T> {
-    fn targets(into: &mut Vec<&'static str>) {
-        into.push(T::DOMAIN);
+    fn targets(into: &mut Vec<Target>) {
+        into.push(Target::Domain(T::DOMAIN));
     }
     fn collect(self, commands: &mut Vec<AnyCommand>) -> Result<(), ReactionError> {
         commands.push(self.command);
@@ -114,6 +123,9 @@ impl<T: Domain> SagaOutput for Command<T> {
 }
 
 impl SagaOutput for AnyCommand {
+    fn targets(into: &mut Vec<Target>) {
+        into.push(Target::Any);
+    }
     fn collect(self, commands: &mut Vec<AnyCommand>) -> Result<(), ReactionError> {
         commands.push(self);
         Ok(())
@@ -121,7 +133,7 @@ impl SagaOutput for AnyCommand {
 }
 
 impl<O: SagaOutput> SagaOutput for Option<O> {
-    fn targets(into: &mut Vec<&'static str>) {
+    fn targets(into: &mut Vec<Target>) {
         O::targets(into);
     }
     fn collect(self, commands: &mut Vec<AnyCommand>) -> Result<(), ReactionError> {
@@ -130,7 +142,7 @@ impl<O: SagaOutput> SagaOutput for Option<O> {
 }
 
 impl<O: SagaOutput> SagaOutput for Vec<O> {
-    fn targets(into: &mut Vec<&'static str>) {
+    fn targets(into: &mut Vec<Target>) {
         O::targets(into);
     }
     fn collect(self, commands: &mut Vec<AnyCommand>) -> Result<(), ReactionError> {
@@ -139,7 +151,7 @@ impl<O: SagaOutput> SagaOutput for Vec<O> {
 }
 
 impl<O: SagaOutput, const N: usize> SagaOutput for [O; N] {
-    fn targets(into: &mut Vec<&'static str>) {
+    fn targets(into: &mut Vec<Target>) {
         O::targets(into);
     }
     fn collect(self, commands: &mut Vec<AnyCommand>) -> Result<(), ReactionError> {
@@ -148,7 +160,7 @@ impl<O: SagaOutput, const N: usize> SagaOutput for [O; N] {
 }
 
 impl<O: SagaOutput, E: Into<ReactionError>> SagaOutput for Result<O, E> {
-    fn targets(into: &mut Vec<&'static str>) {
+    fn targets(into: &mut Vec<Target>) {
         O::targets(into);
     }
     fn collect(self, commands: &mut Vec<AnyCommand>) -> Result<(), ReactionError> {
@@ -160,7 +172,7 @@ macro_rules! saga_output_for_tuples {
     ($(($($part:ident)*))+) => {$(
         impl<$($part: SagaOutput),*> SagaOutput for ($($part,)*) {
             #[allow(unused_variables)]
-            fn targets(into: &mut Vec<&'static str>) {
+            fn targets(into: &mut Vec<Target>) {
                 $($part::targets(into);)*
             }
             #[allow(non_snake_case, unused_variables)]
@@ -231,8 +243,8 @@ pub struct SagaHandlerDescriptor {
     pub method: &'static str,
     /// The event.
     pub event: MessageType,
-    /// Domains that it sends commands to, as far as its return type tells.
-    pub targets: fn(&mut Vec<&'static str>),
+    /// Whom it sends commands to, as far as its return type tells.
+    pub targets: fn(&mut Vec<Target>),
     /// Runs it.
     pub react: ReactFn,
     /// Its doc comment.
