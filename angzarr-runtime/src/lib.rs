@@ -118,10 +118,23 @@ pub mod __private {
 #[macro_export]
 macro_rules! include_proto {
     ($package:literal) => {
-        include!(concat!(env!("OUT_DIR"), "/", $package, ".rs"));
+        include!(concat!(
+            env!(
+                "OUT_DIR",
+                "`include_proto!` includes what a build script made, and this crate has none: add a `build.rs` whose `main` is \
+                 `angzarr_proto::build::compile(&[\"proto/….proto\"], &[\"proto\"])`, and under `[build-dependencies]` \
+                 `angzarr-proto` with the feature `build`"
+            ),
+            "/",
+            $package,
+            ".rs"
+        ));
         const _: () = {
             static DESCRIPTORS: $crate::__private::ProtoDescriptors = $crate::__private::ProtoDescriptors {
-                file_descriptor_set: include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin")),
+                file_descriptor_set: include_bytes!(concat!(
+                    env!("OUT_DIR", "… and so the descriptors are missing too"),
+                    "/descriptors.bin"
+                )),
             };
             $crate::__private::inventory::submit! {
                 $crate::__private::RegisteredProtoDescriptors(&DESCRIPTORS)

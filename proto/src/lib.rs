@@ -2,7 +2,7 @@
 //! pleasant to work with.
 //!
 //! ```
-//! use angzarr_proto::{CommandBook, CommandBookExt, Cover, CoverExt, Edition, AnyExt};
+//! use angzarr_proto::{CommandBook, Cover, Edition, prelude::*};
 //!
 //! let cover = Cover::of("account", [7; 16]).with_correlation("transfer-7").with_edition("what-if");
 //! assert_eq!(cover.root_bytes(), Some([7; 16]));
@@ -49,6 +49,14 @@ pub use cover::{CoverExt, MAIN_TIMELINE};
 pub use event::{EventBookExt, EventPageExt};
 pub use header::PageHeaderExt;
 pub use time::TimestampExt;
+
+/// Every extension trait, without its name: `use angzarr_proto::prelude::*;`, or `angzarr_runtime::proto::prelude::*`.
+pub mod prelude {
+    pub use crate::{
+        AnyExt as _, CommandBookExt as _, CommandPageExt as _, CoverExt as _, EventBookExt as _, EventPageExt as _,
+        PageHeaderExt as _, TimestampExt as _,
+    };
+}
 
 /// The descriptors of every file of the package and of what they import, as an encoded
 /// `google.protobuf.FileDescriptorSet`. It is what gRPC reflection wants.

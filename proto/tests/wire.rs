@@ -305,6 +305,65 @@ fn files() {
     assert!(ours().iter().all(|file| file.syntax() == "proto3"));
 }
 
+/// The messages of every file but `types.proto`, which has all others.
+const ELSEWHERE: &[(&str, &[&str])] = &[
+    (
+        "command_handler",
+        &[
+            "FactRequest",
+            "ReplayRequest",
+            "ReplayResponse",
+            "CommandResponse",
+            "CascadeError",
+            "RevocationResponse",
+            "BusinessResponse",
+            "SpeculateCommandHandlerRequest",
+            "FactInjectionResponse",
+        ],
+    ),
+    ("saga", &["SagaHandleRequest", "SpeculateSagaRequest", "SagaResponse", "SagaCompensationFailed"]),
+    (
+        "process_manager",
+        &[
+            "ProcessManagerCoordinatorRequest",
+            "SpeculatePmRequest",
+            "ProcessManagerHandleRequest",
+            "ProcessManagerHandleResponse",
+        ],
+    ),
+    ("projector", &["SpeculateProjectorRequest"]),
+    ("upcaster", &["UpcastRequest", "UpcastResponse"]),
+];
+
+#[test]
+fn every_message_stands_in_its_file() {
+    for file in ours() {
+        for message in &file.message_type {
+            let elsewhere = ELSEWHERE.iter().find(|(_, messages)| messages.contains(&message.name()));
+            let expected = elsewhere.map_or("types", |(name, _)| name);
+            assert_eq!(file.name(), format!("angzarr/{expected}.proto"), "{}", message.name());
+        }
+    }
+}
+
+#[test]
+fn everything_has_a_comment() {
+    for file in ours() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file.name());
+        let text = std::fs::read_to_string(&path).expect("the file");
+        let mut before = "";
+        for line in text.lines().map(str::trim) {
+            let declares =
+                ["message ", "enum ", "service ", "rpc ", "oneof "].iter().any(|word| line.starts_with(word))
+                    || (line.contains(" = ") && line.ends_with(';') && !line.starts_with("syntax"));
+            if declares {
+                assert!(before.starts_with("// "), "{}: no comment above `{line}`", file.name());
+            }
+            before = line;
+        }
+    }
+}
+
 #[test]
 fn messages() {
     let actual: BTreeMap<String, Vec<String>> = ours()

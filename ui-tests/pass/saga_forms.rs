@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use angzarr_runtime::prelude::*;
 use angzarr_ui_domain::{Account, Deposit, Deposited, Open, Opened, Warned, Withdraw, Withdrawn};
+use angzarr_runtime::declare::Target;
 use angzarr_ui_tests::{run, start, targets_of};
 
 #[aggregate(domain = "ledger")]
@@ -95,7 +96,7 @@ fn main() {
         assert_eq!(runtime.state::<Ledger>(ledger()).await.unwrap().turnover, 57);
         assert_eq!(calls.load(Ordering::SeqCst), 1);
     });
-    assert_eq!(targets_of("as_function"), ["ledger"]);
-    assert_eq!(targets_of("withdrawn"), ["ledger", "ledger"]);
-    assert_eq!(targets_of("warned"), Vec::<&str>::new());
+    assert_eq!(targets_of("as_function"), [Target::Domain("ledger")]);
+    assert_eq!(targets_of("withdrawn"), [Target::Domain("ledger"), Target::Domain("ledger")]);
+    assert_eq!(targets_of("warned"), [Target::Any]);
 }

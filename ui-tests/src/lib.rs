@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use angzarr_runtime::declare::{RegisteredApply, RegisteredCommandHandler, RegisteredSagaHandler};
+use angzarr_runtime::declare::{RegisteredApply, RegisteredCommandHandler, RegisteredSagaHandler, Target};
 use angzarr_runtime::{Builder, Memory, Runtime, inventory};
 
 /// Runs a program on one thread.
@@ -37,8 +37,8 @@ pub fn emitted_by(method: &str) -> Vec<String> {
     types.iter().map(|it| (it.full_name)()).collect()
 }
 
-/// The domains that a saga's handler may send to.
-pub fn targets_of(method: &str) -> Vec<&'static str> {
+/// Whom a saga's handler may send to.
+pub fn targets_of(method: &str) -> Vec<Target> {
     let handler = inventory::iter::<RegisteredSagaHandler>().find(|it| it.0.method == method).expect("the handler");
     let mut targets = Vec::new();
     (handler.0.targets)(&mut targets);

@@ -10,7 +10,7 @@ use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::{Token, token};
 
-use crate::diagnostics::{Diagnostics, list, nearest};
+use crate::diagnostics::{Diagnostics, list, nearest, source};
 
 pub(crate) use value::*;
 
@@ -61,12 +61,13 @@ impl Arguments {
         tokens: TokenStream,
         diagnostics: &mut Diagnostics,
     ) -> Self {
-        let parsed = (|input: ParseStream<'_>| Ok(parse_all(input, diagnostics))).parse2(tokens).unwrap_or_default();
+        let parsed =
+            (|input: ParseStream<'_>| Ok(parse_all(input, known, diagnostics))).parse2(tokens).unwrap_or_default();
         let mut arguments: Vec<Argument> = Vec::new();
         for argument in parsed {
             let key = argument.key.to_string();
             if !known.contains(&key.as_str()) {
-                unknown_key(attribute, &argument.key, known, diagnostics);
+                unknown_key(attribute, &argument, known, diagnostics);
             } else if arguments.iter().any(|other| other.key == key) {
                 diagnostics.report(
                     &argument.key,
@@ -122,21 +123,23 @@ impl Arguments {
     }
 }
 
-fn unknown_key(attribute: &str, key: &Ident, known: &[&str], diagnostics: &mut Diagnostics) {
+fn unknown_key(attribute: &str, argument: &Argument, known: &[&str], diagnostics: &mut Diagnostics) {
+    let key = &argument.key;
     let why = if known.is_empty() {
         format!("`#[{attribute}]` takes no arguments here")
     } else {
         format!("the keys are {}", list(known).replace(" or ", " and "))
     };
-    let write = match nearest(&key.to_string(), known) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("remove `{key}`"),
+    let write = match (nearest(&key.to_string(), known), &argument.value, known) {
+        (Some(near), ..) => format!("did you mean `{near}`?"),
+        (None, Value::Nothing, [only]) => format!("write `{only} = {key}` if it is the value, or remove it"),
+        _ => format!("remove `{key}`"),
     };
     diagnostics.report(key, format!("`#[{attribute}(…)]` knows no key `{key}`"), why, write);
 }
 
 /// Parses as much as makes sense; skips to the next comma after a mistake.
-fn parse_all(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -> Vec<Argument> {
+fn parse_all(input: ParseStream<'_>, known: &[&str], diagnostics: &mut Diagnostics) -> Vec<Argument> {
     let mut arguments = Vec::new();
     while !input.is_empty() {
         if let Ok(key) = input.call(Ident::parse_any) {
@@ -164,7 +167,18 @@ fn parse_all(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -> Vec<Argum
             };
             arguments.push(Argument { key, value });
             let rest = until_comma(input);
-            if !rest.is_empty() {
+            if let Some(value) = after_colon(&rest) {
+                if let Some(argument) = arguments.last_mut() {
+                    let key = &argument.key;
+                    diagnostics.report(
+                        &rest,
+                        format!("`{key}` is followed by a colon"),
+                        "an argument is `key = value`",
+                        format!("write `{key} = {}`", source(&value)),
+                    );
+                    argument.value = Value::Is(value);
+                }
+            } else if !rest.is_empty() {
                 diagnostics.report(
                     &rest,
                     "unexpected text after an argument",
@@ -179,13 +193,24 @@ fn parse_all(input: ParseStream<'_>, diagnostics: &mut Diagnostics) -> Vec<Argum
                     &text,
                     "this is not an argument",
                     "arguments are `key = value`, `key(…)` or `key`",
-                    "name the key in front of the value",
+                    match known {
+                        [] => "remove it: there are no arguments here".to_owned(),
+                        keys => format!("name the key in front of the value: {}", list(keys)),
+                    },
                 );
             }
         }
         continue_after_comma(input);
     }
     arguments
+}
+
+/// What stands behind a colon: a value in the grammar of other languages.
+fn after_colon(tokens: &TokenStream) -> Option<TokenStream> {
+    let mut trees = tokens.clone().into_iter();
+    let is_colon = matches!(trees.next(), Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
+    let value: TokenStream = trees.collect();
+    (is_colon && !value.is_empty()).then_some(value)
 }
 
 fn continue_after_comma(input: ParseStream<'_>) {

@@ -160,7 +160,7 @@ fn decide(runtime: &Runtime, ty: &syn::Type, handler: &CommandHandler, taker: &T
         Some(returns) if !handler.call.broken => {
             let method = &handler.about.ident;
             let given = Given { receiver: Some(quote!(self)), message: &command, context: &context };
-            let call = call(&quote!(<#ty>::#method), &handler.call, &given);
+            let call = call(runtime, &quote!(<#ty>::#method), &handler.call, &given);
             let emit = shape::take(taker, &returns.success, &returned, &events, &TokenStream::new());
             let on_success = quote!(#emit ::core::result::Result::Ok(()));
             fallible(runtime, &call, &returned, returns.error, &Failure::Rejection, &on_success)
@@ -191,7 +191,7 @@ fn apply(runtime: &Runtime, state: &SelfType, apply: &Apply) -> TokenStream {
         TokenStream::new()
     } else {
         let given = Given { receiver: Some(quote!(self)), message: &event, context: &context };
-        let call = call(&quote!(<#ty>::#method), &apply.call, &given);
+        let call = call(runtime, &quote!(<#ty>::#method), &apply.call, &given);
         quote!(#call;)
     };
     let applies_impl = implement(

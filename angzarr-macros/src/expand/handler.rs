@@ -4,7 +4,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 
 use super::runtime::Runtime;
-use super::span::Ends;
+use super::span::function_of;
 use crate::model::Call;
 
 /// What a call may be given, each a local variable.
@@ -16,21 +16,17 @@ pub(super) struct Given<'a> {
 }
 
 /// `function(receiver, message, context)`.
-pub(super) fn call(function: &TokenStream, call: &Call, given: &Given<'_>) -> TokenStream {
+pub(super) fn call(runtime: &Runtime, function: &TokenStream, call: &Call, given: &Given<'_>) -> TokenStream {
     let receiver = given.receiver.iter();
     let message = given.message;
     let message = if call.by_reference { quote!(&#message) } else { quote!(#message) };
     let awaited = call.is_async.then(|| quote!(.await));
     match &call.context {
         Some(ty) => {
-            // The compiler compares the context's type at the user's own tokens.
-            let context = Ident::new("context_as_declared", given.context.span());
-            let mut value = given.context.clone();
-            value.set_span(given.context.span().located_at(Ends::of(ty).start));
-            quote! {{
-                let #context: #ty = #value;
-                #function(#(#receiver,)* #message, #context) #awaited
-            }}
+            // Whether it is a context shows at the user's own type.
+            let take = function_of(ty, &quote!(#runtime::TakesContext<_>), "take");
+            let context = given.context;
+            quote!(#function(#(#receiver,)* #message, #take(#context)) #awaited)
         }
         None => quote!(#function(#(#receiver,)* #message) #awaited),
     }

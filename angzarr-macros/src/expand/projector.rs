@@ -42,13 +42,15 @@ pub(super) fn declaration(projector: &Projector) -> TokenStream {
             static ANGZARR_DESCRIPTOR: #runtime::ProjectorDescriptor = #runtime::ProjectorDescriptor {
                 name: #name,
                 rust_name: #rust_name,
-                component: ::core::any::TypeId::of::<#ident>,
+                component: #runtime::projector_component::<#ident>,
                 domains: &[#(#domains),*],
                 all_editions: #all_editions,
                 instance: #instance,
                 read_model: angzarr_read_model,
                 #about
             };
+            #[automatically_derived]
+            impl #runtime::DeclaredProjector for #ident {}
             #register
         },
     )
@@ -153,7 +155,7 @@ fn project(runtime: &Runtime, component: &SelfType, handler: &ProjectorHandler) 
             let decode = decode_event(runtime, event_type, &event, &payload);
             let receiver = quote!(#runtime::instance_of::<#ty>(instance));
             let given = Given { receiver: Some(receiver), message: &event, context: &context };
-            let call = call(&quote!(<#ty>::#method), &handler.call, &given);
+            let call = call(runtime, &quote!(<#ty>::#method), &handler.call, &given);
             let projection = projection(runtime, &returns.success, &returned);
             let on_success = quote!(::core::result::Result::Ok(#projection));
             let rest = fallible(runtime, &call, &returned, returns.error, &Failure::ReactionError, &on_success);
@@ -171,7 +173,7 @@ fn project(runtime: &Runtime, component: &SelfType, handler: &ProjectorHandler) 
         Some(&handler.about),
         &quote! {
             static ANGZARR_HANDLER: #runtime::ProjectorHandlerDescriptor = #runtime::ProjectorHandlerDescriptor {
-                component: ::core::any::TypeId::of::<#ty>,
+                component: #runtime::projector_component::<#ty>,
                 method: #method_name,
                 event: #runtime::MessageType::of::<#event_type>(),
                 project: angzarr_project,

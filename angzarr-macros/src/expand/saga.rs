@@ -67,11 +67,13 @@ fn descriptor(runtime: &Runtime, saga: &Saga, component: &TokenStream, instance:
         static ANGZARR_DESCRIPTOR: #runtime::SagaDescriptor = #runtime::SagaDescriptor {
             name: #name,
             rust_name: #rust_name,
-            component: ::core::any::TypeId::of::<#component>,
+            component: #runtime::saga_component::<#component>,
             domain: #domain,
             instance: #instance,
             #about
         };
+        #[automatically_derived]
+        impl #runtime::DeclaredSaga for #component {}
         #register
     }
 }
@@ -113,7 +115,7 @@ fn react(
     let body = match returns {
         Some(returns) if !user.broken => {
             let decode = decode_event(runtime, event_type, &event, &payload);
-            let call = call(function, user, &Given { receiver, message: &event, context: &context });
+            let call = call(runtime, function, user, &Given { receiver, message: &event, context: &context });
             let collect = shape::take(&taker, &returns.commands, &returned, &commands, &quote!(?));
             let on_success = quote!(#collect ::core::result::Result::Ok(()));
             let rest = match returns.error {
@@ -127,14 +129,14 @@ fn react(
     let register = runtime.register("RegisteredSagaHandler", &quote!(&ANGZARR_HANDLER));
     quote! {
         static ANGZARR_HANDLER: #runtime::SagaHandlerDescriptor = #runtime::SagaHandlerDescriptor {
-            component: ::core::any::TypeId::of::<#component>,
+            component: #runtime::saga_component::<#component>,
             method: #method,
             event: #runtime::MessageType::of::<#event_type>(),
             targets: angzarr_targets,
             react: angzarr_react,
             #about
         };
-        fn angzarr_targets(#into: &mut ::std::vec::Vec<&'static str>) {
+        fn angzarr_targets(#into: &mut ::std::vec::Vec<#runtime::Target>) {
             #targets
         }
         fn angzarr_react(

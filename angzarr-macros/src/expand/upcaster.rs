@@ -28,7 +28,7 @@ pub(super) fn function(upcaster: &Upcaster) -> TokenStream {
     let (payload, sink, into) = (local("payload"), local("sink"), local("into"));
     let (old, returned, context) = (local("old"), local("returned"), local("context"));
     let shapes = shape::list(&taker, returns, &into);
-    let call = call(&quote!(#function), user, &Given { receiver: None, message: &old, context: &context });
+    let call = call(&runtime, &quote!(#function), user, &Given { receiver: None, message: &old, context: &context });
     let take = shape::take(&taker, returns, &returned, &sink, &TokenStream::new());
     let register = runtime.register("RegisteredUpcaster", &quote!(&ANGZARR_DESCRIPTOR));
     enclose(

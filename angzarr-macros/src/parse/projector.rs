@@ -162,7 +162,7 @@ fn unknown_field(word: &Ident, names: &[String], diagnostics: &mut Diagnostics) 
 }
 
 fn on_block(arguments: TokenStream, mut block: ItemImpl, diagnostics: &mut Diagnostics) -> Parsed<ProjectorItem> {
-    refuse_block_arguments(Kind::Projector, &arguments, diagnostics);
+    let is_misplaced = refuse_block_arguments(Kind::Projector, &arguments, diagnostics);
     let marked = block::methods(Kind::Projector, &mut block, diagnostics);
     if !block::check(Kind::Projector, &block, diagnostics) {
         return Parsed::only(block);
@@ -184,5 +184,6 @@ fn on_block(arguments: TokenStream, mut block: ItemImpl, diagnostics: &mut Diagn
         handlers.extend(checked.call.map(|call| ProjectorHandler { about, call, returns }));
     }
     let model = ProjectorItem::Block(ProjectorBlock { component, handlers });
-    Parsed { item: block.into_token_stream(), model: Some(model) }
+    // A declaration that stands on the block is missing on the struct: that is one mistake, not two.
+    Parsed { item: block.into_token_stream(), model: (!is_misplaced).then_some(model) }
 }

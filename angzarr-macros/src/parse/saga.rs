@@ -96,7 +96,7 @@ fn on_struct(arguments: TokenStream, structure: ItemStruct, diagnostics: &mut Di
 }
 
 fn on_block(arguments: TokenStream, mut block: ItemImpl, diagnostics: &mut Diagnostics) -> Parsed<SagaItem> {
-    refuse_block_arguments(Kind::Saga, &arguments, diagnostics);
+    let is_misplaced = refuse_block_arguments(Kind::Saga, &arguments, diagnostics);
     let marked = block::methods(Kind::Saga, &mut block, diagnostics);
     if !block::check(Kind::Saga, &block, diagnostics) {
         return Parsed::only(block);
@@ -122,13 +122,14 @@ fn on_block(arguments: TokenStream, mut block: ItemImpl, diagnostics: &mut Diagn
         handlers.extend(checked.call.map(|call| SagaHandler { about, call, returns }));
     }
     let model = SagaItem::Block(SagaBlock { component, handlers });
-    Parsed { item: block.into_token_stream(), model: Some(model) }
+    // A declaration that stands on the block is missing on the struct: that is one mistake, not two.
+    Parsed { item: block.into_token_stream(), model: (!is_misplaced).then_some(model) }
 }
 
-/// Tells that the declaration of a saga or projector stands on its struct.
-pub(super) fn refuse_block_arguments(kind: Kind, arguments: &TokenStream, diagnostics: &mut Diagnostics) {
+/// Tells that the declaration of a saga or projector stands on its struct; whether it had to.
+pub(super) fn refuse_block_arguments(kind: Kind, arguments: &TokenStream, diagnostics: &mut Diagnostics) -> bool {
     if arguments.is_empty() {
-        return;
+        return false;
     }
     let attribute = kind.attribute();
     diagnostics.report(
@@ -140,4 +141,5 @@ pub(super) fn refuse_block_arguments(kind: Kind, arguments: &TokenStream, diagno
             crate::diagnostics::source(arguments)
         ),
     );
+    true
 }

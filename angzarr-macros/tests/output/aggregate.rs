@@ -116,10 +116,13 @@ const _: () = {
             context: &::angzarr_runtime::__private::CommandContext<'_>,
             events: &mut ::angzarr_runtime::__private::EventSink,
         ) -> ::core::result::Result<(), ::angzarr_runtime::__private::Rejection> {
-            match {
-                let context_as_declared: &'_ CommandContext<'_> = context;
-                <Account>::withdraw(self, command, context_as_declared)
-            } {
+            match <Account>::withdraw(
+                self,
+                command,
+                <&'_ CommandContext<
+                    '_,
+                > as ::angzarr_runtime::__private::TakesContext<_>>::take(context),
+            ) {
                 ::core::result::Result::Ok(returned) => {
                     let (returned_0, returned_1) = returned;
                     <Withdrawn as ::angzarr_runtime::__private::EmittedBy<

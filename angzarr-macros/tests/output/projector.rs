@@ -58,7 +58,7 @@ const _: () = {
     static ANGZARR_DESCRIPTOR: ::angzarr_runtime::__private::ProjectorDescriptor = ::angzarr_runtime::__private::ProjectorDescriptor {
         name: "balances",
         rust_name: "Balances",
-        component: ::core::any::TypeId::of::<Balances>,
+        component: ::angzarr_runtime::__private::projector_component::<Balances>,
         domains: &[
             "account",
             <shop::Order as ::angzarr_runtime::__private::Domain>::DOMAIN,
@@ -73,6 +73,8 @@ const _: () = {
             package: ::core::env!("CARGO_PKG_NAME"),
         },
     };
+    #[automatically_derived]
+    impl ::angzarr_runtime::__private::DeclaredProjector for Balances {}
     ::angzarr_runtime::__private::inventory::submit! {
         ::angzarr_runtime::__private::RegisteredProjector(& ANGZARR_DESCRIPTOR)
     }
@@ -101,7 +103,7 @@ impl Balances {
 )]
 const _: () = {
     static ANGZARR_HANDLER: ::angzarr_runtime::__private::ProjectorHandlerDescriptor = ::angzarr_runtime::__private::ProjectorHandlerDescriptor {
-        component: ::core::any::TypeId::of::<Balances>,
+        component: ::angzarr_runtime::__private::projector_component::<Balances>,
         method: "withdrawn",
         event: ::angzarr_runtime::__private::MessageType::of::<Withdrawn>(),
         project: angzarr_project,
@@ -121,15 +123,15 @@ const _: () = {
             let event = ::angzarr_runtime::__private::decode_event::<
                 Withdrawn,
             >(payload)?;
-            match {
-                let context_as_declared: &EventContext = context;
-                <Balances>::withdrawn(
-                        ::angzarr_runtime::__private::instance_of::<Balances>(instance),
-                        event,
-                        context_as_declared,
-                    )
-                    .await
-            } {
+            match <Balances>::withdrawn(
+                    ::angzarr_runtime::__private::instance_of::<Balances>(instance),
+                    event,
+                    <&EventContext as ::angzarr_runtime::__private::TakesContext<
+                        _,
+                    >>::take(context),
+                )
+                .await
+            {
                 ::core::result::Result::Ok(returned) => {
                     ::core::result::Result::Ok(
                         match returned {
@@ -168,7 +170,7 @@ const _: () = {
 )]
 const _: () = {
     static ANGZARR_HANDLER: ::angzarr_runtime::__private::ProjectorHandlerDescriptor = ::angzarr_runtime::__private::ProjectorHandlerDescriptor {
-        component: ::core::any::TypeId::of::<Balances>,
+        component: ::angzarr_runtime::__private::projector_component::<Balances>,
         method: "opened",
         event: ::angzarr_runtime::__private::MessageType::of::<Opened>(),
         project: angzarr_project,
@@ -257,7 +259,7 @@ const _: () = {
     static ANGZARR_DESCRIPTOR: ::angzarr_runtime::__private::ProjectorDescriptor = ::angzarr_runtime::__private::ProjectorDescriptor {
         name: "one-field",
         rust_name: "OneField",
-        component: ::core::any::TypeId::of::<OneField>,
+        component: ::angzarr_runtime::__private::projector_component::<OneField>,
         domains: &["account"],
         all_editions: false,
         instance: ::core::option::Option::None,
@@ -269,6 +271,8 @@ const _: () = {
             package: ::core::env!("CARGO_PKG_NAME"),
         },
     };
+    #[automatically_derived]
+    impl ::angzarr_runtime::__private::DeclaredProjector for OneField {}
     ::angzarr_runtime::__private::inventory::submit! {
         ::angzarr_runtime::__private::RegisteredProjector(& ANGZARR_DESCRIPTOR)
     }
@@ -301,7 +305,7 @@ const _: () = {
     static ANGZARR_DESCRIPTOR: ::angzarr_runtime::__private::ProjectorDescriptor = ::angzarr_runtime::__private::ProjectorDescriptor {
         name: "unit",
         rust_name: "Unit",
-        component: ::core::any::TypeId::of::<Unit>,
+        component: ::angzarr_runtime::__private::projector_component::<Unit>,
         domains: &["account"],
         all_editions: false,
         instance: ::core::option::Option::Some(angzarr_instance),
@@ -313,6 +317,8 @@ const _: () = {
             package: ::core::env!("CARGO_PKG_NAME"),
         },
     };
+    #[automatically_derived]
+    impl ::angzarr_runtime::__private::DeclaredProjector for Unit {}
     ::angzarr_runtime::__private::inventory::submit! {
         ::angzarr_runtime::__private::RegisteredProjector(& ANGZARR_DESCRIPTOR)
     }

@@ -20,7 +20,7 @@ const _: () = {
     static ANGZARR_DESCRIPTOR: ::angzarr_runtime::__private::SagaDescriptor = ::angzarr_runtime::__private::SagaDescriptor {
         name: "reserve-stock",
         rust_name: "reserve_stock",
-        component: ::core::any::TypeId::of::<AngzarrSagaFunction>,
+        component: ::angzarr_runtime::__private::saga_component::<AngzarrSagaFunction>,
         domain: <Order as ::angzarr_runtime::__private::Domain>::DOMAIN,
         instance: ::core::option::Option::Some(angzarr_instance),
         doc: "Keeps goods for what was ordered.",
@@ -30,11 +30,13 @@ const _: () = {
             package: ::core::env!("CARGO_PKG_NAME"),
         },
     };
+    #[automatically_derived]
+    impl ::angzarr_runtime::__private::DeclaredSaga for AngzarrSagaFunction {}
     ::angzarr_runtime::__private::inventory::submit! {
         ::angzarr_runtime::__private::RegisteredSaga(& ANGZARR_DESCRIPTOR)
     }
     static ANGZARR_HANDLER: ::angzarr_runtime::__private::SagaHandlerDescriptor = ::angzarr_runtime::__private::SagaHandlerDescriptor {
-        component: ::core::any::TypeId::of::<AngzarrSagaFunction>,
+        component: ::angzarr_runtime::__private::saga_component::<AngzarrSagaFunction>,
         method: "reserve_stock",
         event: ::angzarr_runtime::__private::MessageType::of::<OrderPlaced>(),
         targets: angzarr_targets,
@@ -46,7 +48,9 @@ const _: () = {
             package: ::core::env!("CARGO_PKG_NAME"),
         },
     };
-    fn angzarr_targets(into: &mut ::std::vec::Vec<&'static str>) {
+    fn angzarr_targets(
+        into: &mut ::std::vec::Vec<::angzarr_runtime::__private::Target>,
+    ) {
         <Command<Inventory> as ::angzarr_runtime::__private::SagaOutput>::targets(into);
     }
     fn angzarr_react(
@@ -56,10 +60,12 @@ const _: () = {
         commands: &mut ::std::vec::Vec<::angzarr_runtime::__private::AnyCommand>,
     ) -> ::core::result::Result<(), ::angzarr_runtime::__private::ReactionError> {
         let event = ::angzarr_runtime::__private::decode_event::<OrderPlaced>(payload)?;
-        let returned = {
-            let context_as_declared: &EventContext = context;
-            reserve_stock(event, context_as_declared)
-        };
+        let returned = reserve_stock(
+            event,
+            <&EventContext as ::angzarr_runtime::__private::TakesContext<
+                _,
+            >>::take(context),
+        );
         for returned in returned {
             <Command<
                 Inventory,
@@ -89,7 +95,7 @@ const _: () = {
     static ANGZARR_DESCRIPTOR: ::angzarr_runtime::__private::SagaDescriptor = ::angzarr_runtime::__private::SagaDescriptor {
         name: "notify",
         rust_name: "Notify",
-        component: ::core::any::TypeId::of::<Notify>,
+        component: ::angzarr_runtime::__private::saga_component::<Notify>,
         domain: <shop::Order as ::angzarr_runtime::__private::Domain>::DOMAIN,
         instance: ::core::option::Option::Some(angzarr_instance),
         doc: "",
@@ -99,6 +105,8 @@ const _: () = {
             package: ::core::env!("CARGO_PKG_NAME"),
         },
     };
+    #[automatically_derived]
+    impl ::angzarr_runtime::__private::DeclaredSaga for Notify {}
     ::angzarr_runtime::__private::inventory::submit! {
         ::angzarr_runtime::__private::RegisteredSaga(& ANGZARR_DESCRIPTOR)
     }
@@ -123,7 +131,7 @@ impl Notify {
 )]
 const _: () = {
     static ANGZARR_HANDLER: ::angzarr_runtime::__private::SagaHandlerDescriptor = ::angzarr_runtime::__private::SagaHandlerDescriptor {
-        component: ::core::any::TypeId::of::<Notify>,
+        component: ::angzarr_runtime::__private::saga_component::<Notify>,
         method: "placed",
         event: ::angzarr_runtime::__private::MessageType::of::<OrderPlaced>(),
         targets: angzarr_targets,
@@ -135,7 +143,9 @@ const _: () = {
             package: ::core::env!("CARGO_PKG_NAME"),
         },
     };
-    fn angzarr_targets(into: &mut ::std::vec::Vec<&'static str>) {
+    fn angzarr_targets(
+        into: &mut ::std::vec::Vec<::angzarr_runtime::__private::Target>,
+    ) {
         <Command<Mail> as ::angzarr_runtime::__private::SagaOutput>::targets(into);
         <AnyCommand as ::angzarr_runtime::__private::SagaOutput>::targets(into);
     }

@@ -12,9 +12,10 @@ use super::output::{self, count};
 use super::{Builder, ShowArguments, StateArguments, StreamsArguments, time};
 use crate::docs::{payload, proto::ProtoIndex};
 use crate::error::nearest;
+use crate::registry::Registry;
 use crate::runtime::Inspection;
 use crate::storage::{StreamRead, StreamSlice};
-use crate::stream::{AsOf, Edition, Name, StreamKey, root};
+use crate::stream::{AsOf, Edition, Name, StoredEvent, StreamKey, root};
 
 pub(super) async fn streams(
     builder: Builder,
@@ -99,7 +100,7 @@ pub(super) async fn show(
 fn write_events(inspection: &Inspection, slice: &StreamSlice, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
     let index = ProtoIndex::of(inspection.registry());
     for event in &slice.events {
-        let version = if event.schema_version > 1 { format!(" v{}", event.schema_version) } else { String::new() };
+        let (version, shape) = as_stored(inspection.registry(), event);
         let correlation = match event.headers.correlation_id() {
             "" => String::new(),
             id => format!("  correlation {id}"),
@@ -112,9 +113,23 @@ fn write_events(inspection: &Inspection, slice: &StreamSlice, out: &mut (dyn Wri
             time::show(event.created_at),
             event.type_name
         )?;
-        writeln!(out, "    {}", payload::show(&index, &event.type_name, &event.payload))?;
+        writeln!(out, "    {}", payload::show(&index, &shape, &event.payload))?;
     }
     Ok(())
+}
+
+/// What is said about an event's version, and the message that its payload was written as: an old one has the fields of the
+/// message that its upcaster takes.
+fn as_stored(registry: &Registry, event: &StoredEvent) -> (String, String) {
+    let (name, version) = (event.type_name.as_str(), event.schema_version.max(1));
+    let Some(step) = registry.upcasters.step_of(&event.type_name, version) else {
+        let version = if version > 1 { format!(" v{version}") } else { String::new() };
+        return (version, name.to_owned());
+    };
+    let now = registry.upcasters.end_of(step).unwrap_or_else(|| name.to_owned());
+    let current = registry.upcasters.current_version(&now);
+    let read_as = if now == name { format!("v{current}") } else { format!("{now} v{current}") };
+    (format!(" v{version}, read as {read_as}"), (step.input.full_name)())
 }
 
 pub(super) async fn state(
@@ -161,7 +176,7 @@ struct StreamName {
 }
 
 impl StreamName {
-    /// `DOMAIN/ROOT`, `DOMAIN@EDITION/ROOT`, or `ROOT`.
+    /// `DOMAIN/ROOT`, `DOMAIN@EDITION/ROOT`, or `ROOT`. The edition `angzarr` is the main timeline.
     fn parse(text: &str) -> Result<Self, Failure> {
         let help = "write DOMAIN/ROOT, such as `account/Ada`; `streams` lists what there is";
         let (domain, root) = match text.split_once('/') {
@@ -171,7 +186,7 @@ impl StreamName {
         let (domain, edition) = match domain {
             Some(domain) => {
                 let (domain, edition) = domain.split_once('@').unwrap_or((domain, ""));
-                (Some(domain.to_owned()), edition.to_owned())
+                (Some(domain.to_owned()), Edition::named(edition).name().to_string())
             }
             None => (None, String::new()),
         };

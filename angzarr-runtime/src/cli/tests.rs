@@ -4,9 +4,13 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
+use prost::Message as _;
+
 use super::run_from;
+use crate::storage::{Append, NewEvent, Storage as _};
+use crate::stream::{Headers, Name, StreamKey};
 use crate::testing::ManualClock;
-use crate::testing::post_office::{self, Pack, Parcel, Send};
+use crate::testing::post_office::{self, Pack, PackedV1, Parcel, Send};
 use crate::{Builder, Edition, Memory, Uuid, root};
 
 /// What the tool answered.
@@ -180,6 +184,46 @@ snapshot after event 2 (15 bytes)
         "left the main timeline before event 1; what came before is shown by `show parcel/{root}`\n"
     )));
     assert!(branch.contains("\n#1  ") && branch.contains("bricks"), "{branch}");
+}
+
+#[tokio::test]
+async fn the_main_timeline_has_a_name_too() {
+    let whole = ask_store(&["show", "parcel/1"]).await.is(ExitCode::SUCCESS).out;
+    assert_eq!(ask_store(&["show", "parcel@angzarr/1"]).await.is(ExitCode::SUCCESS).out, whole);
+    let after = format!("parcel@angzarr/{}", parcel());
+    let page = ask_store(&["streams", "--after", &after]).await.is(ExitCode::SUCCESS).out;
+    assert!(page.ends_with("\n1 stream\n") && page.contains("parcel@what-if/"), "{page}");
+}
+
+#[tokio::test]
+async fn u1_an_old_event_is_shown_with_its_version() {
+    let memory = Memory::new();
+    let key = StreamKey::main(Name::new("parcel"), parcel());
+    let old = |name: &str, schema_version| NewEvent {
+        type_name: Name::new(name),
+        schema_version,
+        payload: PackedV1 { label: "books".to_owned() }.encode_to_vec().into(),
+        isolated: false,
+    };
+    // An event of before there were versions, one of version 1, and one under the name that version 1 has now.
+    let write = crate::storage::Write::append(Append {
+        key,
+        expected: 0,
+        events: vec![old("post.Packed", 0), old("post.Packed", 1), old("post.PackedV1", 1)].into(),
+        created_at: 0,
+        headers: Headers::default(),
+        dedup: None,
+        diverged_at: None,
+    });
+    let outcomes = memory.commit(vec![write]).await;
+    assert!(matches!(outcomes.as_slice(), [Ok(_)]), "{outcomes:?}");
+    let shown = ask(post_office::builder().storage(memory), &["show", "parcel/1"]).await.is(ExitCode::SUCCESS).out;
+    let events: Vec<_> = shown.lines().filter(|line| line.starts_with('#')).map(|line| &line[25..]).collect();
+    assert_eq!(
+        events,
+        ["post.Packed v1, read as v2", "post.Packed v1, read as v2", "post.PackedV1 v1, read as post.Packed v2"],
+        "{shown}"
+    );
 }
 
 #[tokio::test]

@@ -40,12 +40,30 @@ pub trait Accepts<C>: Domain {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an aggregate of this program",
     label = "no `#[aggregate(domain = \"…\")]` on this type",
-    note = "annotate the state with `#[aggregate(domain = \"…\")]`; it needs `Default`, which is the state before the first event"
+    note = "annotate the state with `#[aggregate(domain = \"…\")]`; it needs `Default`, which is the state before the first event",
+    note = "one that is declared `remote` lives in another process: sagas send to it with `{Self}::command(…)`; its state is there, not here"
 )]
-pub trait Aggregate: Domain + Default + Send + Sync {
+pub trait Aggregate: Domain + InitialState + Send + Sync {
     /// What was declared.
     #[doc(hidden)]
     fn descriptor() -> &'static AggregateDescriptor;
+}
+
+/// A state that says what it is before the first event.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say what it is before the first event",
+    label = "no `Default`",
+    note = "a stream without events has a state too: add `#[derive(Default)]` (`#[derive(prost::Message)]` brings it along), or write `impl Default for {Self}`"
+)]
+pub trait InitialState: Sized {
+    /// The state before the first event.
+    fn initial() -> Self;
+}
+#[diagnostic::do_not_recommend]
+impl<S: Default> InitialState for S {
+    fn initial() -> Self {
+        S::default()
+    }
 }
 
 /// The handler of the command `C`.
@@ -101,7 +119,7 @@ impl<A: Handles<C>, C: Message> CommandOf<A> for C {
     note = "every event that a handler can return changes the state or is ignored on purpose: add `#[apply] fn …(&mut self, event: {E}) {{ … }}` to an `#[aggregate] impl {Self}` block",
     note = "if `{E}` is an enum of several events, add `#[derive(Events)]` to it"
 )]
-pub trait Applies<E>: Default + Send + Sync + 'static {
+pub trait Applies<E>: InitialState + Send + Sync + 'static {
     /// The event's name.
     #[doc(hidden)]
     fn event_name() -> Name;
@@ -226,7 +244,7 @@ pub struct AggregateDescriptor {
 /// The [`AggregateDescriptor::new_state`] of `A`.
 #[doc(hidden)]
 pub fn new_state<A: Aggregate>() -> State {
-    Box::new(A::default())
+    Box::new(A::initial())
 }
 
 /// When and how the state of an aggregate is stored.

@@ -30,6 +30,9 @@ impl<M: prost::Message + prost::Name + Default + Clone + Send + Sync + 'static> 
 /// ```
 #[macro_export]
 macro_rules! name_messages {
+    ($package:literal, $($rest:tt)*) => {
+        ::core::compile_error!("a colon stands between the package and its messages: write `name_messages!(\"my.package\": A, B);`");
+    };
     ($package:literal: $($message:ident),+ $(,)?) => {$(
         impl $crate::prost::Name for $message {
             const NAME: &'static str = stringify!($message);

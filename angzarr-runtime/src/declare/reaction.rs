@@ -84,6 +84,15 @@ impl AnyCommand {
     }
 }
 
+/// Whom a command goes to, as far as a return type tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// The aggregate of this domain: a [`Command`].
+    Domain(&'static str),
+    /// Whichever the handler says when it runs: an [`AnyCommand`].
+    Any,
+}
+
 /// What a saga handler may return: a [`Command`], several in a `Vec`, an `Option`, a tuple or an array, [`AnyCommand`]s
 /// where the targets differ, nothing, or a `Result` of any of these with a [`ReactionError`].
 #[diagnostic::on_unimplemented(
@@ -92,9 +101,9 @@ impl AnyCommand {
     note = "return `Command<Target>`, `Option<Command<Target>>`, `Vec<Command<Target>>`, a tuple of these, `Vec<AnyCommand>` for several targets, or a `Result` of one of them with `ReactionError`"
 )]
 pub trait SagaOutput {
-    /// Domains that it may send to, as far as the type tells.
+    /// Whom it may send to, as far as the type tells.
     #[doc(hidden)]
-    fn targets(_into: &mut Vec<&'static str>) {}
+    fn targets(into: &mut Vec<Target>);
     /// Hands the commands over.
     ///
     /// # Errors
@@ -104,8 +113,8 @@ pub trait SagaOutput {
 }
 
 impl<T: Domain> SagaOutput for Command<T> {
-    fn targets(into: &mut Vec<&'static str>) {
-        into.push(T::DOMAIN);
+    fn targets(into: &mut Vec<Target>) {
+        into.push(Target::Domain(T::DOMAIN));
     }
     fn collect(self, commands: &mut Vec<AnyCommand>) -> Result<(), ReactionError> {
         commands.push(self.command);
@@ -114,6 +123,9 @@ impl<T: Domain> SagaOutput for Command<T> {
 }
 
 impl SagaOutput for AnyCommand {
+    fn targets(into: &mut Vec<Target>) {
+        into.push(Target::Any);
+    }
     fn collect(self, commands: &mut Vec<AnyCommand>) -> Result<(), ReactionError> {
         commands.push(self);
         Ok(())
@@ -121,7 +133,7 @@ impl SagaOutput for AnyCommand {
 }
 
 impl<O: SagaOutput> SagaOutput for Option<O> {
-    fn targets(into: &mut Vec<&'static str>) {
+    fn targets(into: &mut Vec<Target>) {
         O::targets(into);
     }
     fn collect(self, commands: &mut Vec<AnyCommand>) -> Result<(), ReactionError> {
@@ -130,7 +142,7 @@ impl<O: SagaOutput> SagaOutput for Option<O> {
 }
 
 impl<O: SagaOutput> SagaOutput for Vec<O> {
-    fn targets(into: &mut Vec<&'static str>) {
+    fn targets(into: &mut Vec<Target>) {
         O::targets(into);
     }
     fn collect(self, commands: &mut Vec<AnyCommand>) -> Result<(), ReactionError> {
@@ -139,7 +151,7 @@ impl<O: SagaOutput> SagaOutput for Vec<O> {
 }
 
 impl<O: SagaOutput, const N: usize> SagaOutput for [O; N] {
-    fn targets(into: &mut Vec<&'static str>) {
+    fn targets(into: &mut Vec<Target>) {
         O::targets(into);
     }
     fn collect(self, commands: &mut Vec<AnyCommand>) -> Result<(), ReactionError> {
@@ -148,7 +160,7 @@ impl<O: SagaOutput, const N: usize> SagaOutput for [O; N] {
 }
 
 impl<O: SagaOutput, E: Into<ReactionError>> SagaOutput for Result<O, E> {
-    fn targets(into: &mut Vec<&'static str>) {
+    fn targets(into: &mut Vec<Target>) {
         O::targets(into);
     }
     fn collect(self, commands: &mut Vec<AnyCommand>) -> Result<(), ReactionError> {
@@ -160,7 +172,7 @@ macro_rules! saga_output_for_tuples {
     ($(($($part:ident)*))+) => {$(
         impl<$($part: SagaOutput),*> SagaOutput for ($($part,)*) {
             #[allow(unused_variables)]
-            fn targets(into: &mut Vec<&'static str>) {
+            fn targets(into: &mut Vec<Target>) {
                 $($part::targets(into);)*
             }
             #[allow(non_snake_case, unused_variables)]
@@ -173,6 +185,32 @@ macro_rules! saga_output_for_tuples {
     )+};
 }
 saga_output_for_tuples!(() (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D E F G) (A B C D E F G H));
+
+/// A saga: what `#[saga(…)]` stands on. Its blocks add handlers to it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a saga",
+    label = "no `#[saga(name = \"…\", from = …)]` on this type",
+    note = "a `#[saga] impl` block only adds handlers; which saga they belong to is said on the struct: put `#[saga(name = \"…\", from = …)]` on `{Self}`"
+)]
+pub trait DeclaredSaga: 'static {}
+
+/// A projector: what `#[projector(…)]` stands on. Its blocks add handlers to it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a projector",
+    label = "no `#[projector(name = \"…\", domains = […])]` on this type",
+    note = "a `#[projector] impl` block only adds handlers; which projector they belong to is said on the struct: put `#[projector(name = \"…\", domains = […])]` on `{Self}`"
+)]
+pub trait DeclaredProjector: 'static {}
+
+/// What connects a saga's handlers with its declaration.
+pub fn saga_component<S: DeclaredSaga>() -> TypeId {
+    TypeId::of::<S>()
+}
+
+/// What connects a projector's handlers with its declaration.
+pub fn projector_component<P: DeclaredProjector>() -> TypeId {
+    TypeId::of::<P>()
+}
 
 /// An instance of a component, without its type.
 pub type Instance = Arc<dyn Any + Send + Sync>;
@@ -205,8 +243,8 @@ pub struct SagaHandlerDescriptor {
     pub method: &'static str,
     /// The event.
     pub event: MessageType,
-    /// Domains that it sends commands to, as far as its return type tells.
-    pub targets: fn(&mut Vec<&'static str>),
+    /// Whom it sends commands to, as far as its return type tells.
+    pub targets: fn(&mut Vec<Target>),
     /// Runs it.
     pub react: ReactFn,
     /// Its doc comment.
@@ -321,6 +359,11 @@ pub struct UpcastSink {
 }
 
 /// What one position of an upcaster's return type may be: a message, or an enum of them.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not what an upcaster can return",
+    label = "not a protobuf message with a name",
+    note = "return the new shape of the event: a struct with `#[derive(Clone, PartialEq, prost::Message)]` and a protobuf name (from a `.proto` file, or by `angzarr_runtime::name_messages!(\"my.package\": {Self});`), `Option`, `Vec` or a tuple of such, or an enum with `#[derive(angzarr_runtime::Events)]`"
+)]
 pub trait UpcastOutput {
     /// The message types it can be.
     #[doc(hidden)]
@@ -330,6 +373,7 @@ pub trait UpcastOutput {
     fn upcast_into(self, sink: &mut UpcastSink);
 }
 
+#[diagnostic::do_not_recommend]
 impl<M: Message> UpcastOutput for M {
     fn shapes(into: &mut Vec<MessageType>) {
         into.push(MessageType::of::<M>());

@@ -108,6 +108,12 @@ impl std::error::Error for Rejection {}
 /// ```
 #[macro_export]
 macro_rules! ensure {
+    ($condition:expr $(,)?) => {
+        ::core::compile_error!(
+            "`ensure!` needs a code, by which programs tell rejections apart: write `ensure!(condition, \"a_code\")`, or \
+             `ensure!(condition, \"a_code\", \"a reason for people\")`"
+        )
+    };
     ($condition:expr, $code:expr $(,)?) => {
         if !$condition {
             return ::core::result::Result::Err(::core::convert::Into::into($crate::Rejection::new($code, "")));

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use super::{Message, ReactionError, Rejection, SnapshotCodec, SnapshotPolicy};
+use super::{CommandContext, EventContext, Message, ReactionError, Rejection, SnapshotCodec, SnapshotPolicy};
 
 /// The event of a reaction. A payload that is no `E` will never be one: the failure is permanent.
 ///
@@ -33,7 +33,8 @@ pub fn instance_of<T: 'static>(instance: &dyn Any) -> &T {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot become a rejection",
     label = "not a rejection",
-    note = "the caller of a command gets a stable code and a reason: return `Rejection`, or say how it becomes one with `impl From<{Self}> for Rejection {{ … }}`"
+    note = "the caller of a command gets a stable code and a reason: return `Rejection`, and turn the error into one where it happens: `.map_err(|error| Rejection::new(\"a_code\", error.to_string()))?`",
+    note = "if `{Self}` is a type of your own, `impl From<{Self}> for Rejection {{ … }}` lets `?` do it"
 )]
 pub trait IntoRejection {
     /// The rejection.
@@ -50,7 +51,8 @@ impl<E: Into<Rejection>> IntoRejection for E {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot become a `ReactionError`",
     label = "not an error",
-    note = "return `ReactionError` (`ProjectionError` is the same), an error that implements `std::error::Error`, or say how it becomes one with `impl From<{Self}> for ReactionError {{ … }}`"
+    note = "return `ReactionError` (`ProjectionError` is the same) or an error that implements `std::error::Error`; anything else becomes one where it happens: `.map_err(ReactionError::transient)?`, or `ReactionError::permanent` if no retry can help",
+    note = "if `{Self}` is a type of your own, `impl From<{Self}> for ReactionError {{ … }}` lets `?` do it"
 )]
 pub trait IntoReactionError {
     /// The error.
@@ -60,6 +62,27 @@ pub trait IntoReactionError {
 impl<E: Into<ReactionError>> IntoReactionError for E {
     fn into_reaction_error(self) -> ReactionError {
         self.into()
+    }
+}
+
+/// What a handler may take besides its message.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not what this handler can take besides its message",
+    label = "not the context",
+    note = "the second parameter is the context, by reference: `ctx: &CommandContext` in a handler of commands, `ctx: &EventContext` in a handler of events; whatever else a handler needs is in the message, the state or the component's own fields"
+)]
+pub trait TakesContext<C> {
+    /// The context.
+    fn take(context: C) -> Self;
+}
+impl<'c, 'h> TakesContext<&'c CommandContext<'h>> for &'c CommandContext<'h> {
+    fn take(context: &'c CommandContext<'h>) -> Self {
+        context
+    }
+}
+impl<'c> TakesContext<&'c EventContext> for &'c EventContext {
+    fn take(context: &'c EventContext) -> Self {
+        context
     }
 }
 

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use super::mermaid;
 use super::model::{Aggregate, Command, Event, Handler, Message, Model};
+use crate::declare::Target;
 
 const EMPTY: &str = "–";
 
@@ -78,6 +79,10 @@ fn aggregate_chapter(model: &Model, it: &Aggregate, page: &mut String) {
     };
     let version = if it.state_version > 1 { format!(", state version {}", it.state_version) } else { String::new() };
     let _ = write!(page, "State: `{}`, {snapshot}{version}.\n\n", it.name);
+    let senders = list_inline(model.senders_to(it.domain).map(|name| format!("saga [`{name}`](#component-{name})")));
+    if !senders.is_empty() {
+        let _ = write!(page, "Gets commands from whoever sends them, and from {senders}.\n\n");
+    }
 
     page.push_str("### Commands\n\n");
     if it.commands.is_empty() {
@@ -155,11 +160,10 @@ fn sagas(model: &Model, page: &mut String) {
         let _ = write!(page, "\n<a id=\"component-{0}\"></a>\n### Saga `{0}`\n\n", it.name);
         paragraph(it.doc, page);
         let _ = write!(page, "Listens to {}.\n\n", domain(model, it.domain));
-        page.push_str("| Event | What it does | Sends commands to |\n|---|---|---|\n");
+        page.push_str("| Event | What it does | Sends |\n|---|---|---|\n");
         for handler in &it.handlers {
-            let targets = list(handler.targets.iter().map(|target| domain(model, target)));
-            let targets = if targets == EMPTY { "its return type does not tell".to_owned() } else { targets };
-            row(&[link(model, &handler.event), what(handler), targets], page);
+            let sends = list(handler.targets.iter().map(|target| sent_to(model, *target)));
+            row(&[link(model, &handler.event), what(handler), sends], page);
         }
     }
 }
@@ -270,6 +274,18 @@ fn domain(model: &Model, name: &str) -> String {
         format!("[`{name}`](#aggregate-{name})")
     } else {
         format!("`{name}`")
+    }
+}
+
+/// What a saga may send to a target: its type names the target, and the target's handlers name the commands.
+fn sent_to(model: &Model, target: Target) -> String {
+    let Target::Domain(name) = target else { return "any command, to any aggregate".to_owned() };
+    let to = domain(model, name);
+    let commands: Vec<_> = model.commands_of(name).into_iter().map(|command| link(model, command)).collect();
+    match commands.as_slice() {
+        [] => format!("to {to}"),
+        [one] => format!("{one} to {to}"),
+        [several @ .., last] => format!("{} or {last} to {to}", several.join(", ")),
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::model::Model;
+use crate::declare::Target;
 
 /// The chart, with a line feed at its end.
 pub(super) fn flowchart(model: &Model) -> String {
@@ -46,9 +47,17 @@ pub(super) fn flowchart(model: &Model) -> String {
         let mut targets: Vec<_> = saga.handlers.iter().flat_map(|handler| &handler.targets).collect();
         targets.sort_unstable();
         targets.dedup();
-        for target in targets.into_iter().filter_map(|target| domains.get(target)) {
-            sent.push(format!("s{at} -. commands .-> {target}"));
+        for target in targets {
+            match target {
+                Target::Domain(domain) => {
+                    sent.extend(domains.get(domain).map(|target| format!("s{at} -. commands .-> {target}")));
+                }
+                Target::Any => sent.push(format!("s{at} -. commands .-> any")),
+            }
         }
+    }
+    if model.sagas.iter().flat_map(|saga| &saga.handlers).any(|handler| handler.targets.contains(&Target::Any)) {
+        let _ = writeln!(chart, "    any([\"any aggregate\"])");
     }
     for (at, projector) in model.projectors.iter().enumerate() {
         components.insert(projector.name, format!("p{at}"));

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::proto::ProtoIndex;
-use crate::declare::{MessageType, UpcasterDescriptor};
+use crate::declare::{MessageType, Target, UpcasterDescriptor};
 use crate::registry::{self, Registry};
 
 /// The whole program.
@@ -112,8 +112,8 @@ pub(crate) struct Handler {
     pub(crate) event: String,
     pub(crate) method: &'static str,
     pub(crate) doc: &'static str,
-    /// For a saga: domains that it sends commands to, as far as its return type tells.
-    pub(crate) targets: Vec<&'static str>,
+    /// For a saga: whom it sends commands to, as far as its return type tells.
+    pub(crate) targets: Vec<Target>,
 }
 
 /// The upcasters of one event, oldest first.
@@ -181,6 +181,24 @@ impl Model {
             enums,
             warnings: sorted(registry.warnings().iter().map(|it| it.message().to_owned())),
         }
+    }
+
+    /// The commands that a domain takes, here or elsewhere.
+    pub(crate) fn commands_of(&self, domain: &str) -> Vec<&str> {
+        let here = self.aggregates.iter().filter(|it| it.domain == domain).flat_map(|it| &it.commands);
+        let elsewhere = self.remotes.iter().filter(|it| it.domain == domain).flat_map(|it| &it.commands);
+        here.map(|it| it.full_name.as_str()).chain(elsewhere.map(String::as_str)).collect()
+    }
+
+    /// The sagas that may send commands to a domain, as far as their types tell.
+    pub(crate) fn senders_to(&self, domain: &str) -> impl Iterator<Item = &'static str> {
+        let sends = move |saga: &&Saga| {
+            saga.handlers
+                .iter()
+                .flat_map(|handler| &handler.targets)
+                .any(|target| matches!(target, Target::Domain(name) if *name == domain))
+        };
+        self.sagas.iter().filter(sends).map(|saga| saga.name)
     }
 
     /// The short form of a message's name, where it is clear.

@@ -1,6 +1,7 @@
 //! The documentation of a small program, in full where that is short.
 
-use super::{Format, markdown, mermaid};
+use super::{Format, markdown, mermaid, model};
+use crate::declare::Target;
 use crate::registry::Registry;
 use crate::testing::post_office;
 
@@ -123,8 +124,18 @@ fn components_and_their_ways_are_shown() {
         sagas.contains("### Saga `charge-sender`\n\nWho sends pays.\n\nListens to [`parcel`](#aggregate-parcel).\n"),
         "{sagas}"
     );
-    assert!(sagas.contains("| [`bill`](#aggregate-bill) |"), "{sagas}");
-    assert!(sagas.contains("| [`post.Sent`](#post.Sent) | `sent` | `customs` |"), "{sagas}");
+    assert!(sagas.contains("| [`Charge`](#billing.Charge) to [`bill`](#aggregate-bill) |"), "{sagas}");
+    let row = "| [`post.Sent`](#post.Sent) | `sent` | [`Declare`](#post.Declare) to `customs` |";
+    assert!(sagas.contains(row), "{sagas}");
+    let bill = chapter(&page, "## Aggregate `bill`");
+    assert!(
+        bill.contains(
+            "Gets commands from whoever sends them, and from saga [`charge-sender`](#component-charge-sender).\n"
+        ),
+        "{bill}"
+    );
+    let parcel = chapter(&page, "## Aggregate `parcel`");
+    assert!(!parcel.contains("Gets commands"), "{parcel}");
     let projectors = chapter(&page, "## Projectors");
     assert!(projectors.contains("| [`Packed`](#post.Packed) | `packed` |"), "{projectors}");
     assert!(projectors.contains("| A destination that cannot be spelled fails. |"), "{projectors}");
@@ -164,4 +175,22 @@ fn formats_have_names() {
     assert_eq!("mmd".parse(), Ok(Format::Mermaid));
     assert_eq!("html".parse::<Format>().unwrap_err(), "`html` is no format of this version; write markdown or mermaid");
     assert_eq!(Format::Mermaid.render(&registry()), mermaid(&registry()));
+}
+
+#[test]
+fn a_saga_whose_type_names_no_target_may_send_to_any() {
+    let handler = |targets| model::Handler { event: "post.Sent".to_owned(), method: "sent", doc: "", targets };
+    let saga = |targets| model::Saga { name: "s", doc: "", domain: "parcel", handlers: vec![handler(targets)] };
+    let mut model = model::Model::of(&registry());
+    model.sagas = vec![saga(vec![Target::Domain("parcel"), Target::Any])];
+    let page = super::markdown::page(&model);
+    let several = "[`Drop`](#post.Drop), [`Pack`](#post.Pack), [`Send`](#post.Send) or [`Stamp`](#post.Stamp)";
+    let row = format!("| `sent` | {several} to [`parcel`](#aggregate-parcel)<br>any command, to any aggregate |");
+    assert!(chapter(&page, "## Sagas").contains(&row), "{page}");
+    let chart = super::mermaid::flowchart(&model);
+    for line in ["    any([\"any aggregate\"])\n", "    s0 -. commands .-> a1\n", "    s0 -. commands .-> any\n"] {
+        assert!(chart.contains(line), "`{line}` is missing in\n{chart}");
+    }
+    model.sagas = vec![saga(Vec::new())];
+    assert!(!super::mermaid::flowchart(&model).contains("any"), "nobody sends to any");
 }

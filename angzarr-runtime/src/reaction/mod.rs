@@ -21,5 +21,5 @@ pub use wait_board::Missing;
 
 pub(crate) use projector::ProjectorRunner;
 pub(crate) use saga::SagaRunner;
-pub(crate) use subscription::{Subscription, Subscriptions};
+pub(crate) use subscription::{Subscription, Subscriptions, context_of};
 pub(crate) use wait_board::{WaitBoard, WaitResult, Waiting};

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Problem, Registry, in_order};
 use crate::declare::{
-    Location, MessageType, RegisteredApply, RegisteredCommandHandler, RegisteredProjectorHandler, RegisteredSagaHandler,
+    Location, MessageType, RegisteredApply, RegisteredCommandHandler, RegisteredProjectorHandler,
+    RegisteredSagaHandler, Target,
 };
 use crate::error::nearest;
 use crate::stream::Limits;
@@ -77,6 +78,7 @@ fn domains_exist(registry: &Registry, problems: &mut Vec<Problem>) {
             let mut targets = Vec::new();
             (handler.targets)(&mut targets);
             for target in targets {
+                let Target::Domain(target) = target else { continue };
                 check(target, handler.location, format!("the saga `{}` sends commands to it", saga.descriptor.name));
             }
         }

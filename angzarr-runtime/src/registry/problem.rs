@@ -75,7 +75,7 @@ impl fmt::Display for Problem {
 }
 
 /// Every mistake of the whole program at once.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 pub struct WiringErrors {
     problems: Vec<Problem>,
 }
@@ -91,6 +91,13 @@ impl WiringErrors {
     }
 }
 
+// A `main` that returns its error shows this form.
+impl fmt::Debug for WiringErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl fmt::Display for WiringErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.problems.len() {
@@ -101,5 +108,17 @@ impl fmt::Display for WiringErrors {
             write!(f, "\n{problem}\n")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_main_that_returns_the_mistakes_shows_them_as_text() {
+        let errors = WiringErrors::new(vec![Problem::error("the saga `s` handles no event").hint("add one")]);
+        let shown = format!("{:?}", crate::Error::from(errors));
+        assert!(shown.contains("error: the saga `s` handles no event\n   = help: add one\n"), "{shown}");
     }
 }

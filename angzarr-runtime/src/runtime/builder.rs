@@ -17,6 +17,11 @@ use crate::stream::Limits;
 use crate::transport::{Local, Transport};
 
 /// Something that becomes a store when the runtime starts.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a storage",
+    label = "not a storage",
+    note = "write `.storage(Sqlite::open(\"bank.db\"))` or `.storage(Memory::new())`, or `.storage_url(\"sqlite:bank.db\")` for a storage by URL"
+)]
 pub trait OpenStorage: Send + 'static {
     /// Opens it.
     ///
@@ -36,6 +41,7 @@ pub trait OpenStorage: Send + 'static {
     fn describe(&self) -> String;
 }
 
+#[diagnostic::do_not_recommend]
 impl<S: Storage> OpenStorage for S {
     fn open(self: Box<Self>) -> BoxFuture<'static, Result<Arc<dyn Storage>, StorageError>> {
         Box::pin(async move {

@@ -233,6 +233,11 @@ impl Upcasters {
         if self.current.is_empty() { 1 } else { self.current.get(type_name).copied().unwrap_or(1) }
     }
 
+    /// The step that a stored event takes first; `None` for one that is read as it is stored.
+    pub(crate) fn step_of(&self, type_name: &Name, schema_version: u32) -> Option<&'static UpcasterDescriptor> {
+        self.steps.get(&(type_name.clone(), schema_version.max(1))).copied()
+    }
+
     /// Brings a stored event to the current version.
     pub(crate) fn upcast(&self, event: StoredEvent) -> Result<Upcasted, UpcastError> {
         let stored = event.schema_version.max(1);

@@ -15,6 +15,11 @@ use tokio::sync::watch;
 /// 1. After [`announce`](Self::announce), listeners see a change sooner or later; it may be late, doubled or merged with
 ///    others.
 /// 2. Losing an announcement costs latency only: subscribers look by themselves now and then.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a transport",
+    label = "not a transport",
+    note = "write `.transport(Local::new())`, or `.transport_url(\"local:\")` for a transport by URL"
+)]
 pub trait Transport: Send + Sync + 'static {
     /// What this is, for logs and `config`.
     fn describe(&self) -> String;

@@ -107,6 +107,16 @@ fn owners_of_the_first_version_have_two_names() {
         .then_state(|account| account.owner == "Ada Lovelace");
 }
 
+#[test]
+fn u1_a_failure_shows_an_old_event_with_the_fields_that_it_had() {
+    let old = prost::Message::encode_to_vec(&OwnerRegisteredV1 { name: "Ada Lovelace".into() });
+    let wrong = || Scenario::<Account>::given_stored("bank.OwnerRegistered", 1, &old).then_state(|_| false);
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(wrong)).expect_err("it fails");
+    let text = panic.downcast_ref::<String>().expect("a text");
+    let shown = "given\n    bank.OwnerRegistered {\"name\": \"Ada Lovelace\"} (stored as version 1)\n";
+    assert!(text.contains(shown), "{text}");
+}
+
 #[tokio::test]
 async fn the_read_model_shows_balances() {
     // One connection: every connection to `:memory:` has a database of its own.

@@ -63,3 +63,68 @@ fn the_readme_shows_tests_that_run() {
         assert!(tests.iter().any(|test| test.contains(code)), "no test has this:\n{code}");
     }
 }
+
+/// A text without what differs from run to run: ids of streams and times of day.
+fn masked(text: &str) -> String {
+    let is_id = |word: &str| word.len() == 36 && word.bytes().filter(|byte| *byte == b'-').count() == 4;
+    let is_time = |word: &str| word.len() == 12 && word.bytes().filter(|byte| *byte == b':').count() == 2;
+    let is_day = |word: &str| {
+        word.len() == 10 && word.starts_with("20") && word.bytes().filter(|byte| *byte == b'-').count() == 2
+    };
+    let mut masked = String::new();
+    for piece in text.split_inclusive([' ', '\n', '/', ',']) {
+        let word = piece.trim_end_matches([' ', '\n', '/', ',', ':']);
+        let mask = match word {
+            word if is_id(word) => "ID",
+            word if is_time(word) => "TIME",
+            word if is_day(word) => "DAY",
+            word => word,
+        };
+        masked.push_str(mask);
+        masked.push_str(&piece[word.len()..]);
+    }
+    masked
+}
+
+/// The words of a command line; `"…"` is one.
+fn words(line: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    for (at, part) in line.split('"').enumerate() {
+        if at % 2 == 1 { words.push(part) } else { words.extend(part.split_whitespace()) }
+    }
+    words
+}
+
+#[test]
+fn the_readme_shows_what_the_tool_answers() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).expect("the README");
+    let (_, rest) = readme.split_once("```console\n").expect("the block");
+    let (block, _) = rest.split_once("```").expect("its end");
+    let directory = tempfile::tempdir().expect("a directory");
+    let run = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).current_dir(&directory).args(arguments).output().expect("it runs");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let tool = env!("CARGO_BIN_EXE_bank-tool");
+    run(env!("CARGO_BIN_EXE_bank"), &[]);
+    let streams = run(tool, &["streams"]);
+    let of = |text: &str| text.split("account/").nth(1).map(|rest| rest[..36].to_owned()).expect("a stream");
+    let (shown_id, id) = (of(block), of(&streams));
+    let mut compared = 0;
+    for step in block.split("$ ").skip(1) {
+        let (command, answer) = step.split_once('\n').expect("an answer");
+        let Some(arguments) = command.strip_prefix("bank-tool ") else { continue };
+        let (arguments, filter) = arguments.split_once(" | ").unwrap_or((arguments, ""));
+        let arguments = arguments.replace(&shown_id, &id);
+        let came = run(tool, &words(&arguments));
+        let (came, answer) = (masked(&came), masked(answer));
+        if filter.is_empty() {
+            assert_eq!(came, answer, "{command}");
+        } else {
+            assert!(came.contains(&answer), "{command}: `{answer}` is missing in\n{came}");
+        }
+        compared += 1;
+    }
+    assert_eq!(compared, 5);
+}

@@ -1,7 +1,14 @@
 //! The tool, after the program has told its story.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, ExitCode, Output};
+
+use angzarr_runtime::storage::{Append, NewEvent, Storage, Write};
+use angzarr_runtime::stream::{Headers, Name, StreamKey};
+use angzarr_runtime::{Memory, OpenStorage, Runtime, Sqlite, cli, root};
+use bank::Balances;
+use bank::pb::{OwnerRegistered, OwnerRegisteredV1};
+use prost::Message as _;
 
 fn tool(directory: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bank-tool")).current_dir(directory).args(arguments).output().expect("it runs")
@@ -44,4 +51,60 @@ fn the_tool_looks_into_the_program_and_its_store() {
     assert!(answer(directory, &["state", "account", id, "--edition", "bonus"]).contains("    balance: 111,\n"));
     assert!(answer(directory, &["config"]).contains("sqlite bank.db (durable)\n"));
     assert!(answer(directory, &["docs"]).starts_with("# Domain reference\n"));
+}
+
+/// A registration as version 1 stored it, and one of today.
+async fn plant(storage: &dyn Storage) {
+    let event = |schema_version, payload: Vec<u8>| NewEvent {
+        type_name: Name::new("bank.OwnerRegistered"),
+        schema_version,
+        payload: payload.into(),
+        isolated: false,
+    };
+    let (old, new) = (
+        OwnerRegisteredV1 { name: "Ada Lovelace".into() },
+        OwnerRegistered { first_name: "Ada".into(), last_name: "King".into() },
+    );
+    let write = Write::append(Append {
+        key: StreamKey::main(Name::new("account"), root("account", "Ada")),
+        expected: 0,
+        events: vec![event(1, old.encode_to_vec()), event(2, new.encode_to_vec())].into(),
+        created_at: 0,
+        headers: Headers::default(),
+        dedup: None,
+        diverged_at: None,
+    });
+    let outcomes = storage.commit(vec![write]).await;
+    assert!(matches!(outcomes.as_slice(), [Ok(_)]), "{outcomes:?}");
+}
+
+const SHOWN: &str = r#"
+#0  1970-01-01 00:00:00  bank.OwnerRegistered v1, read as v2
+    {"name": "Ada Lovelace"}
+
+#1  1970-01-01 00:00:00  bank.OwnerRegistered v2
+    {"first_name": "Ada", "last_name": "King"}
+"#;
+
+#[tokio::test]
+async fn u1_an_old_event_is_shown_with_the_fields_that_it_had_in_memory() {
+    let memory = Memory::new();
+    plant(&memory).await;
+    let pool = sqlx::SqlitePool::connect_lazy("sqlite:balances.db").expect("a pool");
+    let builder = Runtime::builder().storage(memory).with(Balances { pool });
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = cli::run_from(builder, ["bank-tool", "show", "account/Ada"], &mut out, &mut err).await;
+    let out = String::from_utf8(out).expect("text");
+    assert_eq!(code, ExitCode::SUCCESS, "{}", String::from_utf8_lossy(&err));
+    assert!(out.ends_with(SHOWN), "{out}");
+}
+
+#[tokio::test]
+async fn u1_an_old_event_is_shown_with_the_fields_that_it_had_in_a_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let storage = Box::new(Sqlite::open(directory.path().join("bank.db"))).open().await.expect("it opens");
+    plant(storage.as_ref()).await;
+    storage.close().await.expect("it closes");
+    let out = answer(directory.path(), &["show", "account/Ada"]);
+    assert!(out.ends_with(SHOWN), "{out}");
 }

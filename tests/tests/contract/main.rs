@@ -6,6 +6,7 @@
 mod commands;
 mod correlation;
 mod dead_letters;
+mod delivery;
 mod dynamic_entry;
 mod editions;
 mod limits;

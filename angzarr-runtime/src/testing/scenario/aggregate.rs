@@ -154,11 +154,11 @@ impl<A: Aggregate> Given<A> {
     /// payload.
     #[must_use = "a scenario asserts nothing before `then…`"]
     pub fn and_given_stored(mut self, type_name: &str, version: u32, payload: impl AsRef<[u8]>) -> Self {
-        let payload = payload.as_ref();
-        let shown = format!("{} (stored as version {version})", self.stage.story.show(type_name, payload));
+        let (type_name, payload) = (Name::new(type_name), payload.as_ref());
+        let shown = self.stage.story.show_stored(&self.stage.core.registry, &type_name, version, payload);
         self.stage.story.tell("given", shown);
         self.events.push(NewEvent {
-            type_name: Name::new(type_name),
+            type_name,
             schema_version: version,
             payload: Bytes::copy_from_slice(payload),
             isolated: false,

@@ -2,13 +2,15 @@
 //!
 //! In: events, then a command for an aggregate, or an event for a saga or projector. Out: nothing, or a panic at the line of
 //! the assertion that shows the whole story and the difference. Never: a shortcut; the command takes the way of every
-//! command, on a store in memory, with the upcasters and limits of the program.
+//! command, on a store in memory, with the upcasters and limits of the program; the event comes to its handlers through the
+//! upcasters, with the sequence that it has in its stream.
 
 mod aggregate;
 mod events;
 mod projector;
 mod report;
 mod saga;
+mod told;
 
 use std::marker::PhantomData;
 
@@ -25,6 +27,9 @@ use crate::stream::Limits;
 
 /// Where every scenario begins: of an aggregate with [`given`](Scenario::given), of a saga with its
 /// [name](Scenario::saga) or its [instance](Scenario::saga_with), of a projector with its [instance](Scenario::projector).
+///
+/// An event that an older program stored is given with `given_stored`, or comes with `when_stored`: through the upcasters, as
+/// in the runtime. A handler that panics has failed, with an error that says so. Handlers run once; there are no retries.
 ///
 /// Time stands at 2000-01-01T00:00:00Z until the scenario says otherwise, and new ids come in order (see
 /// [`SequentialIds`](super::SequentialIds)), so that the same scenario always gives the same result.

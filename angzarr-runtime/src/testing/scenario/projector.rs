@@ -1,27 +1,29 @@
 //! Scenarios of a projector.
 
-use std::any::TypeId;
+use std::any::{Any, TypeId};
 use std::fmt;
 use std::future::IntoFuture;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
+use futures_util::FutureExt as _;
 use uuid::Uuid;
 
 use super::events::{KnownEvent, KnownType};
 use super::report::{Holds, Story};
-use super::saga::Told;
+use super::told::{Told, unhandled};
+use crate::command::panic_text;
 use crate::declare::{Domain, Instance, Message, ReactionError};
-use crate::reaction::ErasedReadModel;
-use crate::registry::Registry;
+use crate::reaction::{ErasedReadModel, context_of};
+use crate::registry::Projector;
 use crate::storage::BoxFuture;
-use crate::stream::{StoredEvent, StreamKey};
+use crate::stream::{Name, StoredEvent, StreamKey};
 
 /// A projector that waits for an event. From [`Scenario::projector`](super::Scenario::projector).
 #[must_use = "a scenario asserts nothing before `then…`"]
 pub struct ProjectorScenario {
-    registry: Registry,
     name: &'static str,
     instance: Instance,
     read_model: Option<Arc<dyn ErasedReadModel>>,
@@ -62,7 +64,7 @@ impl ProjectorScenario {
         let story = Story::new(format!("the projector `{}`", descriptor.name), &registry);
         let instance: Instance = Arc::new(instance);
         let read_model = (descriptor.read_model)(instance.as_ref());
-        Self { registry, name: descriptor.name, instance, read_model, told: Told::new(), story }
+        Self { name: descriptor.name, instance, read_model, told: Told::new(registry), story }
     }
 
     /// The time at which the next event was accepted, and at which it is handled.
@@ -87,53 +89,92 @@ impl ProjectorScenario {
     #[track_caller]
     pub fn when_event<D: Domain>(mut self, root: Uuid, event: impl Message + fmt::Debug) -> Projecting {
         let shown = self.story.show_message(&event);
-        let (stream, event) = self.told.event::<D, _>(&self.registry, root, &event);
+        let (stream, event) = self.told.event::<D, _>(root, &event);
         self.story.tell("when", format!("{stream}: {shown}"));
         Projecting { scenario: self, stream, event, called: Location::caller() }
     }
 
-    /// The handler, inside the read model's transaction, which is committed with the checkpoint.
+    /// An event of the aggregate `D` comes that an older program stored: its name and version then, and its encoded
+    /// payload. It comes to the projector through the upcasters. Await it.
+    #[track_caller]
+    pub fn when_stored<D: Domain>(
+        mut self,
+        root: Uuid,
+        type_name: &str,
+        version: u32,
+        payload: impl AsRef<[u8]>,
+    ) -> Projecting {
+        let (type_name, payload) = (Name::new(type_name), payload.as_ref());
+        let shown = self.story.show_stored(&self.told.core.registry, &type_name, version, payload);
+        let (stream, event) = self.told.stored::<D>(root, type_name, version, Bytes::copy_from_slice(payload));
+        self.story.tell("when", format!("{stream}: {shown}"));
+        Projecting { scenario: self, stream, event, called: Location::caller() }
+    }
+
+    /// The handlers, inside the read model's transaction, which is committed with the checkpoint.
     async fn project(
         &self,
         stream: &StreamKey,
-        event: &StoredEvent,
+        events: &[StoredEvent],
+        position: u64,
     ) -> Result<Option<prost_types::Any>, ReactionError> {
-        let handler = self.registry.projectors[self.name].handlers.get(event.type_name.as_str());
-        let mut context = self.told.context(stream, event);
         if let Some(model) = &self.read_model {
             // As at every start: a read model makes the place of its checkpoints when it is asked.
             model.checkpoint(self.name).await?;
         }
         let unit = self.read_model.as_ref().map(|model| (model, model.unit()));
-        context.transaction = unit.as_ref().map(|(_, unit)| unit.clone());
-        let outcome = match handler {
-            Some(handler) => (handler.project)(self.instance.as_ref(), &event.payload, &context).await,
-            None => Ok(None),
-        };
+        let outcome = self.handle(stream, events, unit.as_ref().map(|(_, unit)| unit)).await;
         match (unit, &outcome) {
             (None, _) => {}
-            (Some((model, unit)), Ok(_)) => model.commit(unit, self.name, event.position).await?,
+            (Some((model, unit)), Ok(_)) => model.commit(unit, self.name, position).await?,
             (Some((model, unit)), Err(_)) => model.rollback(unit).await?,
         }
         outcome
     }
 
-    /// Why the projector never sees this event.
-    fn why_not(&self, stream: &StreamKey, event: &StoredEvent) -> Option<String> {
-        let projector = &self.registry.projectors[self.name];
-        let descriptor = projector.descriptor;
+    /// As the runtime calls them, but once: a test does not wait for a retry.
+    async fn handle(
+        &self,
+        stream: &StreamKey,
+        events: &[StoredEvent],
+        unit: Option<&Arc<dyn Any + Send + Sync>>,
+    ) -> Result<Option<prost_types::Any>, ReactionError> {
+        let mut projection = None;
+        for event in events {
+            let Some(handler) = self.projector().handlers.get(event.type_name.as_str()) else { continue };
+            let mut context = context_of(&self.told.core, stream, event);
+            context.transaction = unit.cloned();
+            let call =
+                AssertUnwindSafe(async { (handler.project)(self.instance.as_ref(), &event.payload, &context).await });
+            match call.catch_unwind().await {
+                Ok(result) => projection = result?.or(projection),
+                Err(panic) => {
+                    let text = panic_text(panic.as_ref());
+                    return Err(ReactionError::transient(format!("`{}` panicked: {text}", handler.method)));
+                }
+            }
+        }
+        Ok(projection)
+    }
+
+    fn projector(&self) -> &Projector {
+        &self.told.core.registry.projectors[self.name]
+    }
+
+    /// Why the projector never sees events of this stream.
+    fn never_sees(&self, stream: &StreamKey) -> Option<String> {
+        let descriptor = self.projector().descriptor;
         if !descriptor.domains.contains(&stream.domain.as_str()) {
             let domains: Vec<_> = descriptor.domains.iter().map(|domain| format!("`{domain}`")).collect();
             return Some(format!("it listens to {}, not to `{}`", domains.join(", "), stream.domain));
         }
-        if !stream.is_main() && !descriptor.all_editions {
-            return Some("it sees the main timeline only".to_owned());
-        }
-        if projector.handlers.contains_key(event.type_name.as_str()) {
-            return None;
-        }
-        let handled: Vec<_> = projector.handlers.keys().map(|name| format!("`{name}`")).collect();
-        Some(format!("it has no handler for `{}`; it handles {}", event.type_name, handled.join(", ")))
+        (!stream.is_main() && !descriptor.all_editions).then(|| "it sees the main timeline only".to_owned())
+    }
+
+    fn unhandled(&self, events: &[StoredEvent]) -> Option<String> {
+        let handlers = &self.projector().handlers;
+        let is_handled = events.iter().any(|event| handlers.contains_key(event.type_name.as_str()));
+        (!is_handled).then(|| unhandled(events, handlers.keys()))
     }
 }
 
@@ -144,13 +185,19 @@ impl IntoFuture for Projecting {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let Self { scenario, stream, event, called } = self;
-            if let Some(reason) = scenario.why_not(&stream, &event) {
+            let position = event.position;
+            let events = scenario.told.upcast(&stream, event);
+            let unhandled = events.as_ref().ok().and_then(|events| scenario.unhandled(events));
+            if let Some(reason) = scenario.never_sees(&stream).or(unhandled) {
                 // A future has no caller of its own: the line is said in the text.
                 scenario
                     .story
                     .fail(&format!("then the projector never sees the event: {reason}\n    (sent at {called})"));
             }
-            let outcome = scenario.project(&stream, &event).await;
+            let outcome = match events {
+                Ok(events) => scenario.project(&stream, &events, position).await,
+                Err(error) => Err(error),
+            };
             Projected { scenario, outcome }
         })
     }
@@ -195,7 +242,7 @@ impl Projected {
         mut self,
         check: impl FnOnce(&V) -> H,
     ) -> Self {
-        self.scenario.story.learn(&crate::stream::Name::from(V::full_name()), KnownType::of::<V>());
+        self.scenario.story.learn(&Name::from(V::full_name()), KnownType::of::<V>());
         let found = self.outcome.as_ref().ok().and_then(Option::as_ref).filter(|any| name_of(any) == V::full_name());
         match found.and_then(|any| V::decode(any.value.as_slice()).ok()) {
             None => self.scenario.story.fail_different(&[V::full_name()], &self.lines()),
@@ -238,6 +285,21 @@ impl Projected {
             self.scenario.story.tell("then", line);
         }
         self.scenario.when_event::<D>(root, event)
+    }
+
+    /// The next event comes, as an older program stored it. Await it.
+    #[track_caller]
+    pub fn and_when_stored<D: Domain>(
+        mut self,
+        root: Uuid,
+        type_name: &str,
+        version: u32,
+        payload: impl AsRef<[u8]>,
+    ) -> Projecting {
+        for line in self.lines() {
+            self.scenario.story.tell("then", line);
+        }
+        self.scenario.when_stored::<D>(root, type_name, version, payload)
     }
 
     fn lines(&self) -> Vec<String> {

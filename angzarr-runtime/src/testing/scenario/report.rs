@@ -69,6 +69,13 @@ impl Story {
         format!("{type_name} {}", payload::show(&self.index, type_name, payload))
     }
 
+    /// The same for one that was stored once: an old one has the fields of the message that its upcaster takes.
+    pub(super) fn show_stored(&self, registry: &Registry, type_name: &Name, version: u32, payload: &[u8]) -> String {
+        let shape = registry.upcasters.step_of(type_name, version).map(|step| (step.input.full_name)());
+        let shown = payload::show(&self.index, shape.as_deref().unwrap_or(type_name), payload);
+        format!("{type_name} {shown} (stored as version {version})")
+    }
+
     /// The same for one that is at hand.
     pub(super) fn show_message<M: Message + fmt::Debug>(&self, message: &M) -> String {
         let type_name = M::full_name();

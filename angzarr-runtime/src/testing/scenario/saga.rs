@@ -2,26 +2,26 @@
 
 use std::any::TypeId;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use prost_types::Timestamp;
 use uuid::Uuid;
 
-use super::super::ManualClock;
 use super::report::Story;
-use crate::declare::{
-    AnyCommand, Clock as _, Domain, EventContext, Instance, Message, ReactionError, SagaOutput, nanos_of,
-};
+use super::told::{Told, unhandled};
+use crate::command::panic_text;
+use crate::declare::{AnyCommand, Domain, Instance, Message, ReactionError, SagaOutput};
 use crate::error::nearest;
 use crate::proto::TimestampExt as _;
-use crate::registry::Registry;
-use crate::stream::{Edition, Headers, Name, StoredEvent, StreamKey};
+use crate::reaction::context_of;
+use crate::registry::{Registry, Saga};
+use crate::stream::{Name, StoredEvent, StreamKey};
 
 /// A saga that waits for an event. From [`Scenario::saga`](super::Scenario::saga).
 #[must_use = "a scenario asserts nothing before `then…`"]
 pub struct SagaScenario {
-    registry: Registry,
     name: &'static str,
     instance: Instance,
     told: Told,
@@ -33,64 +33,15 @@ pub struct SagaScenario {
 pub struct Reacted {
     scenario: SagaScenario,
     outcome: Result<Vec<AnyCommand>, ReactionError>,
-    /// Why it could do nothing, if it is not for this saga.
-    hint: Option<String>,
+    idle: Option<Idle>,
 }
 
-/// What the events of a scenario come with.
-#[derive(Clone)]
-pub(super) struct Told {
-    pub(super) clock: ManualClock,
-    pub(super) correlation: String,
-    pub(super) edition: String,
-    /// Events so far: the next one's position.
-    pub(super) position: u64,
-}
-
-impl Told {
-    pub(super) fn new() -> Self {
-        Self { clock: ManualClock::new(), correlation: String::new(), edition: String::new(), position: 0 }
-    }
-
-    /// An event as the log holds it.
-    pub(super) fn event<D: Domain, E: Message>(
-        &mut self,
-        registry: &Registry,
-        root: Uuid,
-        event: &E,
-    ) -> (StreamKey, StoredEvent) {
-        self.position += 1;
-        let type_name = Name::from(E::full_name());
-        let edition = Edition::named(&self.edition);
-        let stream = StreamKey { domain: Name::from_static(D::DOMAIN), edition: edition.name().clone(), root };
-        let event = StoredEvent {
-            position: self.position,
-            // The scenario's own stream has no other events: its sequences are those of the scenario.
-            sequence: u32::try_from(self.position - 1).unwrap_or(u32::MAX),
-            created_at: nanos_of(self.clock.now()),
-            schema_version: registry.upcasters.current_version(&type_name),
-            payload: Bytes::from(event.encode_to_vec()),
-            headers: Headers::new(self.correlation.clone(), None),
-            isolated: false,
-            type_name,
-        };
-        (stream, event)
-    }
-
-    pub(super) fn context(&self, stream: &StreamKey, event: &StoredEvent) -> EventContext {
-        EventContext {
-            stream: stream.clone(),
-            edition: Edition::named(stream.edition.as_str()),
-            sequence: event.sequence,
-            position: event.position,
-            created_at: event.created_at,
-            type_name: event.type_name.clone(),
-            headers: event.headers.clone(),
-            replay: false,
-            clock: std::sync::Arc::new(self.clock.clone()),
-            transaction: None,
-        }
-    }
+/// Why no handler ran.
+enum Idle {
+    /// The saga listens to another domain: the event never comes to it, whatever the test thinks.
+    Foreign(String),
+    /// The saga has no handler for it, which is a way to answer (row G5).
+    Unhandled(String),
 }
 
 impl SagaScenario {
@@ -119,7 +70,7 @@ impl SagaScenario {
 
     fn new(registry: Registry, name: &'static str, instance: Instance) -> Self {
         let story = Story::new(format!("the saga `{name}`"), &registry);
-        Self { registry, name, instance, told: Told::new(), story }
+        Self { name, instance, told: Told::new(registry), story }
     }
 
     /// The time at which the next event was accepted, and at which it is handled.
@@ -143,34 +94,68 @@ impl SagaScenario {
     /// An event of the aggregate `D` comes to the saga.
     #[track_caller]
     pub fn when_event<D: Domain>(mut self, root: Uuid, event: impl Message + fmt::Debug) -> Reacted {
-        let (stream, stored) = self.told.event::<D, _>(&self.registry, root, &event);
+        let (stream, stored) = self.told.event::<D, _>(root, &event);
         let shown = self.story.show_message(&event);
-        self.story.tell("when", format!("{stream}: {shown}"));
-        let hint = self.why_not(&stream, &stored);
-        let outcome = if hint.is_some() { Ok(Vec::new()) } else { self.react(&stream, &stored) };
-        Reacted { scenario: self, outcome, hint }
+        self.when(&stream, stored, &shown)
     }
 
-    fn react(&self, stream: &StreamKey, event: &StoredEvent) -> Result<Vec<AnyCommand>, ReactionError> {
+    /// An event of the aggregate `D` comes that an older program stored: its name and version then, and its encoded
+    /// payload. It comes to the saga through the upcasters.
+    #[track_caller]
+    pub fn when_stored<D: Domain>(
+        mut self,
+        root: Uuid,
+        type_name: &str,
+        version: u32,
+        payload: impl AsRef<[u8]>,
+    ) -> Reacted {
+        let (type_name, payload) = (Name::new(type_name), payload.as_ref());
+        let shown = self.story.show_stored(&self.told.core.registry, &type_name, version, payload);
+        let (stream, stored) = self.told.stored::<D>(root, type_name, version, Bytes::copy_from_slice(payload));
+        self.when(&stream, stored, &shown)
+    }
+
+    fn when(mut self, stream: &StreamKey, event: StoredEvent, shown: &str) -> Reacted {
+        self.story.tell("when", format!("{stream}: {shown}"));
+        let listens_to = self.saga().descriptor.domain;
+        if stream.domain != listens_to {
+            let idle = Some(Idle::Foreign(format!("it listens to `{listens_to}`, not to `{}`", stream.domain)));
+            return Reacted { scenario: self, outcome: Ok(Vec::new()), idle };
+        }
+        let (outcome, idle) = match self.told.upcast(stream, event) {
+            Ok(events) => (self.react(stream, &events), self.unhandled(&events)),
+            Err(error) => (Err(error), None),
+        };
+        Reacted { scenario: self, outcome, idle }
+    }
+
+    /// The handlers, as the runtime calls them, but once: a test does not wait for a retry.
+    fn react(&self, stream: &StreamKey, events: &[StoredEvent]) -> Result<Vec<AnyCommand>, ReactionError> {
         let mut commands = Vec::new();
-        if let Some(handler) = self.registry.sagas[self.name].handlers.get(event.type_name.as_str()) {
-            let context = self.told.context(stream, event);
-            (handler.react)(self.instance.as_ref(), &event.payload, &context, &mut commands)?;
+        for event in events {
+            let Some(handler) = self.saga().handlers.get(event.type_name.as_str()) else { continue };
+            let context = context_of(&self.told.core, stream, event);
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                (handler.react)(self.instance.as_ref(), &event.payload, &context, &mut commands)
+            }));
+            match result {
+                Ok(result) => result?,
+                Err(panic) => {
+                    return Err(ReactionError::transient(format!("panicked: {}", panic_text(panic.as_ref()))));
+                }
+            }
         }
         Ok(commands)
     }
 
-    /// Why the saga never sees this event.
-    fn why_not(&self, stream: &StreamKey, event: &StoredEvent) -> Option<String> {
-        let saga = &self.registry.sagas[self.name];
-        if stream.domain != saga.descriptor.domain {
-            return Some(format!("it listens to `{}`, not to `{}`", saga.descriptor.domain, stream.domain));
-        }
-        if saga.handlers.contains_key(event.type_name.as_str()) {
-            return None;
-        }
-        let handled: Vec<_> = saga.handlers.keys().map(|name| format!("`{name}`")).collect();
-        Some(format!("it has no handler for `{}`; it handles {}", event.type_name, handled.join(", ")))
+    fn saga(&self) -> &Saga {
+        &self.told.core.registry.sagas[self.name]
+    }
+
+    fn unhandled(&self, events: &[StoredEvent]) -> Option<Idle> {
+        let handlers = &self.saga().handlers;
+        let is_handled = events.iter().any(|event| handlers.contains_key(event.type_name.as_str()));
+        (!is_handled).then(|| Idle::Unhandled(unhandled(events, handlers.keys())))
     }
 }
 
@@ -186,7 +171,7 @@ impl Reacted {
         self
     }
 
-    /// No command.
+    /// No command. An event of another domain fails here too: the saga never sees it.
     #[track_caller]
     pub fn then_no_commands(self) -> Self {
         self.compare(&[]);
@@ -226,9 +211,25 @@ impl Reacted {
         self.scenario.when_event::<D>(root, event)
     }
 
+    /// The next event comes, as an older program stored it.
+    #[track_caller]
+    pub fn and_when_stored<D: Domain>(
+        mut self,
+        root: Uuid,
+        type_name: &str,
+        version: u32,
+        payload: impl AsRef<[u8]>,
+    ) -> Self {
+        for line in self.lines() {
+            self.scenario.story.tell("then", line);
+        }
+        self.scenario.when_stored::<D>(root, type_name, version, payload)
+    }
+
     #[track_caller]
     fn compare(&self, expected: &[AnyCommand]) {
-        if self.outcome.as_ref().is_ok_and(|actual| *actual == expected) {
+        let never_came = matches!(self.idle, Some(Idle::Foreign(_)));
+        if !never_came && self.outcome.as_ref().is_ok_and(|actual| *actual == expected) {
             return;
         }
         let wanted: Vec<_> = expected.iter().map(|command| self.show(command)).collect();
@@ -243,8 +244,9 @@ impl Reacted {
     }
 
     fn lines(&self) -> Vec<String> {
-        match (&self.outcome, &self.hint) {
-            (Ok(_), Some(hint)) => vec![format!("no command: {hint}")],
+        match (&self.outcome, &self.idle) {
+            (Ok(_), Some(Idle::Foreign(why))) => vec![format!("the saga never sees the event: {why}")],
+            (Ok(_), Some(Idle::Unhandled(why))) => vec![format!("no command: {why}")],
             (Ok(commands), None) if commands.is_empty() => vec!["no command".to_owned()],
             (Ok(commands), None) => commands.iter().map(|command| self.show(command)).collect(),
             (Err(error), _) => vec![format!("error: {error}")],

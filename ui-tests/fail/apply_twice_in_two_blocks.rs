@@ -1,0 +1,33 @@
+//! Which of the two is first?
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::{Deposit, Deposited};
+
+#[aggregate(domain = "account")]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Account {
+    #[prost(int64, tag = "1")]
+    balance: i64,
+}
+
+#[aggregate]
+impl Account {
+    #[handler]
+    fn deposit(&self, cmd: Deposit) -> Result<Deposited, Rejection> {
+        Ok(Deposited { amount: cmd.amount })
+    }
+
+    #[apply]
+    fn deposited(&mut self, e: Deposited) {
+        self.balance += e.amount;
+    }
+}
+
+#[aggregate]
+impl Account {
+    #[apply]
+    fn counted(&mut self, _: Deposited) {}
+}
+
+fn main() {}

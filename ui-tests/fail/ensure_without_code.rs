@@ -1,0 +1,28 @@
+//! By what would a program tell this rejection from another?
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::{Deposit, Deposited};
+
+#[aggregate(domain = "account")]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Account {
+    #[prost(int64, tag = "1")]
+    balance: i64,
+}
+
+#[aggregate]
+impl Account {
+    #[handler]
+    fn deposit(&self, cmd: Deposit) -> Result<Deposited, Rejection> {
+        ensure!(cmd.amount > 0);
+        Ok(Deposited { amount: cmd.amount })
+    }
+
+    #[apply]
+    fn deposited(&mut self, e: Deposited) {
+        self.balance += e.amount;
+    }
+}
+
+fn main() {}

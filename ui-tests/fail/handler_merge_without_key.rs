@@ -1,0 +1,27 @@
+//! The value without its key.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::{Deposit, Deposited};
+
+#[aggregate(domain = "account")]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Account {
+    #[prost(int64, tag = "1")]
+    balance: i64,
+}
+
+#[aggregate]
+impl Account {
+    #[handler(Strict)]
+    fn deposit(&self, cmd: Deposit) -> Result<Deposited, Rejection> {
+        Ok(Deposited { amount: cmd.amount })
+    }
+
+    #[apply]
+    fn deposited(&mut self, e: Deposited) {
+        self.balance += e.amount;
+    }
+}
+
+fn main() {}
