@@ -11,7 +11,7 @@ use angzarr_runtime::storage::{
     Write, WriteError, Written,
 };
 use angzarr_runtime::stream::{LogEvent, StoredSnapshot, StreamKey};
-use angzarr_runtime::{Builder, OpenStorage};
+use angzarr_runtime::{Builder, OpenStorage, Uuid};
 
 use crate::Store;
 
@@ -141,6 +141,10 @@ impl Storage for Faulty {
         format!("faulty {}", self.inner.describe())
     }
 
+    fn id(&self) -> Uuid {
+        self.inner.id()
+    }
+
     fn commit(&self, batch: Vec<Write>) -> BoxFuture<'_, Vec<Result<Written, WriteError>>> {
         Box::pin(async move {
             let mut outcomes = Vec::new();
@@ -220,6 +224,16 @@ impl Storage for Faulty {
     }
     fn dead_letter(&self, id: DeadLetterId) -> StorageFuture<'_, Option<DeadLetter>> {
         self.inner.dead_letter(id)
+    }
+    fn parked_streams<'a>(&'a self, component: &'a str) -> StorageFuture<'a, Vec<StreamKey>> {
+        self.inner.parked_streams(component)
+    }
+    fn oldest_parked<'a>(
+        &'a self,
+        component: &'a str,
+        stream: &'a StreamKey,
+    ) -> StorageFuture<'a, Option<DeadLetter>> {
+        self.inner.oldest_parked(component, stream)
     }
     fn resolve_dead_letter(&self, id: DeadLetterId, resolution: Resolution) -> StorageFuture<'_, bool> {
         self.inner.resolve_dead_letter(id, resolution)

@@ -12,7 +12,7 @@ pub(crate) use letter::{FailedEvent, failed_event, parked_event, reaction_comman
 use angzarr_proto as proto;
 use uuid::Uuid;
 
-use crate::stream::Nanos;
+use crate::stream::{Name, Nanos, StreamKey};
 
 /// Identifies a dead letter. The same failure of the same work has the same id, so that a repeat adds no second letter.
 pub type DeadLetterId = Uuid;
@@ -36,6 +36,28 @@ impl DeadLetter {
     /// Domain of the failed message.
     pub fn domain(&self) -> &str {
         self.letter.cover.as_ref().map_or("", |cover| cover.domain.as_str())
+    }
+
+    /// Stream and sequence of the first event, where the letter holds events.
+    pub(crate) fn event_place(&self) -> Option<(StreamKey, u32)> {
+        use proto::{CoverExt as _, EventPageExt as _};
+        let Some(proto::angzarr_dead_letter::Payload::RejectedEvents(book)) = &self.letter.payload else { return None };
+        let cover = book.cover.as_ref()?;
+        let stream = StreamKey {
+            domain: Name::new(&cover.domain),
+            edition: Name::new(cover.edition_name().unwrap_or_default()),
+            root: Uuid::from_bytes(cover.root_bytes()?),
+        };
+        Some((stream, book.pages.first()?.sequence()?))
+    }
+
+    /// Whether this one, of work that failed again, replaces `stored` of the same id.
+    pub(crate) fn replaces(&self, stored: &Self) -> bool {
+        match stored.resolution {
+            None => self.attempts > stored.attempts,
+            Some(Resolution::Retried { .. }) => true,
+            Some(Resolution::Discarded { .. }) => false,
+        }
     }
 }
 

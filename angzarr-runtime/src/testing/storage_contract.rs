@@ -86,12 +86,24 @@ macro_rules! storage_contract {
                 u1_types_and_versions_are_kept
                 d1_a_dead_letter_is_stored_with_its_write
                 d2_dead_letters_are_listed_filtered_and_resolved
+                d1_d2_a_letter_of_work_that_failed_again
+                j2_parked_events_are_found_by_component_and_stream
+                a_store_keeps_its_id
                 checkpoints_never_move_back
                 streams_are_listed_in_order
                 an_absent_stream_is_empty
                 a_cancelled_commit_is_whole_or_absent
                 big_batches_and_big_payloads
             );
+
+            #[test]
+            fn two_stores_have_two_ids() {
+                $crate::testing::storage_contract::block_on(async {
+                    let one = $crate::testing::storage_contract::Subject::from($open.await);
+                    let other = $crate::testing::storage_contract::Subject::from($open.await);
+                    $crate::testing::storage_contract::two_stores_have_two_ids(&one, &other);
+                });
+            }
         }
     };
     (@checks $open:expr; $($check:ident)*) => {

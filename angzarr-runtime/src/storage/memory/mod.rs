@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use uuid::Uuid;
 
 use self::state::State;
 use super::{
@@ -36,11 +37,18 @@ pub struct Memory {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    id: Uuid,
     /// One lock for all: an append holds it for some tens of nanoseconds, which is less than two locks would cost.
     state: Mutex<State>,
     head: AtomicU64,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { id: Uuid::new_v4(), state: Mutex::default(), head: AtomicU64::default() }
+    }
 }
 
 impl Memory {
@@ -82,6 +90,10 @@ fn ready<'a, T: Send + 'a, E: Send + 'a>(value: T) -> BoxFuture<'a, Result<T, E>
 impl Storage for Memory {
     fn describe(&self) -> String {
         "memory".to_owned()
+    }
+
+    fn id(&self) -> Uuid {
+        self.shared.id
     }
 
     fn commits_now(&self) -> bool {
@@ -157,6 +169,18 @@ impl Storage for Memory {
 
     fn dead_letter(&self, id: DeadLetterId) -> StorageFuture<'_, Option<DeadLetter>> {
         ready(self.shared.state.lock().dead_letter(id))
+    }
+
+    fn parked_streams<'a>(&'a self, component: &'a str) -> StorageFuture<'a, Vec<StreamKey>> {
+        ready(self.shared.state.lock().parked_streams(component))
+    }
+
+    fn oldest_parked<'a>(
+        &'a self,
+        component: &'a str,
+        stream: &'a StreamKey,
+    ) -> StorageFuture<'a, Option<DeadLetter>> {
+        ready(self.shared.state.lock().oldest_parked(component, stream))
     }
 
     fn resolve_dead_letter(&self, id: DeadLetterId, resolution: Resolution) -> StorageFuture<'_, bool> {

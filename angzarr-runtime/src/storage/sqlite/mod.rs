@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use self::error::{failed, unavailable};
 use self::reader::Readers;
@@ -104,9 +105,9 @@ impl Sqlite {
             let opened = open::for_writing(&self)?;
             let head = Arc::new(AtomicU64::new(opened.head));
             let readers = Readers::new(opened.path.clone(), self.cache_bytes / 2);
-            let description = self.describe();
+            let (description, id) = (self.describe(), opened.id);
             let writer = WriterThread::start(opened, head.clone())?;
-            Ok(SqliteStorage { description, head, readers: Arc::new(readers), writer: RwLock::new(Some(writer)) })
+            Ok(SqliteStorage { description, id, head, readers: Arc::new(readers), writer: RwLock::new(Some(writer)) })
         })
         .await
     }
@@ -115,9 +116,10 @@ impl Sqlite {
     /// Every write is answered with an error.
     pub(crate) async fn start_read_only(self) -> Result<SqliteStorage, StorageError> {
         blocking(move || {
-            let (path, head) = open::for_reading(&self)?;
+            let (path, head, id) = open::for_reading(&self)?;
             Ok(SqliteStorage {
                 description: format!("sqlite {} (read only)", self.path.display()),
+                id,
                 head: Arc::new(AtomicU64::new(head)),
                 readers: Arc::new(Readers::new(path, self.cache_bytes / 2)),
                 writer: RwLock::new(None),
@@ -131,6 +133,7 @@ impl Sqlite {
 #[derive(Debug)]
 pub(crate) struct SqliteStorage {
     description: String,
+    id: Uuid,
     head: Arc<AtomicU64>,
     readers: Arc<Readers>,
     /// `None` once closed, and where the file is open for questions only.
@@ -180,6 +183,10 @@ fn thread_ended() -> StorageError {
 impl Storage for SqliteStorage {
     fn describe(&self) -> String {
         self.description.clone()
+    }
+
+    fn id(&self) -> Uuid {
+        self.id
     }
 
     fn commit(&self, batch: Vec<Write>) -> BoxFuture<'_, Vec<Result<Written, WriteError>>> {
@@ -262,6 +269,20 @@ impl Storage for SqliteStorage {
 
     fn dead_letter(&self, id: DeadLetterId) -> StorageFuture<'_, Option<DeadLetter>> {
         self.read(move |reader| reader.dead_letter(id))
+    }
+
+    fn parked_streams<'a>(&'a self, component: &'a str) -> StorageFuture<'a, Vec<StreamKey>> {
+        let component = component.to_owned();
+        self.read(move |reader| reader.parked_streams(&component))
+    }
+
+    fn oldest_parked<'a>(
+        &'a self,
+        component: &'a str,
+        stream: &'a StreamKey,
+    ) -> StorageFuture<'a, Option<DeadLetter>> {
+        let (component, stream) = (component.to_owned(), stream.clone());
+        self.read(move |reader| reader.oldest_parked(&component, &stream))
     }
 
     fn resolve_dead_letter(&self, id: DeadLetterId, resolution: Resolution) -> StorageFuture<'_, bool> {

@@ -446,6 +446,27 @@ impl Reader<'_> {
         let sql = format!("SELECT {} FROM dead_letters WHERE id = ?1", codec::DEAD_LETTER);
         self.one(&sql, &[id.as_bytes()], codec::dead_letter)
     }
+
+    pub(super) fn parked_streams(&mut self, component: &str) -> Result<Vec<StreamKey>, StorageError> {
+        let sql = "SELECT DISTINCT domain, edition, root FROM dead_letters
+                   WHERE component = ?1 AND resolution IS NULL AND sequence IS NOT NULL ORDER BY domain, edition, root";
+        let mut streams = Vec::new();
+        self.each(sql, &[&component], |_, row| {
+            streams.push(stream_key(row, 0)?);
+            Ok(true)
+        })?;
+        Ok(streams)
+    }
+
+    pub(super) fn oldest_parked(&self, component: &str, key: &StreamKey) -> Result<Option<DeadLetter>, StorageError> {
+        let sql = format!(
+            "SELECT {} FROM dead_letters WHERE component = ?1 AND domain = ?2 AND edition = ?3 AND root = ?4
+             AND resolution IS NULL AND sequence IS NOT NULL ORDER BY sequence LIMIT 1",
+            codec::DEAD_LETTER
+        );
+        let key: [&dyn ToSql; 4] = [&component, &key.domain.as_str(), &key.edition.as_str(), key.root.as_bytes()];
+        self.one(&sql, &key, codec::dead_letter)
+    }
 }
 
 /// A question for events, with the stream as its ninth column.

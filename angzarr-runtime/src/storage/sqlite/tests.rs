@@ -400,3 +400,19 @@ fn r1_a_killed_process_loses_nothing_that_was_acknowledged() {
         });
     }
 }
+
+/// Row J1: a read model finds the same store again, however it is opened.
+#[test]
+fn j1_the_id_of_a_file_stays() {
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("test.db");
+        let storage = open(&path).await;
+        let id = storage.id();
+        store(&storage, write(&key(1), 0, b"x")).await.expect("stored");
+        let tool = Sqlite::open(&path).start_read_only().await.expect("a tool looks into it");
+        assert_eq!(tool.id(), id);
+        storage.close().await.expect("it closes");
+        assert_eq!(open(&path).await.id(), id);
+    });
+}
