@@ -46,6 +46,14 @@ pub struct Faults {
     appends: Arc<AtomicU32>,
     log_is_down: Arc<AtomicBool>,
     forget_checkpoints: Arc<AtomicBool>,
+    letters: Arc<AtomicU32>,
+    resolutions: Arc<AtomicU32>,
+    parked: Arc<AtomicU32>,
+}
+
+/// Counts down to the fault; whether it strikes.
+fn strikes(countdown: &AtomicU32) -> bool {
+    countdown.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) == Ok(1)
 }
 
 impl Faults {
@@ -82,6 +90,21 @@ impl Faults {
     /// Whether checkpoints are lost on their way to the store: after a restart every event is delivered again.
     pub fn forget_checkpoints(&self, forget: bool) {
         self.forget_checkpoints.store(forget, Ordering::SeqCst);
+    }
+
+    /// The `n`th dead letter from now on cannot be stored.
+    pub fn fail_letter(&self, n: u32) {
+        self.letters.store(n, Ordering::SeqCst);
+    }
+
+    /// The `n`th resolution of a letter from now on cannot be stored.
+    pub fn fail_resolution(&self, n: u32) {
+        self.resolutions.store(n, Ordering::SeqCst);
+    }
+
+    /// The `n`th question for the oldest letter of a stream from now on gets no answer.
+    pub fn fail_oldest_parked(&self, n: u32) {
+        self.parked.store(n, Ordering::SeqCst);
     }
 
     fn take(&self, write: &Write) -> Option<Fault> {
@@ -136,6 +159,10 @@ fn failure(kind: StorageErrorKind) -> WriteError {
     StorageError::new(kind, "faulty", "failed on purpose").into()
 }
 
+fn failed<'a, T: Send + 'a>() -> StorageFuture<'a, T> {
+    Box::pin(async { Err(StorageError::new(StorageErrorKind::Unavailable, "faulty", "failed on purpose")) })
+}
+
 impl Storage for Faulty {
     fn describe(&self) -> String {
         format!("faulty {}", self.inner.describe())
@@ -154,6 +181,11 @@ impl Storage for Faulty {
                     && let Some(extras) = &mut write.extras
                 {
                     extras.checkpoints.clear();
+                }
+                let letters = write.extras.as_ref().is_some_and(|extras| !extras.dead_letters.is_empty());
+                if letters && strikes(&self.faults.letters) {
+                    outcomes.push(Err(failure(StorageErrorKind::Unavailable)));
+                    continue;
                 }
                 let conflict = write.append.as_ref().map(|append| WriteError::Conflict {
                     key: append.key.clone(),
@@ -228,14 +260,16 @@ impl Storage for Faulty {
     fn parked_streams<'a>(&'a self, component: &'a str) -> StorageFuture<'a, Vec<StreamKey>> {
         self.inner.parked_streams(component)
     }
-    fn oldest_parked<'a>(
-        &'a self,
-        component: &'a str,
-        stream: &'a StreamKey,
-    ) -> StorageFuture<'a, Option<DeadLetter>> {
+    fn oldest_parked<'a>(&'a self, component: &'a str, stream: &'a StreamKey) -> StorageFuture<'a, Option<DeadLetter>> {
+        if strikes(&self.faults.parked) {
+            return failed();
+        }
         self.inner.oldest_parked(component, stream)
     }
     fn resolve_dead_letter(&self, id: DeadLetterId, resolution: Resolution) -> StorageFuture<'_, bool> {
+        if strikes(&self.faults.resolutions) {
+            return failed();
+        }
         self.inner.resolve_dead_letter(id, resolution)
     }
     fn close(&self) -> StorageFuture<'_, ()> {

@@ -42,6 +42,8 @@ pub(crate) struct Core {
     pub(crate) attempts: u32,
     /// Tries of one event in a saga or projector (rows G3, J2).
     pub(crate) reaction_attempts: u32,
+    /// The shortest and the longest pause between them.
+    pub(crate) reaction_backoff: (Duration, Duration),
     pub(crate) in_flight: AtomicUsize,
     pub(crate) closing: AtomicBool,
     pub(crate) idle: tokio::sync::Notify,

@@ -4,15 +4,18 @@ use angzarr_proto as proto;
 use proto::angzarr_dead_letter::{Payload, RejectionDetails};
 use uuid::Uuid;
 
-use super::DeadLetter;
+use super::{DeadLetter, DeadLetterId};
 use crate::command::{Core, ReactionCommand, Submission, cover_of, event_page};
-use crate::declare::{MergeStrategy, nanos_of};
-use crate::error::{Error, SequenceMismatch};
+use crate::declare::{MergeStrategy, ReactionError};
+use crate::error::{Error, Result, SequenceMismatch};
 use crate::reaction::ComponentKind;
 use crate::stream::{Headers, LogEvent, Name, StoredEvent, StreamKey};
 
 /// Namespace of ids that are made from what failed: the same failure has the same id.
 const FAILURES: Uuid = Uuid::from_u128(0x0b91_52f4_7c1e_5e0f_8a3d_6a14_05c9_e7b2);
+
+/// The key of the event's position in the letter's metadata.
+const POSITION: &str = "position";
 
 /// A command whose expected sequence was not met under MANUAL (row M4).
 pub(crate) fn sequence_mismatch(core: &Core, submission: &Submission<'_>, mismatch: &SequenceMismatch) -> DeadLetter {
@@ -99,21 +102,39 @@ pub(crate) fn reaction_command(
 }
 
 /// Why a component could not handle an event.
-pub(crate) struct FailedEvent<'a> {
-    pub(crate) component: &'static str,
-    pub(crate) kind: ComponentKind,
-    pub(crate) reason: &'a str,
-    /// Retries after the first try.
-    pub(crate) attempts: u32,
+pub(crate) struct EventFailure {
+    pub(crate) reason: String,
+    /// How often it was tried; 0 for an event that waits behind another.
+    pub(crate) tries: u32,
     pub(crate) transient: bool,
+}
+
+impl EventFailure {
+    pub(crate) fn new(error: &ReactionError, tries: u32) -> Self {
+        Self { reason: error.message().to_owned(), tries, transient: !error.is_permanent() }
+    }
+
+    fn details(&self, tries: u32) -> RejectionDetails {
+        RejectionDetails::EventProcessingFailed(proto::EventProcessingFailedDetails {
+            error: self.reason.clone(),
+            retry_count: tries.saturating_sub(1),
+            is_transient: self.transient,
+        })
+    }
+}
+
+/// The id of the letter of an event that a component could not handle.
+pub(crate) fn letter_id(component: &str, stream: &StreamKey, sequence: u32) -> DeadLetterId {
+    Uuid::new_v5(&FAILURES, format!("{component}\0{stream}\0{sequence}").as_bytes())
 }
 
 /// An event that a component could not handle (rows D4, J2).
 pub(crate) fn failed_event(
     core: &Core,
-    stream: &StreamKey,
-    event: &StoredEvent,
-    failed: &FailedEvent<'_>,
+    component: &str,
+    kind: ComponentKind,
+    LogEvent { stream, event }: &LogEvent,
+    failure: &EventFailure,
 ) -> DeadLetter {
     let cover = cover_of(stream, event.headers.correlation_id(), event.headers.ext());
     let book = proto::EventBook {
@@ -122,41 +143,48 @@ pub(crate) fn failed_event(
         pages: vec![event_page(event)],
         next_sequence: event.sequence + 1,
     };
-    let details = RejectionDetails::EventProcessingFailed(proto::EventProcessingFailedDetails {
-        error: failed.reason.to_owned(),
-        retry_count: failed.attempts,
-        is_transient: failed.transient,
-    });
-    let name = format!("{}\0{stream}\0{}", failed.component, event.sequence);
     let mut letter = letter(
         core,
-        Uuid::new_v5(&FAILURES, name.as_bytes()),
+        letter_id(component, stream, event.sequence),
         cover,
         Payload::RejectedEvents(book),
-        failed.reason.to_owned(),
-        details,
-        failed.attempts + 1,
-        Producer { component: failed.component, kind: failed.kind.as_str() },
+        failure.reason.clone(),
+        failure.details(failure.tries),
+        failure.tries,
+        Producer { component, kind: kind.as_str() },
     );
-    letter.letter.metadata.insert("position".to_owned(), event.position.to_string());
+    letter.letter.metadata.insert(POSITION.to_owned(), event.position.to_string());
     letter
 }
 
+/// The letter of an event that failed again when it was retried.
+pub(crate) fn failed_again(letter: &DeadLetter, failure: &EventFailure) -> DeadLetter {
+    let mut again = letter.clone();
+    again.attempts = letter.attempts.saturating_add(failure.tries);
+    again.letter.rejection_reason.clone_from(&failure.reason);
+    again.letter.rejection_details = Some(failure.details(again.attempts));
+    again
+}
+
 /// The event of a letter that [`failed_event`] wrote.
-pub(crate) fn parked_event(letter: &DeadLetter) -> Option<LogEvent> {
-    use proto::{CoverExt as _, EventPageExt as _, TimestampExt as _};
+///
+/// # Errors
+/// The letter holds no event that can be read.
+pub(crate) fn parked_event(letter: &DeadLetter) -> Result<LogEvent> {
+    let unreadable = || Error::invalid_argument("dead letter", format!("{} holds no readable event", letter.id));
+    event_in(letter).ok_or_else(unreadable)
+}
+
+fn event_in(letter: &DeadLetter) -> Option<LogEvent> {
+    use proto::{EventPageExt as _, TimestampExt as _};
+    let (stream, sequence) = letter.event_place()?;
     let Some(Payload::RejectedEvents(book)) = &letter.letter.payload else { return None };
     let cover = book.cover.as_ref()?;
     let page = book.pages.first()?;
     let payload = page.event()?;
-    let stream = StreamKey {
-        domain: Name::new(&cover.domain),
-        edition: Name::new(cover.edition_name().unwrap_or_default()),
-        root: Uuid::from_bytes(cover.root_bytes()?),
-    };
     let event = StoredEvent {
-        position: letter.letter.metadata.get("position").and_then(|text| text.parse().ok()).unwrap_or(0),
-        sequence: page.sequence()?,
+        position: letter.letter.metadata.get(POSITION).and_then(|text| text.parse().ok()).unwrap_or(0),
+        sequence,
         created_at: page.created_at.as_ref().map_or(0, |time| time.to_unix_nanos_saturating()),
         type_name: Name::new(proto::type_name_of(&payload.type_url)),
         schema_version: page.schema_version_or_one(),
@@ -184,7 +212,7 @@ fn letter(
     producer: Producer<'_>,
 ) -> DeadLetter {
     use proto::TimestampExt as _;
-    let occurred_at = nanos_of(core.clock.now());
+    let occurred_at = core.now();
     DeadLetter {
         id,
         letter: proto::AngzarrDeadLetter {

@@ -7,11 +7,17 @@ mod desk;
 mod letter;
 
 pub use desk::DeadLetters;
-pub(crate) use letter::{FailedEvent, failed_event, parked_event, reaction_command, sequence_mismatch};
+pub(crate) use letter::{
+    EventFailure, failed_again, failed_event, letter_id, parked_event, reaction_command, sequence_mismatch,
+};
 
 use angzarr_proto as proto;
 use uuid::Uuid;
 
+use crate::command::Core;
+use crate::declare::nanos_of;
+use crate::error::{Error, Result};
+use crate::storage::{Extras, StorageError, StorageErrorKind, Write, WriteError};
 use crate::stream::{Name, Nanos, StreamKey};
 
 /// Identifies a dead letter. The same failure of the same work has the same id, so that a repeat adds no second letter.
@@ -91,4 +97,44 @@ pub struct DeadLetterFilter {
     pub include_resolved: bool,
     /// At most so many; `None` for 1,000.
     pub limit: Option<usize>,
+}
+
+impl Core {
+    /// What the clock says.
+    pub(crate) fn now(&self) -> Nanos {
+        nanos_of(self.clock.now())
+    }
+}
+
+/// Stores a letter, durably, before what it is about counts as handled (row D1). `false` if an operator has discarded it
+/// before: then the work will not be done.
+pub(crate) async fn store(core: &Core, letter: DeadLetter) -> Result<bool, StorageError> {
+    if let Some(DeadLetter { resolution: Some(Resolution::Discarded { .. }), .. }) =
+        core.storage.dead_letter(letter.id).await?
+    {
+        return Ok(false);
+    }
+    let write = Write::extras(Extras { dead_letters: vec![letter], ..Extras::default() });
+    match core.writer.commit(write).await {
+        Ok(_) => Ok(true),
+        Err(WriteError::Storage(error)) => Err(error),
+        Err(other) => Err(StorageError::new(StorageErrorKind::Failed, "storage", other.to_string())),
+    }
+}
+
+/// A letter that is open.
+pub(crate) async fn open(core: &Core, id: DeadLetterId) -> Result<DeadLetter> {
+    match core.storage.dead_letter(id).await? {
+        Some(letter) if letter.resolution.is_none() => Ok(letter),
+        Some(_) => Err(Error::invalid_argument("dead letter", format!("{id} is resolved already"))),
+        None => Err(Error::invalid_argument("dead letter", format!("{id} does not exist"))),
+    }
+}
+
+/// Says what became of an open letter.
+pub(crate) async fn resolve(core: &Core, id: DeadLetterId, resolution: Resolution) -> Result<()> {
+    if core.storage.resolve_dead_letter(id, resolution).await? {
+        return Ok(());
+    }
+    Err(Error::invalid_argument("dead letter", format!("{id} was resolved by somebody else in the meantime")))
 }

@@ -22,7 +22,7 @@ use crate::command::{Core, PreviewCommand, Receipt, SendCommand, StateQuery};
 use crate::dead_letter::DeadLetters;
 use crate::declare::{Aggregate, CommandOf};
 use crate::error::{Error, Result};
-use crate::reaction::{ProjectorRunner, SubscriptionStatus, Subscriptions};
+use crate::reaction::{Component, SubscriptionStatus, Subscriptions};
 use crate::registry::Registry;
 use crate::storage::Storage;
 
@@ -37,7 +37,6 @@ pub struct Runtime {
 struct Inner {
     core: Arc<Core>,
     subscriptions: Subscriptions,
-    projectors: Vec<(&'static str, Arc<ProjectorRunner>)>,
     drain_limit: Duration,
 }
 
@@ -164,8 +163,8 @@ impl Runtime {
         &self.inner.core
     }
 
-    pub(crate) fn projector(&self, name: &str) -> Option<&Arc<ProjectorRunner>> {
-        self.inner.projectors.iter().find(|(projector, _)| *projector == name).map(|(_, runner)| runner)
+    pub(crate) fn component(&self, name: &str) -> Option<&Component> {
+        self.inner.subscriptions.component(name)
     }
 }
 

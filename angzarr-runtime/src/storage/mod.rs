@@ -118,11 +118,7 @@ pub trait Storage: Send + Sync + 'static {
     fn parked_streams<'a>(&'a self, component: &'a str) -> StorageFuture<'a, Vec<StreamKey>>;
 
     /// Of a component's open letters with events of a stream the one with the earliest event.
-    fn oldest_parked<'a>(
-        &'a self,
-        component: &'a str,
-        stream: &'a StreamKey,
-    ) -> StorageFuture<'a, Option<DeadLetter>>;
+    fn oldest_parked<'a>(&'a self, component: &'a str, stream: &'a StreamKey) -> StorageFuture<'a, Option<DeadLetter>>;
 
     /// Marks an open dead letter as resolved; `false` if it does not exist or is no longer open.
     fn resolve_dead_letter(&self, id: DeadLetterId, resolution: Resolution) -> StorageFuture<'_, bool>;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use angzarr_runtime::Checkpoint;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::stream::StreamKey;
 use angzarr_tests::account::Account;
@@ -72,6 +73,38 @@ on_every_store! {
         assert_gapless(&booked);
         assert!(runtime.dead_letters().list(&Default::default()).await.unwrap().is_empty());
         runtime.shutdown().await.unwrap();
+    }
+
+    /// A disk that is full says nothing about a command.
+    async fn r1_g3_a_broken_store_dead_letters_no_healthy_command(store) {
+        let faults = Faults::new();
+        let rig = Rig::new();
+        let runtime = faults.describe(&store, rig.builder()).build().await.unwrap();
+        let (from, to) = (Uuid::new_v4(), Uuid::new_v4());
+        faults.next("ledger", [Fault::Fail(angzarr_runtime::storage::StorageErrorKind::Failed); 2]);
+        runtime.send::<Account>(from, money(to)).await.unwrap();
+        runtime.settled().await;
+        assert_eq!(faults.struck(), 2);
+        assert_eq!(runtime.state::<Ledger>(to).await.unwrap().total, 5);
+        assert!(runtime.dead_letters().list(&Default::default()).await.unwrap().is_empty());
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A start that fails leaves nothing running and the store free.
+    async fn r1_a_failed_start_leaves_nothing_running(store) {
+        let id = Uuid::new_v4();
+        store.plant(&StreamKey::main("account", id), vec![stored(&Deposited { amount: 1, ..Default::default() }, 1)]).await;
+        let broken = Rig::new();
+        let elsewhere = Checkpoint { store: Uuid::new_v4(), position: 1 };
+        broken.tally.set_checkpoint("tally", elsewhere);
+        let error = store.describe(broken.builder()).build().await.unwrap_err();
+        assert_eq!(error.code(), "READ_MODEL");
+        let rig = Rig::new();
+        let runtime = rig.start(&store).await;
+        runtime.settled().await;
+        assert_eq!(rig.tally.count(id), 1);
+        runtime.shutdown().await.unwrap();
+        assert!(broken.journal.seen().is_empty(), "none of the others ran before");
     }
 
     /// Events that appear in the store without an announcement (another process, a lost wake-up) are found.

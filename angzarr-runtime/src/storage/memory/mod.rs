@@ -175,11 +175,7 @@ impl Storage for Memory {
         ready(self.shared.state.lock().parked_streams(component))
     }
 
-    fn oldest_parked<'a>(
-        &'a self,
-        component: &'a str,
-        stream: &'a StreamKey,
-    ) -> StorageFuture<'a, Option<DeadLetter>> {
+    fn oldest_parked<'a>(&'a self, component: &'a str, stream: &'a StreamKey) -> StorageFuture<'a, Option<DeadLetter>> {
         ready(self.shared.state.lock().oldest_parked(component, stream))
     }
 

@@ -276,11 +276,7 @@ impl Storage for SqliteStorage {
         self.read(move |reader| reader.parked_streams(&component))
     }
 
-    fn oldest_parked<'a>(
-        &'a self,
-        component: &'a str,
-        stream: &'a StreamKey,
-    ) -> StorageFuture<'a, Option<DeadLetter>> {
+    fn oldest_parked<'a>(&'a self, component: &'a str, stream: &'a StreamKey) -> StorageFuture<'a, Option<DeadLetter>> {
         let (component, stream) = (component.to_owned(), stream.clone());
         self.read(move |reader| reader.oldest_parked(&component, &stream))
     }

@@ -13,7 +13,7 @@ use super::events::{KnownEvent, KnownType};
 use super::report::{Holds, Story};
 use super::saga::Told;
 use crate::declare::{Domain, Instance, Message, ReactionError};
-use crate::reaction::ErasedReadModel;
+use crate::reaction::{Checkpoint, ErasedReadModel};
 use crate::registry::Registry;
 use crate::storage::BoxFuture;
 use crate::stream::{StoredEvent, StreamKey};
@@ -112,7 +112,10 @@ impl ProjectorScenario {
         };
         match (unit, &outcome) {
             (None, _) => {}
-            (Some((model, unit)), Ok(_)) => model.commit(unit, self.name, event.position).await?,
+            (Some((model, unit)), Ok(_)) => {
+                let checkpoint = Checkpoint { store: Uuid::nil(), position: event.position };
+                model.commit(unit, self.name, checkpoint).await?;
+            }
             (Some((model, unit)), Err(_)) => model.rollback(unit).await?,
         }
         outcome
