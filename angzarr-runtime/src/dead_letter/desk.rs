@@ -4,6 +4,7 @@ use angzarr_proto as proto;
 use proto::angzarr_dead_letter::Payload;
 use proto::page_header::SequenceType;
 
+use super::letter::AT;
 use super::{DeadLetter, DeadLetterFilter, DeadLetterId, Resolution};
 use crate::error::{Error, Result};
 use crate::reaction::Component;
@@ -53,7 +54,8 @@ impl DeadLetters {
         match letter.letter.payload {
             Some(Payload::RejectedCommand(book)) => {
                 let request = proto::CommandRequest { command: Some(at_the_head(book, id)), ..Default::default() };
-                core.handle_command(&request).await?;
+                let at = letter.letter.metadata.get(AT).and_then(|text| text.parse().ok());
+                core.handle_command(&request, at).await?;
                 super::resolve(core, id, Resolution::Retried { at: core.now() }).await
             }
             Some(Payload::RejectedEvents(_)) => {

@@ -2,14 +2,15 @@
 
 use angzarr_proto as proto;
 use proto::angzarr_dead_letter::{Payload, RejectionDetails};
+use proto::page_header::SequenceType;
 use uuid::Uuid;
 
 use super::{DeadLetter, DeadLetterId};
-use crate::command::{Core, ReactionCommand, Submission, cover_of, event_page};
+use crate::command::{Core, ReactionCommand, Submission, cover_of, deferred_of, event_page};
 use crate::declare::{MergeStrategy, ReactionError};
 use crate::error::{Error, Result, SequenceMismatch};
 use crate::reaction::ComponentKind;
-use crate::stream::{Headers, LogEvent, Name, StoredEvent, StreamKey};
+use crate::stream::{Headers, LogEvent, Name, Nanos, StoredEvent, StreamKey};
 
 /// Namespace of ids that are made from what failed: the same failure has the same id.
 const FAILURES: Uuid = Uuid::from_u128(0x0b91_52f4_7c1e_5e0f_8a3d_6a14_05c9_e7b2);
@@ -17,17 +18,22 @@ const FAILURES: Uuid = Uuid::from_u128(0x0b91_52f4_7c1e_5e0f_8a3d_6a14_05c9_e7b2
 /// The key of the event's position in the letter's metadata.
 const POSITION: &str = "position";
 
+/// The key of the time that the command's events were to be stored with, in Unix nanoseconds.
+pub(super) const AT: &str = "at";
+
 /// A command whose expected sequence was not met under MANUAL (row M4).
 pub(crate) fn sequence_mismatch(core: &Core, submission: &Submission<'_>, mismatch: &SequenceMismatch) -> DeadLetter {
+    // What the command is known by comes before the sequence that it expected: the details have that.
+    let known_by = submission.dedup.as_ref().and_then(deferred_of);
     let pages = submission
         .pages
         .iter()
         .map(|page| proto::CommandPage {
             header: Some(proto::PageHeader {
-                sequence_type: page.expected.map(proto::page_header::SequenceType::Sequence),
-                sync_mode: None,
+                sequence_type: known_by.clone().or(page.expected.map(SequenceType::Sequence)),
+                sync_mode: Some(page.sync.to_proto() as i32),
             }),
-            merge_strategy: merge_to_proto(mismatch.strategy) as i32,
+            merge_strategy: merge_to_proto(page.merge.unwrap_or_default()) as i32,
             payload: Some(proto::command_page::Payload::Command((page.encoded)())),
         })
         .collect();
@@ -45,7 +51,7 @@ pub(crate) fn sequence_mismatch(core: &Core, submission: &Submission<'_>, mismat
         merge_strategy: merge_to_proto(mismatch.strategy) as i32,
     });
     let book = proto::CommandBook { cover: Some(cover.clone()), pages };
-    letter(
+    let letter = letter(
         core,
         core.ids.next_id(),
         cover,
@@ -54,7 +60,15 @@ pub(crate) fn sequence_mismatch(core: &Core, submission: &Submission<'_>, mismat
         details,
         1,
         Producer { component: submission.key.domain.as_str(), kind: "aggregate" },
-    )
+    );
+    with_time(letter, submission.at)
+}
+
+fn with_time(mut letter: DeadLetter, at: Option<Nanos>) -> DeadLetter {
+    if let Some(at) = at {
+        letter.letter.metadata.insert(AT.to_owned(), at.to_string());
+    }
+    letter
 }
 
 /// A command of a saga that could not be done (rows G3, K3).
@@ -73,7 +87,7 @@ pub(crate) fn reaction_command(
     let cover = cover_of(&key, reaction.headers.correlation_id(), reaction.headers.ext());
     let page = proto::CommandPage {
         header: Some(proto::PageHeader {
-            sequence_type: Some(proto::page_header::SequenceType::AngzarrDeferred(reaction.provenance.to_proto())),
+            sequence_type: Some(SequenceType::AngzarrDeferred(reaction.provenance.to_proto())),
             sync_mode: None,
         }),
         merge_strategy: 0,
@@ -89,7 +103,7 @@ pub(crate) fn reaction_command(
         is_transient: error.is_retryable(),
     });
     let id = Uuid::new_v5(&FAILURES, &reaction.provenance.dedup().0);
-    letter(
+    let letter = letter(
         core,
         id,
         cover,
@@ -98,7 +112,8 @@ pub(crate) fn reaction_command(
         details,
         attempts,
         Producer { component: reaction.provenance.component.as_str(), kind: "saga" },
-    )
+    );
+    with_time(letter, command.at)
 }
 
 /// Why a component could not handle an event.

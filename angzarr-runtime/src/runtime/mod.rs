@@ -56,7 +56,7 @@ impl Runtime {
     /// # Errors
     /// What the pipeline refuses; see [`Error`].
     pub async fn handle_command(&self, request: proto::CommandRequest) -> Result<proto::CommandResponse> {
-        Ok(self.inner.core.handle_command(&request).await?.into_response())
+        Ok(self.inner.core.handle_command(&request, None).await?.into_response())
     }
 
     /// The same with the answer as the typed client has it.
@@ -64,7 +64,7 @@ impl Runtime {
     /// # Errors
     /// What the pipeline refuses; see [`Error`].
     pub async fn submit(&self, request: &proto::CommandRequest) -> Result<Receipt> {
-        self.inner.core.handle_command(request).await
+        self.inner.core.handle_command(request, None).await
     }
 
     /// The state of an aggregate, now or then. Await it.

@@ -1,15 +1,17 @@
 //! D: dead letters.
 
+use std::time::{Duration, SystemTime};
+
 use angzarr_runtime::dead_letter::{DeadLetterFilter, Resolution};
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::proto::angzarr_dead_letter::{Payload, RejectionDetails};
-use angzarr_runtime::proto::{CommandPageExt as _, CoverExt as _, EventPageExt as _};
+use angzarr_runtime::proto::{self, CommandPageExt as _, CoverExt as _, EventPageExt as _, PageHeaderExt as _};
 use angzarr_runtime::stream::StreamKey;
 use angzarr_tests::account::Account;
 use angzarr_tests::ledger::Ledger;
 use angzarr_tests::messages::*;
 use angzarr_tests::reactions::{Trouble, balance_row};
-use angzarr_tests::rig::start;
+use angzarr_tests::rig::{account, page, request, start};
 use angzarr_tests::store::events_of;
 use angzarr_tests::time::ManualClock;
 use angzarr_tests::{Faults, Rig, on_every_store};
@@ -64,6 +66,58 @@ on_every_store! {
         let mismatch = by("wf-3").await;
         assert_eq!((mismatch.letter.source_component.as_str(), mismatch.letter.source_component_type.as_str()), ("account", "aggregate"));
         assert!(matches!(mismatch.letter.rejection_details, Some(RejectionDetails::SequenceMismatch(_))));
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// Sync mode, external id, time and each page's merge strategy of a command that waits for an operator.
+    async fn d1_m4_a_command_is_retried_as_it_was_sent(store) {
+        let rig = Rig::new();
+        let runtime = rig.start(&store).await;
+        let id = Uuid::new_v4();
+        let at = SystemTime::now() + Duration::from_secs(3_600);
+        let send = || {
+            runtime
+                .send::<Account>(id, Deposit { amount: 3 })
+                .merge(MergeStrategy::Manual)
+                .expect_sequence(9)
+                .sync(SyncMode::Isolated)
+                .external_id("deposit-7")
+                .at(at)
+        };
+        send().await.unwrap_err();
+        let letter = runtime.dead_letters().list(&all()).await.unwrap().remove(0);
+        let Some(Payload::RejectedCommand(book)) = &letter.letter.payload else { panic!("no command") };
+        let header = book.pages[0].header.as_ref().unwrap();
+        assert_eq!((header.external_id(), header.sync_mode), (Some("deposit-7"), Some(proto::SyncMode::Isolated as i32)));
+        assert_eq!(book.pages[0].merge_strategy, proto::MergeStrategy::MergeManual as i32);
+        runtime.dead_letters().retry(letter.id).await.unwrap();
+        let events = events_of(runtime.storage(), &StreamKey::main("account", id)).await;
+        assert_eq!(events.len(), 1);
+        assert!(events[0].isolated, "still not published");
+        let nanos = at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
+        assert_eq!(i128::from(events[0].created_at), nanos as i128);
+        runtime.settled().await;
+        assert!(rig.journal.seen().is_empty());
+        // Whoever sends it again gets the answer of the retry.
+        let again = send().await.unwrap();
+        assert!(again.already_processed());
+        assert_eq!(again.events(), events);
+        // By the wire: each page keeps its own strategy.
+        let mut pages = [page(&Note { text: "a".into() }), page(&Note { text: "b".into() })];
+        let strategies = [proto::MergeStrategy::MergeManual as i32, proto::MergeStrategy::MergeStrict as i32];
+        for (page, strategy) in pages.iter_mut().zip(strategies) {
+            page.merge_strategy = strategy;
+        }
+        pages[0].header = Some(proto::PageHeader {
+            sequence_type: Some(proto::page_header::SequenceType::Sequence(9)),
+            ..Default::default()
+        });
+        runtime.handle_command(request(account(id), pages)).await.unwrap_err();
+        let letter = runtime.dead_letters().list(&all()).await.unwrap().remove(0);
+        let Some(Payload::RejectedCommand(book)) = &letter.letter.payload else { panic!("no command") };
+        assert_eq!(book.pages.iter().map(|it| it.merge_strategy).collect::<Vec<_>>(), strategies);
+        runtime.dead_letters().retry(letter.id).await.unwrap();
+        assert_eq!(events_of(runtime.storage(), &StreamKey::main("account", id)).await.len(), 3);
         runtime.shutdown().await.unwrap();
     }
 
@@ -171,7 +225,8 @@ on_every_store! {
         let runtime = faults.describe(&store, rig.builder()).build().await.unwrap();
         runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
         runtime.send::<Account>(other, Deposit { amount: 1 }).await.unwrap();
-        runtime.send::<Account>(id, Freeze {}).expect_sequence(9).await.unwrap_err();
+        let note = Note { text: "once".into() };
+        runtime.send::<Account>(id, note).merge(MergeStrategy::Manual).expect_sequence(9).await.unwrap_err();
         runtime.settled().await;
         rig.balances.no_more_trouble(id, 0);
         rig.balances.no_more_trouble(other, 0);
@@ -191,12 +246,12 @@ on_every_store! {
         desk.retry(of_other).await.unwrap();
         assert_eq!(balance_row(&rig.model, other).await, Some((1, 1, 0)), "once");
         // The same with a command.
-        let frozen = desk.list(&all()).await.unwrap().remove(0);
+        let noted = desk.list(&all()).await.unwrap().remove(0);
         faults.fail_resolution(1);
-        assert_eq!(desk.retry(frozen.id).await.unwrap_err().code(), "STORAGE");
-        desk.retry(frozen.id).await.unwrap();
+        assert_eq!(desk.retry(noted.id).await.unwrap_err().code(), "STORAGE");
+        desk.retry(noted.id).await.unwrap();
         let key = StreamKey::main("account", id);
-        assert_eq!(events_of(runtime.storage(), &key).await.len(), 2, "deposited and frozen, once each");
+        assert_eq!(events_of(runtime.storage(), &key).await.len(), 2, "deposited and noted, once each");
         assert!(desk.list(&all()).await.unwrap().is_empty());
         runtime.shutdown().await.unwrap();
     }
