@@ -153,7 +153,7 @@ impl Core {
         // Under the slot's lock: of two equal commands at once, the second one finds the first one done (row C10).
         if let Some(first) = self.find_first(submission).await? {
             drop(guard);
-            return Ok(Attempt::Done(self.first_answer(key, first).await?));
+            return Ok(Attempt::Done(self.first_answer(submission, first).await?));
         }
         // Taken out of the slot: whatever ends this attempt early, a refusal, a panic, a caller that goes away, a touched
         // state never gets back in.
@@ -199,7 +199,7 @@ impl Core {
                 drop(guard);
                 match error {
                     WriteError::Conflict { .. } => Ok(Attempt::Raced),
-                    WriteError::Duplicate(first) => Ok(Attempt::Done(self.first_answer(key, first).await?)),
+                    WriteError::Duplicate(first) => Ok(Attempt::Done(self.first_answer(submission, first).await?)),
                     WriteError::Storage(error) => Err(error.into()),
                 }
             }
@@ -415,7 +415,7 @@ impl Core {
                 if let Some(first) = self.find_first(submission).await? {
                     *guard = None;
                     drop(guard);
-                    return Ok(Attempt::Done(self.first_answer(&submission.key, first).await?));
+                    return Ok(Attempt::Done(self.first_answer(submission, first).await?));
                 }
                 tracing::debug!(stream = %submission.key, code = error.code(), %error, "command refused");
                 return Err(error);

@@ -5,7 +5,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use backon::BackoffBuilder as _;
@@ -156,8 +156,9 @@ impl Subscription {
         let mut woken = core.transport.listen();
         let mut position = start;
         let mut stored = start;
-        self.position.send_replace(position);
         let name = self.component.name();
+        self.position.send_replace(position);
+        core.waits.reached(name, position);
         tracing::debug!(component = name, kind = self.component.kind().as_str(), position, "subscription started");
         let mut pause = Duration::from_millis(50);
         while !*stop.borrow() {
@@ -168,6 +169,7 @@ impl Subscription {
                     position = reached;
                     pause = Duration::from_millis(50);
                     self.position.send_replace(position);
+                    core.waits.reached(name, position);
                     *self.stalled.lock() = None;
                 }
                 Ok(None) => {
@@ -233,7 +235,6 @@ pub(crate) struct Subscriptions {
     pub(crate) all: Vec<Arc<Subscription>>,
     stop: watch::Sender<bool>,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
-    stopped: AtomicBool,
 }
 
 impl Subscriptions {
@@ -250,7 +251,7 @@ impl Subscriptions {
             tokio::spawn(async move { subscription.follow(&core, start, stop).await })
         });
         let tasks = Mutex::new(tasks.collect());
-        Ok(Self { all, stop, tasks, stopped: AtomicBool::new(false) })
+        Ok(Self { all, stop, tasks })
     }
 
     /// The component of that name.
@@ -279,9 +280,6 @@ impl Subscriptions {
 
     /// Lets every component finish its batch and stops it (row R6).
     pub(crate) async fn stop(&self, limit: Duration) {
-        if self.stopped.swap(true, Ordering::AcqRel) {
-            return;
-        }
         self.stop.send_replace(true);
         let tasks = std::mem::take(&mut *self.tasks.lock());
         let deadline = tokio::time::Instant::now() + limit;
