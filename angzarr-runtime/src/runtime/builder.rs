@@ -2,8 +2,8 @@
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::{Inner, Runtime};
@@ -328,7 +328,9 @@ impl Builder {
         });
         let all = projectors.chain(sagas).map(|component| Arc::new(Subscription::new(component))).collect();
         let subscriptions = Subscriptions::start(&core, all).await?;
-        Ok(Runtime { inner: Arc::new(Inner { core, subscriptions, drain_limit: self.drain_limit }) })
+        Ok(Runtime {
+            inner: Arc::new(Inner { core, subscriptions, ending: OnceLock::new(), drain_limit: self.drain_limit }),
+        })
     }
 
     /// Everything that the way of a command needs, on an open store.

@@ -153,6 +153,32 @@ on_every_store! {
         runtime.shutdown().await.unwrap();
     }
 
+    /// A second handle waits for the same end, and a caller that goes away does not stop it half-way.
+    async fn r6_every_shutdown_has_the_same_end(store) {
+        for cancelled in [false, true] {
+            let (faults, rig, id) = (Faults::new(), Rig::new(), Uuid::new_v4());
+            let runtime = faults.describe(&store, rig.builder()).build().await.unwrap();
+            faults.next("account", [Fault::Delay(Duration::from_millis(200))]);
+            let (sender, first, second) = (runtime.clone(), runtime.clone(), runtime);
+            let under_way = tokio::spawn(async move { sender.send::<Account>(id, Deposit { amount: 7 }).await });
+            eventually("the command is at the store", async || faults.struck() == 1).await;
+            let mut first = Box::pin(first.shutdown());
+            assert!(futures_util::poll!(&mut first).is_pending());
+            if cancelled {
+                drop(first);
+                second.shutdown().await.unwrap();
+            } else {
+                second.shutdown().await.unwrap();
+                first.await.unwrap();
+            }
+            // It ended after what ran, and the store is free.
+            assert_eq!(under_way.await.unwrap().unwrap().next_sequence(), 1);
+            let runtime = rig.start(&store).await;
+            assert_eq!(runtime.state::<Account>(id).await.unwrap().balance, 7);
+            runtime.shutdown().await.unwrap();
+        }
+    }
+
     /// Whoever does not finish within the limit is left behind, and goes on after the restart.
     async fn r6_the_drain_has_a_limit(store) {
         let rig = Rig::new();
@@ -163,7 +189,11 @@ on_every_store! {
         runtime.send::<Account>(id, Deposit { amount: 1 }).sync(SyncMode::Simple).await.unwrap();
         runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
         eventually("it is stuck", async || rig.journal.tries(id, 1) > 0).await;
+        let handle = runtime.clone();
         tokio::time::timeout(Duration::from_secs(20), runtime.shutdown()).await.expect("it ends").unwrap();
+        // Nobody handles the rest any more: there is nothing to wait for.
+        tokio::time::timeout(Duration::from_secs(20), handle.settled()).await.expect("it ends");
+        drop(handle);
         rig.journal.no_more_trouble(id, 1);
         let runtime = rig.start(&store).await;
         runtime.settled().await;
