@@ -221,12 +221,12 @@ impl Storage for Faulty {
     fn find_duplicate<'a>(&'a self, key: &'a StreamKey, dedup: &'a Dedup) -> StorageFuture<'a, Option<Written>> {
         self.inner.find_duplicate(key, dedup)
     }
-    fn read_log(&self, after: u64, limit: usize) -> StorageFuture<'_, Vec<LogEvent>> {
+    fn read_log(&self, after: u64, limit: usize, bytes: usize) -> StorageFuture<'_, Vec<LogEvent>> {
         if self.faults.log_is_down.load(Ordering::SeqCst) {
             let error = StorageError::new(StorageErrorKind::Unavailable, "faulty", "the log is down on purpose");
             return Box::pin(async move { Err(error) });
         }
-        self.inner.read_log(after, limit)
+        self.inner.read_log(after, limit, bytes)
     }
     fn head(&self) -> u64 {
         self.inner.head()

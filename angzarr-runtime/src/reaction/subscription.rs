@@ -127,6 +127,8 @@ pub(crate) struct Subscription {
 
 /// Events are read in portions of this many.
 const BATCH: usize = 1_024;
+/// And of no more than about this many bytes: every component holds a portion at a time.
+const BATCH_BYTES: usize = 8 << 20;
 /// How often a subscriber looks by itself.
 const LOOK: Duration = Duration::from_secs(1);
 /// A checkpoint that only skips foreign events is stored this often at most.
@@ -207,7 +209,7 @@ impl Subscription {
         if core.storage.head() <= position {
             return Ok(None);
         }
-        let portion = core.storage.read_log(position, BATCH).await.map_err(|error| error.to_string())?;
+        let portion = core.storage.read_log(position, BATCH, BATCH_BYTES).await.map_err(|error| error.to_string())?;
         let Some(last) = portion.last().map(|event| event.event.position) else { return Ok(None) };
         let batch: Vec<LogEvent> =
             portion.into_iter().filter(|event| !event.event.isolated && self.component.wants(event)).collect();

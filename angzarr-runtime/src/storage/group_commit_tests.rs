@@ -67,8 +67,8 @@ impl Storage for Gated {
     fn find_duplicate<'a>(&'a self, key: &'a StreamKey, dedup: &'a Dedup) -> StorageFuture<'a, Option<Written>> {
         self.memory.find_duplicate(key, dedup)
     }
-    fn read_log(&self, after: u64, limit: usize) -> StorageFuture<'_, Vec<LogEvent>> {
-        self.memory.read_log(after, limit)
+    fn read_log(&self, after: u64, limit: usize, bytes: usize) -> StorageFuture<'_, Vec<LogEvent>> {
+        self.memory.read_log(after, limit, bytes)
     }
     fn head(&self) -> u64 {
         self.memory.head()

@@ -82,8 +82,10 @@ pub trait Storage: Send + Sync + 'static {
     /// What the first append with this dedup key on this stream stored, if there was one.
     fn find_duplicate<'a>(&'a self, key: &'a StreamKey, dedup: &'a Dedup) -> StorageFuture<'a, Option<Written>>;
 
-    /// Events of the whole store with position > `after`, in order, at most `limit`, isolated ones included.
-    fn read_log(&self, after: u64, limit: usize) -> StorageFuture<'_, Vec<LogEvent>>;
+    /// Events of the whole store with position > `after`, in order, isolated ones included: at most `limit`, and no more
+    /// once their payloads have `bytes` together, so that large events do not fill the memory. If there is an event and
+    /// `limit` is not 0, at least one comes.
+    fn read_log(&self, after: u64, limit: usize, bytes: usize) -> StorageFuture<'_, Vec<LogEvent>>;
 
     /// The newest position that a reader may see; 0 for an empty store. Cheap: asked after every commit.
     fn head(&self) -> u64;

@@ -71,6 +71,7 @@ macro_rules! storage_contract {
                 g2_a_key_is_known_to_its_own_stream_only
                 r4_positions_never_appear_late
                 r4_the_log_is_in_order_and_in_pieces
+                r4_the_log_is_read_within_a_number_of_bytes
                 i4_a_correlation_id_finds_every_stream
                 s5_isolated_flag_survives
                 t1_as_of_sequence_and_time
@@ -229,7 +230,7 @@ impl Subject {
     }
 
     async fn log(&self) -> Vec<LogEvent> {
-        self.storage.read_log(0, usize::MAX).await.expect("the log can be read")
+        self.storage.read_log(0, usize::MAX, usize::MAX).await.expect("the log can be read")
     }
 
     async fn snapshot_sequences(&self, key: &StreamKey) -> Vec<u32> {

@@ -120,12 +120,11 @@ impl Storage for Memory {
         ready(self.shared.state.lock().find_duplicate(key, dedup))
     }
 
-    fn read_log(&self, after: u64, limit: usize) -> StorageFuture<'_, Vec<LogEvent>> {
+    fn read_log(&self, mut after: u64, limit: usize, mut bytes: usize) -> StorageFuture<'_, Vec<LogEvent>> {
         let mut events = Vec::new();
-        let mut after = after;
-        while events.len() < limit {
+        while events.len() < limit && (events.is_empty() || bytes > 0) {
             let before = events.len();
-            self.shared.state.lock().read_log(after, CHUNK.min(limit - before), &mut events);
+            bytes = self.shared.state.lock().read_log(after, CHUNK.min(limit - before), bytes, &mut events);
             match events.last() {
                 Some(last) if events.len() > before => after = last.event.position,
                 _ => break,

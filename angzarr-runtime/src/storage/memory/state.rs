@@ -289,9 +289,18 @@ impl State {
         Some(LogEvent { stream, event: entry.event(position) })
     }
 
-    pub(super) fn read_log(&self, after: u64, limit: usize, into: &mut Vec<LogEvent>) {
+    /// Copies events until `bytes` of payloads are reached; what is left of them.
+    pub(super) fn read_log(&self, after: u64, limit: usize, bytes: usize, into: &mut Vec<LogEvent>) -> usize {
         let last = self.head().min(after.saturating_add(limit as u64));
-        into.extend((after.saturating_add(1)..=last).filter_map(|position| self.log_event(position)));
+        let mut left = bytes;
+        for item in (after.saturating_add(1)..=last).filter_map(|position| self.log_event(position)) {
+            left = left.saturating_sub(item.event.payload.len());
+            into.push(item);
+            if left == 0 {
+                break;
+            }
+        }
+        left
     }
 
     pub(super) fn read_correlation(&self, correlation_id: &str) -> Vec<LogEvent> {

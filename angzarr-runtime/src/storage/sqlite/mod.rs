@@ -225,8 +225,8 @@ impl Storage for SqliteStorage {
         self.read(move |reader| reader.duplicate(&key, &dedup))
     }
 
-    fn read_log(&self, after: u64, limit: usize) -> StorageFuture<'_, Vec<LogEvent>> {
-        self.read(move |reader| reader.log(after, limit))
+    fn read_log(&self, after: u64, limit: usize, bytes: usize) -> StorageFuture<'_, Vec<LogEvent>> {
+        self.read(move |reader| reader.log(after, limit, bytes))
     }
 
     fn head(&self) -> u64 {

@@ -336,21 +336,30 @@ impl Reader<'_> {
         })
     }
 
-    fn log_events(&mut self, sql: &str, parameters: &[&dyn ToSql]) -> Result<Vec<LogEvent>, StorageError> {
+    /// Events until there are no more or their payloads have `bytes` together.
+    fn log_events(
+        &mut self,
+        sql: &str,
+        parameters: &[&dyn ToSql],
+        bytes: usize,
+    ) -> Result<Vec<LogEvent>, StorageError> {
         let mut headers = LastHeaders::default();
         let mut events = Vec::new();
+        let mut left = bytes;
         self.each(sql, parameters, |reader, row| {
             let stream = reader.key_of(integer(row, 8)?)?;
-            events.push(LogEvent { stream, event: reader.event(row, &mut headers)? });
-            Ok(true)
+            let event = reader.event(row, &mut headers)?;
+            left = left.saturating_sub(event.payload.len());
+            events.push(LogEvent { stream, event });
+            Ok(left > 0)
         })?;
         Ok(events)
     }
 
-    pub(super) fn log(&mut self, after: u64, limit: usize) -> Result<Vec<LogEvent>, StorageError> {
+    pub(super) fn log(&mut self, after: u64, limit: usize, bytes: usize) -> Result<Vec<LogEvent>, StorageError> {
         let limit = signed(limit as u64);
         let sql = select_events("WHERE position > ?1 ORDER BY position LIMIT ?2");
-        self.log_events(&sql, &[&signed(after), &limit])
+        self.log_events(&sql, &[&signed(after), &limit], bytes)
     }
 
     pub(super) fn correlation(&mut self, correlation_id: &str) -> Result<Vec<LogEvent>, StorageError> {
@@ -358,7 +367,7 @@ impl Reader<'_> {
             return Ok(Vec::new());
         }
         let sql = select_events("WHERE correlation_id = ?1 ORDER BY position");
-        self.log_events(&sql, &[&correlation_id])
+        self.log_events(&sql, &[&correlation_id], usize::MAX)
     }
 
     pub(super) fn streams(
