@@ -49,6 +49,7 @@ pub struct Faults {
     letters: Arc<AtomicU32>,
     resolutions: Arc<AtomicU32>,
     parked: Arc<AtomicU32>,
+    looks: Arc<AtomicU32>,
 }
 
 /// Counts down to the fault; whether it strikes.
@@ -90,6 +91,11 @@ impl Faults {
     /// Whether checkpoints are lost on their way to the store: after a restart every event is delivered again.
     pub fn forget_checkpoints(&self, forget: bool) {
         self.forget_checkpoints.store(forget, Ordering::SeqCst);
+    }
+
+    /// How often anybody looked whether there is something new.
+    pub fn looks(&self) -> u32 {
+        self.looks.load(Ordering::SeqCst)
     }
 
     /// The `n`th dead letter from now on cannot be stored.
@@ -229,6 +235,7 @@ impl Storage for Faulty {
         self.inner.read_log(after, limit, bytes)
     }
     fn head(&self) -> u64 {
+        self.faults.looks.fetch_add(1, Ordering::SeqCst);
         self.inner.head()
     }
     fn read_correlation<'a>(&'a self, correlation_id: &'a str) -> StorageFuture<'a, Vec<LogEvent>> {

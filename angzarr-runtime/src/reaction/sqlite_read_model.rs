@@ -196,3 +196,98 @@ fn busy(message: &str) -> rusqlite::Error {
     let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
     rusqlite::Error::SqliteFailure(code, Some(message.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::declare::{EventContext, SystemClock};
+    use crate::reaction::erase_read_model;
+    use crate::stream::{Edition, Headers, Name, StreamKey};
+    use crate::testing::storage_contract::block_on;
+
+    fn context_with(unit: Arc<dyn std::any::Any + Send + Sync>) -> EventContext {
+        EventContext {
+            stream: StreamKey::main("account", Uuid::nil()),
+            edition: Edition::main(),
+            sequence: 0,
+            position: 5,
+            created_at: 0,
+            type_name: Name::from_static("test.Event"),
+            headers: Headers::default(),
+            replay: false,
+            clock: Arc::new(SystemClock),
+            transaction: Some(unit),
+        }
+    }
+
+    const AT_5: Checkpoint = Checkpoint { store: Uuid::from_u128(1), position: 5 };
+
+    /// Row J1: late answers must not send a projector back; another store begins anew.
+    #[test]
+    fn j1_a_checkpoint_never_moves_back() {
+        block_on(async {
+            let model = SqliteReadModel::in_memory("").expect("a model");
+            let other = Checkpoint { store: Uuid::from_u128(2), position: 1 };
+            let at = |position| Checkpoint { position, ..AT_5 };
+            assert_eq!(model.checkpoint("p").await.expect("it answers"), None);
+            for (stored, wanted) in [(AT_5, AT_5), (at(3), AT_5), (at(9), at(9)), (other, other)] {
+                let transaction = model.begin().await.expect("it begins");
+                model.commit(transaction, "p", stored).await.expect("it commits");
+                assert_eq!(model.checkpoint("p").await.expect("it answers"), Some(wanted));
+                assert_eq!(model.checkpoint("q").await.expect("it answers"), None);
+            }
+        });
+    }
+
+    /// Another program holds the file: other tasks of the same thread go on, and the transaction begins when it is free.
+    #[test]
+    fn j1_waiting_for_the_file_holds_up_no_thread() {
+        block_on(async {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path().join("model.db");
+            let model = SqliteReadModel::open(&path, "").expect("a model");
+            let other = Connection::open(&path).expect("another program");
+            other.execute_batch("BEGIN IMMEDIATE").expect("it holds the file");
+            let (transaction, ()) = tokio::join!(model.begin(), async {
+                other.execute_batch("ROLLBACK").expect("it lets go");
+            });
+            model.commit(transaction.expect("it begins"), "p", AT_5).await.expect("it commits");
+        });
+    }
+
+    /// A handler that asks the model in memory inside its own batch gets an error instead of waiting for itself for ever.
+    #[test]
+    fn j1_a_question_inside_a_batch_in_memory_ends() {
+        block_on(async {
+            let model = SqliteReadModel::in_memory("").expect("a model");
+            let transaction = model.begin().await.expect("it begins");
+            tokio::time::pause(); // nobody waits for the five seconds
+            let error = model.query(|_| Ok(())).await.expect_err("the batch holds the connection");
+            assert!(error.to_string().contains("ctx.transaction"), "{error}");
+            model.rollback(transaction).await.expect("it rolls back");
+            model.query(|_| Ok(())).await.expect("it is free");
+        });
+    }
+
+    /// Rows and checkpoint would go to different databases.
+    #[test]
+    fn j1_another_read_model_is_refused() {
+        block_on(async {
+            let model = SqliteReadModel::in_memory("").expect("a model");
+            let other = SqliteReadModel::in_memory("").expect("another");
+            let erased = erase_read_model(&model);
+            let context = context_with(erased.unit());
+            let error = context.transaction(&other).await.err().expect("not the projector's own");
+            assert!(error.is_permanent(), "{error}");
+            drop(context.transaction(&model.clone()).await.map_err(|error| error.to_string()).expect("its own"));
+            erased
+                .commit(context.transaction.expect("a unit"), "p", AT_5)
+                .await
+                .map_err(|e| e.to_string())
+                .expect("stored");
+            assert_eq!(model.checkpoint("p").await.map_err(|e| e.to_string()).expect("it answers"), Some(AT_5));
+        });
+    }
+}

@@ -177,18 +177,17 @@ impl Runtime {
     /// # Errors
     /// The store cannot be closed properly, or not within the drain limit.
     pub async fn shutdown(self) -> Result<()> {
-        let ending =
-            self.inner.ending.get_or_init(|| {
-                self.inner.core.closing.store(true, Ordering::Release);
-                let inner = self.inner.clone();
-                // A task of its own: a caller that goes away must not leave it half done.
-                let ended = tokio::spawn(async move { inner.end().await });
-                async move {
+        let ending = self.inner.ending.get_or_init(|| {
+            self.inner.core.closing.store(true, Ordering::Release);
+            let inner = self.inner.clone();
+            // A task of its own: a caller that goes away must not leave it half done.
+            let ended = tokio::spawn(async move { inner.end().await });
+            async move {
                     ended.await.unwrap_or_else(|error| Err(not_closed(format!("the shutdown ended early: {error}"))))
                 }
                 .boxed()
                 .shared()
-            });
+        });
         ending.clone().await.map_err(Error::from)
     }
 
