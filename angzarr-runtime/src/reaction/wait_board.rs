@@ -36,15 +36,17 @@ pub(crate) struct WaitResult {
     pub(crate) missing: Vec<Missing>,
 }
 
-/// A noted expectation; it ends with this.
-pub(crate) struct Waiting {
+/// A noted expectation; it ends with this. In a box, because most commands carry none.
+pub(crate) struct Waiting(Box<Noted>);
+
+struct Noted {
     board: Arc<Board>,
     id: u64,
     key: StreamKey,
     done: oneshot::Receiver<()>,
 }
 
-impl Drop for Waiting {
+impl Drop for Noted {
     fn drop(&mut self) {
         self.board.take(&self.key, self.id);
     }
@@ -189,7 +191,7 @@ impl WaitBoard {
         notes.expectations.entry(key.clone()).or_default().push(expectation);
         self.0.waiting.fetch_add(1, Ordering::Release);
         drop(notes);
-        Some(Waiting { board: self.0.clone(), id, key: key.clone(), done })
+        Some(Waiting(Box::new(Noted { board: self.0.clone(), id, key: key.clone(), done })))
     }
 
     /// The events were not stored after all.
@@ -198,7 +200,7 @@ impl WaitBoard {
     }
 
     /// Waits until everything noted has happened, or the deadline has passed.
-    pub(crate) async fn wait(&self, mut waiting: Waiting, deadline: Duration) -> WaitResult {
+    pub(crate) async fn wait(&self, Waiting(mut waiting): Waiting, deadline: Duration) -> WaitResult {
         let in_time = tokio::time::timeout(deadline, &mut waiting.done).await.is_ok();
         let Some(expectation) = self.0.take(&waiting.key, waiting.id) else { return WaitResult::default() };
         let mut result = expectation.result;

@@ -303,6 +303,8 @@ on_every_store! {
         let open = runtime.dead_letters().list(&all()).await.unwrap();
         assert_eq!(open.len(), 1, "the decision to discard the other is kept");
         assert_eq!(open[0].letter.cover.as_ref().unwrap().root_bytes(), Some(retried.into_bytes()));
+        let balances = runtime.subscriptions().into_iter().find(|status| status.name == "balances").unwrap();
+        assert_eq!(balances.parked_streams, 1);
         // The discarded one is skipped, and its stream goes on.
         runtime.send::<Account>(discarded, Deposit { amount: 10 }).await.unwrap();
         runtime.settled().await;
