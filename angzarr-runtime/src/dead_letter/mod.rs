@@ -30,7 +30,7 @@ pub struct DeadLetter {
     pub id: DeadLetterId,
     /// The whole command or events, the reason and the details, as the wire contract has them.
     pub letter: proto::AngzarrDeadLetter,
-    /// How often the work was tried.
+    /// How often the work was tried; 0 for an event that only waits behind an earlier one.
     pub attempts: u32,
     /// When it was put here.
     pub occurred_at: Nanos,

@@ -274,3 +274,40 @@ impl Board {
         Some(taken)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::stream::Headers;
+
+    fn an_event(type_name: &str) -> StoredEvent {
+        StoredEvent {
+            position: 0,
+            sequence: 0,
+            created_at: 0,
+            type_name: type_name.into(),
+            schema_version: 1,
+            payload: bytes::Bytes::new(),
+            headers: Headers::default(),
+            isolated: false,
+        }
+    }
+
+    /// Row S9: a caller that goes away at any moment leaves nothing behind, also before it waits.
+    #[test]
+    fn s9_a_note_ends_with_whoever_wrote_it() {
+        let (registry, _) = Registry::collect_all();
+        let projector = registry.projectors.values().next().expect("a projector in this program");
+        let key = StreamKey::main(projector.descriptor.domains[0], Uuid::nil());
+        let event = an_event(projector.handlers.keys().next().expect("a handler"));
+        let board = WaitBoard::default();
+        let waiting = board.note(&registry, &key, [(&event, None)].into_iter()).expect("something to wait for");
+        assert_eq!(board.0.waiting.load(Ordering::Acquire), 1);
+        assert_eq!(board.0.notes.lock().expectations.len(), 1);
+        drop(waiting);
+        assert_eq!(board.0.waiting.load(Ordering::Acquire), 0);
+        assert!(board.0.notes.lock().expectations.is_empty());
+    }
+}

@@ -139,7 +139,8 @@ impl Runtime {
         self.inner.subscriptions.all.iter().map(|subscription| subscription.status(&self.inner.core)).collect()
     }
 
-    /// Waits until every saga and projector has handled everything that is stored, and what that caused.
+    /// Waits until every saga and projector has handled everything that is stored, and what that caused; or until the
+    /// runtime is shut down.
     pub async fn settled(&self) {
         self.inner.subscriptions.settled(&self.inner.core).await;
     }
