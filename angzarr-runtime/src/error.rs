@@ -203,6 +203,15 @@ pub enum Error {
         message: String,
     },
 
+    /// The read model of a projector does not hold the events of this store (row J1).
+    #[error("{component}: {problem}; delete the read model, it is built again from the log")]
+    ReadModel {
+        /// The projector.
+        component: String,
+        /// What is wrong.
+        problem: ForeignReadModel,
+    },
+
     /// The runtime takes no more work (row R6).
     #[error("the runtime is shutting down")]
     ShuttingDown,
@@ -216,6 +225,31 @@ pub enum Error {
         hint: &'static str,
         /// What it is about.
         subject: Subject,
+    },
+}
+
+/// Why a read model does not go with a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ForeignReadModel {
+    /// It was built from another store.
+    #[error("its read model belongs to the store {read_model}, this one is {store}")]
+    OtherStore {
+        /// The store whose events it holds.
+        read_model: Uuid,
+        /// The store that was opened.
+        store: Uuid,
+    },
+    /// It holds events that the store has lost.
+    #[error(
+        "its read model is ahead of the store: it holds the events up to position {read_model}, the store ends at \
+         {head} (restored from a backup, or relaxed when the power went)"
+    )]
+    Ahead {
+        /// The position of the read model.
+        read_model: u64,
+        /// The newest position of the store.
+        head: u64,
     },
 }
 
@@ -273,7 +307,7 @@ impl Error {
             | Self::SchemaTooNew { subject, .. }
             | Self::UnreadableEvent { subject, .. }
             | Self::NotOffered { subject, .. } => Some(subject),
-            Self::Wiring(_) | Self::Component { .. } | Self::ShuttingDown => None,
+            Self::Wiring(_) | Self::Component { .. } | Self::ReadModel { .. } | Self::ShuttingDown => None,
         }
     }
 
@@ -292,7 +326,7 @@ impl Error {
             | Self::SchemaTooNew { subject, .. }
             | Self::UnreadableEvent { subject, .. }
             | Self::NotOffered { subject, .. } => Some(subject),
-            Self::Wiring(_) | Self::Component { .. } | Self::ShuttingDown => None,
+            Self::Wiring(_) | Self::Component { .. } | Self::ReadModel { .. } | Self::ShuttingDown => None,
         }
     }
 
@@ -316,6 +350,7 @@ impl Error {
             Self::Storage(_) => "STORAGE",
             Self::Wiring(_) => "WIRING",
             Self::Component { .. } => "COMPONENT",
+            Self::ReadModel { .. } => "READ_MODEL",
             Self::ShuttingDown => "SHUTTING_DOWN",
             Self::NotOffered { .. } => "NOT_OFFERED",
         }
@@ -336,7 +371,7 @@ impl Error {
             Self::Storage(error) if error.is_retryable() => Code::Unavailable,
             Self::Storage(error) if error.kind == StorageErrorKind::Unknown => Code::Unknown,
             Self::Storage(_) | Self::Component { .. } => Code::Internal,
-            Self::Wiring(_) => Code::FailedPrecondition,
+            Self::Wiring(_) | Self::ReadModel { .. } => Code::FailedPrecondition,
             Self::ShuttingDown => Code::Unavailable,
             Self::NotOffered { .. } => Code::Unimplemented,
         }
@@ -433,6 +468,19 @@ impl Error {
                 facts
             }
             Self::Component { component, .. } => vec![("component", component.clone())],
+            Self::ReadModel { component, problem } => {
+                let (names, values) = match problem {
+                    ForeignReadModel::OtherStore { read_model, store } => {
+                        (["read_model_store", "store"], [read_model.to_string(), store.to_string()])
+                    }
+                    ForeignReadModel::Ahead { read_model, head } => {
+                        (["read_model_position", "head"], [read_model.to_string(), head.to_string()])
+                    }
+                };
+                let mut facts = vec![("component", component.clone())];
+                facts.extend(names.into_iter().zip(values));
+                facts
+            }
             Self::Storage(error) => {
                 vec![("backend", error.backend.to_owned()), ("trouble", error.kind.as_str().to_owned())]
             }

@@ -77,8 +77,8 @@ pub use declare::{
     Accepts, Aggregate, AnyCommand, Clock, Command, CommandContext, CommandOf, Domain, EventContext, IdSource,
     MergeStrategy, Message, ProjectionError, RandomIds, ReactionError, Rejection, SystemClock,
 };
-pub use error::{Code, Error, Result, SequenceMismatch, Subject};
-pub use reaction::{ReadModel, SubscriptionStatus};
+pub use error::{Code, Error, ForeignReadModel, Result, SequenceMismatch, Subject};
+pub use reaction::{Checkpoint, ReadModel, SubscriptionStatus};
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod docs;

@@ -11,7 +11,7 @@ use angzarr_runtime::storage::{
     Write, WriteError, Written,
 };
 use angzarr_runtime::stream::{LogEvent, StoredSnapshot, StreamKey};
-use angzarr_runtime::{Builder, OpenStorage};
+use angzarr_runtime::{Builder, OpenStorage, Uuid};
 use tokio::sync::{Semaphore, watch};
 
 use crate::Store;
@@ -54,6 +54,10 @@ pub struct Faults {
     events_read: Arc<AtomicU32>,
     lost: Arc<Mutex<Option<u32>>>,
     lookups_held: watch::Sender<bool>,
+    letters: Arc<AtomicU32>,
+    resolutions: Arc<AtomicU32>,
+    parked: Arc<AtomicU32>,
+    looks: Arc<AtomicU32>,
 }
 
 impl Default for Faults {
@@ -68,9 +72,18 @@ impl Default for Faults {
             lookups: Arc::default(),
             events_read: Arc::default(),
             lost: Arc::default(),
+            letters: Arc::default(),
+            resolutions: Arc::default(),
+            parked: Arc::default(),
+            looks: Arc::default(),
             lookups_held: watch::Sender::new(false),
         }
     }
+}
+
+/// Counts down to the fault; whether it strikes.
+fn strikes(countdown: &AtomicU32) -> bool {
+    countdown.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) == Ok(1)
 }
 
 impl Faults {
@@ -134,6 +147,26 @@ impl Faults {
         self.forget_checkpoints.store(forget, Ordering::SeqCst);
     }
 
+    /// How often anybody looked whether there is something new.
+    pub fn looks(&self) -> u32 {
+        self.looks.load(Ordering::SeqCst)
+    }
+
+    /// The `n`th dead letter from now on cannot be stored.
+    pub fn fail_letter(&self, n: u32) {
+        self.letters.store(n, Ordering::SeqCst);
+    }
+
+    /// The `n`th resolution of a letter from now on cannot be stored.
+    pub fn fail_resolution(&self, n: u32) {
+        self.resolutions.store(n, Ordering::SeqCst);
+    }
+
+    /// The `n`th question for the oldest letter of a stream from now on gets no answer.
+    pub fn fail_oldest_parked(&self, n: u32) {
+        self.parked.store(n, Ordering::SeqCst);
+    }
+
     fn take(&self, write: &Write) -> Option<Fault> {
         let append = write.append.as_ref()?;
         self.appends.fetch_add(1, Ordering::SeqCst);
@@ -186,9 +219,17 @@ fn failure(kind: StorageErrorKind) -> WriteError {
     StorageError::new(kind, "faulty", "failed on purpose").into()
 }
 
+fn failed<'a, T: Send + 'a>() -> StorageFuture<'a, T> {
+    Box::pin(async { Err(StorageError::new(StorageErrorKind::Unavailable, "faulty", "failed on purpose")) })
+}
+
 impl Storage for Faulty {
     fn describe(&self) -> String {
         format!("faulty {}", self.inner.describe())
+    }
+
+    fn id(&self) -> Uuid {
+        self.inner.id()
     }
 
     fn commit(&self, batch: Vec<Write>) -> BoxFuture<'_, Vec<Result<Written, WriteError>>> {
@@ -200,6 +241,11 @@ impl Storage for Faulty {
                     && let Some(extras) = &mut write.extras
                 {
                     extras.checkpoints.clear();
+                }
+                let letters = write.extras.as_ref().is_some_and(|extras| !extras.dead_letters.is_empty());
+                if letters && strikes(&self.faults.letters) {
+                    outcomes.push(Err(failure(StorageErrorKind::Unavailable)));
+                    continue;
                 }
                 let conflict = write.append.as_ref().map(|append| WriteError::Conflict {
                     key: append.key.clone(),
@@ -254,14 +300,15 @@ impl Storage for Faulty {
             answer
         })
     }
-    fn read_log(&self, after: u64, limit: usize) -> StorageFuture<'_, Vec<LogEvent>> {
+    fn read_log(&self, after: u64, limit: usize, bytes: usize) -> StorageFuture<'_, Vec<LogEvent>> {
         if self.faults.log_is_down.load(Ordering::SeqCst) {
             let error = StorageError::new(StorageErrorKind::Unavailable, "faulty", "the log is down on purpose");
             return Box::pin(async move { Err(error) });
         }
-        self.inner.read_log(after, limit)
+        self.inner.read_log(after, limit, bytes)
     }
     fn head(&self) -> u64 {
+        self.faults.looks.fetch_add(1, Ordering::SeqCst);
         self.inner.head()
     }
     fn read_correlation<'a>(&'a self, correlation_id: &'a str) -> StorageFuture<'a, Vec<LogEvent>> {
@@ -290,7 +337,19 @@ impl Storage for Faulty {
     fn dead_letter(&self, id: DeadLetterId) -> StorageFuture<'_, Option<DeadLetter>> {
         self.inner.dead_letter(id)
     }
+    fn parked_streams<'a>(&'a self, component: &'a str) -> StorageFuture<'a, Vec<StreamKey>> {
+        self.inner.parked_streams(component)
+    }
+    fn oldest_parked<'a>(&'a self, component: &'a str, stream: &'a StreamKey) -> StorageFuture<'a, Option<DeadLetter>> {
+        if strikes(&self.faults.parked) {
+            return failed();
+        }
+        self.inner.oldest_parked(component, stream)
+    }
     fn resolve_dead_letter(&self, id: DeadLetterId, resolution: Resolution) -> StorageFuture<'_, bool> {
+        if strikes(&self.faults.resolutions) {
+            return failed();
+        }
         self.inner.resolve_dead_letter(id, resolution)
     }
     fn close(&self) -> StorageFuture<'_, ()> {

@@ -1,9 +1,10 @@
 //! Sagas and projectors that write down what they saw, and that fail, dawdle or panic where a test says so.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use angzarr_runtime::Checkpoint;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::prost_types::Any;
 use angzarr_runtime::rusqlite::{OptionalExtension as _, params};
@@ -272,6 +273,7 @@ impl Courier {
             "permanent" => return Err(ReactionError::permanent("cannot be delivered, ever")),
             "always" => return Err(ReactionError::transient("nobody at home")),
             "twice" if tries <= 2 => return Err(ReactionError::transient("nobody at home yet")),
+            "five" if tries <= 5 => return Err(ReactionError::transient("nobody at home for long")),
             "panic" => panic!("a saga panics on purpose"),
             _ => {}
         }
@@ -282,11 +284,53 @@ impl Courier {
     }
 }
 
+/// Books for who moves: twice for one stored event that was split into two.
+#[saga(name = "movers", from = Person)]
+pub struct Movers {
+    pub witness: Witness,
+}
+
+impl Movers {
+    fn book(&self, place: &str, amount: i64, ctx: &EventContext) -> Result<Option<Command<Ledger>>, ReactionError> {
+        if !place.starts_with("paid ") {
+            return Ok(None);
+        }
+        let failing = self.witness.with(|state| state.trouble.contains_key(&(ctx.root(), ctx.sequence())));
+        if failing && place.starts_with("paid street") {
+            return Err(ReactionError::permanent("no such street yet"));
+        }
+        Ok(Some(Ledger::command(ctx.root(), Book { amount, ..Default::default() })))
+    }
+}
+
+#[saga]
+impl Movers {
+    #[handler]
+    fn street(&self, e: StreetChanged, ctx: &EventContext) -> Result<Option<Command<Ledger>>, ReactionError> {
+        self.book(&e.street, 1, ctx)
+    }
+    #[handler]
+    fn city(&self, e: CityChanged, ctx: &EventContext) -> Result<Option<Command<Ledger>>, ReactionError> {
+        self.book(&e.city, 100, ctx)
+    }
+}
+
 /// Thanks whoever asked to be thanked: the second step of a workflow, back to where it began.
 #[saga(name = "thanks", from = Ledger)]
 fn thanks(e: Booked) -> Option<Command<Account>> {
     let root = Uuid::from_slice(&e.thank).ok()?;
     Some(Account::command(root, AddPoints { points: e.amount }))
+}
+
+/// What a commit of a [`FlakyModel`] does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Commit {
+    Works,
+    /// Fails, with nothing stored.
+    Fails,
+    /// Stores, and the answer is lost.
+    AnswerLost,
+    Panics,
 }
 
 /// A read model that is not ours, whose commits can be made to fail.
@@ -296,8 +340,11 @@ pub struct FlakyModel(Arc<Mutex<FlakyState>>);
 #[derive(Default)]
 struct FlakyState {
     counts: HashMap<Uuid, i64>,
-    checkpoints: HashMap<String, u64>,
-    failing: usize,
+    checkpoints: HashMap<String, Checkpoint>,
+    /// What the next commits do.
+    commits: VecDeque<Commit>,
+    begins_fail: bool,
+    accepts_unlucky: bool,
 }
 
 impl FlakyModel {
@@ -306,13 +353,32 @@ impl FlakyModel {
     }
     /// So many commits fail, with nothing stored.
     pub fn fail_commits(&self, count: usize) {
-        self.with(|state| state.failing = count);
+        self.commits(std::iter::repeat_n(Commit::Fails, count));
+    }
+    /// What the next commits do, in order.
+    pub fn commits(&self, commits: impl IntoIterator<Item = Commit>) {
+        self.with(|state| state.commits = commits.into_iter().collect());
+    }
+    /// How many of these are still to come.
+    pub fn commits_left(&self) -> usize {
+        self.with(|state| state.commits.len())
+    }
+    /// From now on deposits of [`UNLUCKY`] are counted like others.
+    pub fn accept_unlucky(&self) {
+        self.with(|state| state.accepts_unlucky = true);
+    }
+    pub fn set_checkpoint(&self, projector: &str, checkpoint: Checkpoint) {
+        self.with(|state| state.checkpoints.insert(projector.to_owned(), checkpoint));
+    }
+    /// Whether transactions can begin.
+    pub fn begins_fail(&self, fail: bool) {
+        self.with(|state| state.begins_fail = fail);
     }
     pub fn count(&self, root: Uuid) -> i64 {
         self.with(|state| state.counts.get(&root).copied().unwrap_or(0))
     }
     pub fn checkpoint_of(&self, projector: &str) -> u64 {
-        self.with(|state| state.checkpoints.get(projector).copied().unwrap_or(0))
+        self.with(|state| state.checkpoints.get(projector).map_or(0, |it| it.position))
     }
 }
 
@@ -320,32 +386,40 @@ impl angzarr_runtime::ReadModel for FlakyModel {
     type Transaction = HashMap<Uuid, i64>;
 
     fn begin(&self) -> angzarr_runtime::storage::BoxFuture<'_, Result<Self::Transaction, ReactionError>> {
-        Box::pin(async { Ok(HashMap::new()) })
+        Box::pin(async {
+            match self.with(|state| state.begins_fail) {
+                true => Err(ReactionError::permanent("it cannot begin, on purpose")),
+                false => Ok(HashMap::new()),
+            }
+        })
     }
     fn checkpoint<'a>(
         &'a self,
-        projector: &'a str,
-    ) -> angzarr_runtime::storage::BoxFuture<'a, Result<Option<u64>, ReactionError>> {
-        Box::pin(async move { Ok(self.with(|state| state.checkpoints.get(projector).copied())) })
+        name: &'a str,
+    ) -> angzarr_runtime::storage::BoxFuture<'a, Result<Option<Checkpoint>, ReactionError>> {
+        Box::pin(async move { Ok(self.with(|state| state.checkpoints.get(name).copied())) })
     }
     fn commit<'a>(
         &'a self,
         transaction: Self::Transaction,
-        projector: &'a str,
-        position: u64,
+        name: &'a str,
+        checkpoint: Checkpoint,
     ) -> angzarr_runtime::storage::BoxFuture<'a, Result<(), ReactionError>> {
         Box::pin(async move {
+            let lost = || Err(ReactionError::transient("the commit failed on purpose"));
+            let how = self.with(|state| state.commits.pop_front()).unwrap_or(Commit::Works);
+            match how {
+                Commit::Fails => return lost(),
+                Commit::Panics => panic!("a commit panics on purpose"),
+                Commit::Works | Commit::AnswerLost => {}
+            }
             self.with(|state| {
-                if state.failing > 0 {
-                    state.failing -= 1;
-                    return Err(ReactionError::transient("the commit failed on purpose"));
-                }
                 for (root, count) in transaction {
                     *state.counts.entry(root).or_insert(0) += count;
                 }
-                state.checkpoints.insert(projector.to_owned(), position);
-                Ok(())
-            })
+                state.checkpoints.insert(name.to_owned(), checkpoint);
+            });
+            if how == Commit::AnswerLost { lost() } else { Ok(()) }
         })
     }
     fn rollback(
@@ -355,7 +429,13 @@ impl angzarr_runtime::ReadModel for FlakyModel {
         drop(transaction);
         Box::pin(async { Ok(()) })
     }
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
+
+/// The deposit that `tally` refuses; no other test deposits less than nothing.
+pub const UNLUCKY: i64 = -13;
 
 /// Counts deposits in a read model that is not ours.
 #[projector(name = "tally", domains = ["account"])]
@@ -366,7 +446,10 @@ pub struct Tally {
 #[projector]
 impl Tally {
     #[handler]
-    async fn deposited(&self, _: Deposited, ctx: &EventContext) -> Result<(), ProjectionError> {
+    async fn deposited(&self, e: Deposited, ctx: &EventContext) -> Result<(), ProjectionError> {
+        if e.amount == UNLUCKY && !self.model.with(|state| state.accepts_unlucky) {
+            return Err(ProjectionError::permanent("an unlucky deposit"));
+        }
         let mut rows = ctx.transaction(&self.model).await?;
         *rows.entry(ctx.root()).or_insert(0) += 1;
         Ok(())

@@ -7,7 +7,7 @@ use angzarr_runtime::prelude::*;
 use angzarr_runtime::proto::{self, AnyExt as _, CommandBookExt as _, CommandPageExt as _, CoverExt as _};
 
 use crate::Store;
-use crate::reactions::{BALANCES, Balances, Courier, Everywhere, FlakyModel, Journal, Tagger, Tally, Witness};
+use crate::reactions::{BALANCES, Balances, Courier, Everywhere, FlakyModel, Journal, Movers, Tagger, Tally, Witness};
 
 /// The components' memories and the read model, which outlive a runtime.
 #[derive(Clone)]
@@ -17,6 +17,7 @@ pub struct Rig {
     pub tagger: Witness,
     pub balances: Witness,
     pub courier: Witness,
+    pub movers: Witness,
     pub model: SqliteReadModel,
     pub tally: FlakyModel,
 }
@@ -39,6 +40,7 @@ impl Rig {
             tagger: Witness::default(),
             balances: Witness::default(),
             courier: Witness::default(),
+            movers: Witness::default(),
             model,
             tally: FlakyModel::default(),
         }
@@ -53,6 +55,7 @@ impl Rig {
             .with(Balances { model: self.model.clone(), witness: self.balances.clone() })
             .with(Tally { model: self.tally.clone() })
             .with(Courier { witness: self.courier.clone() })
+            .with(Movers { witness: self.movers.clone() })
             // Failing on purpose should not take long.
             .reaction_attempts(4)
     }

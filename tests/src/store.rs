@@ -22,6 +22,19 @@ impl Store {
         Self::Sqlite(tempfile::tempdir().expect("a temporary directory"))
     }
 
+    /// What is left when somebody deletes the store: a new one in the same place.
+    pub fn deleted(self) -> Self {
+        let Some(file) = self.file() else { return Self::memory() };
+        for suffix in ["", "-wal", "-shm"] {
+            let mut path = file.clone().into_os_string();
+            path.push(suffix);
+            // Two of them are gone already after an orderly end.
+            let _ = std::fs::remove_file(path);
+        }
+        assert!(!file.exists(), "it is deleted");
+        self
+    }
+
     /// A directory, if the store has one.
     pub fn file(&self) -> Option<PathBuf> {
         match self {

@@ -112,7 +112,7 @@ fn look(directory: &Path, said: &mut Said) {
             assert_eq!(before, None, "{root} #{sequence} was acknowledged for another command");
         }
         runtime.settled().await;
-        let log = runtime.storage().read_log(0, usize::MAX).await.expect("the log");
+        let log = runtime.storage().read_log(0, usize::MAX, usize::MAX).await.expect("the log");
         assert!(log.iter().map(|it| it.event.position).eq(1..=log.len() as u64), "positions have no gap");
 
         let mut sent = BTreeSet::new();

@@ -7,7 +7,7 @@ use proto::{CoverExt as _, TimestampExt as _};
 
 use super::pipeline::{Outcome, StoredEvents};
 use crate::declare::{Message, time_of};
-use crate::reaction::{Missing, WaitResult};
+use crate::reaction::{ComponentKind, Missing, WaitResult};
 use crate::stream::{StoredEvent, StreamKey};
 
 /// The answer to an accepted command: its events are stored.
@@ -18,6 +18,7 @@ pub struct Receipt {
     next_sequence: u32,
     already_processed: bool,
     projections: Vec<Projection>,
+    done: Vec<&'static str>,
     missing: Vec<Missing>,
 }
 
@@ -34,12 +35,18 @@ pub struct Projection {
 
 impl Receipt {
     pub(crate) fn new(stream: StreamKey, outcome: Outcome, waited: WaitResult) -> Self {
+        let is_missing = |projector: &&str| waited.missing.iter().any(|it| it.projector == *projector);
+        let mut done: Vec<_> =
+            waited.done.iter().map(|(projector, _)| *projector).filter(|it| !is_missing(it)).collect();
+        done.sort_unstable();
+        done.dedup();
         Self {
             stream,
             events: outcome.events,
             next_sequence: outcome.next_sequence,
             already_processed: outcome.duplicate,
             projections: waited.projections,
+            done,
             missing: waited.missing,
         }
     }
@@ -74,7 +81,8 @@ impl Receipt {
         self.already_processed
     }
 
-    /// For a SIMPLE command: what the projectors made of its events (row S3).
+    /// For a SIMPLE command: what the projectors made of its events (row S3). A repeat of the command has those of
+    /// projectors that had not been at its events before: a projection is answered once.
     pub fn projections(&self) -> &[Projection] {
         &self.projections
     }
@@ -88,8 +96,14 @@ impl Receipt {
             .filter_map(|it| V::decode(it.projection.value.as_slice()).ok())
     }
 
-    /// For a SIMPLE command: the components that had not handled its events when the deadline passed. The events are
-    /// stored all the same, and will be handled (row S9).
+    /// For a SIMPLE command: the components that have handled all of its events that concern them, with or without a
+    /// projection. Who is neither here nor in [`missing`](Self::missing) is not concerned.
+    pub fn done(&self) -> &[&'static str] {
+        &self.done
+    }
+
+    /// For a SIMPLE command: the components that had not handled its events when the deadline passed, that have put them
+    /// into the dead letters, or that were stopped. The events are stored all the same (row S9).
     pub fn missing(&self) -> &[Missing] {
         &self.missing
     }
@@ -99,11 +113,12 @@ impl Receipt {
         self.events.last().map(|event| time_of(event.created_at))
     }
 
-    /// The same as the wire has it.
+    /// The same as the wire has it; [`missing`](Self::missing) stands in `cascade_errors`, one for each event and projector.
     pub fn into_response(self) -> proto::CommandResponse {
         let pages = self.events.iter().map(event_page).collect();
         let headers = self.events.first().map(|event| event.headers.clone()).unwrap_or_default();
         let cover = cover_of(&self.stream, headers.correlation_id(), headers.ext());
+        let cascade_errors = self.missing.into_iter().map(|it| cascade_error(&self.stream, it)).collect();
         let projections = self
             .projections
             .into_iter()
@@ -122,8 +137,18 @@ impl Receipt {
                 next_sequence: self.next_sequence,
             }),
             projections,
-            cascade_errors: Vec::new(),
+            cascade_errors,
         }
+    }
+}
+
+fn cascade_error(stream: &StreamKey, missing: Missing) -> proto::CascadeError {
+    let reason = missing.reason.as_deref().unwrap_or("not handled when the deadline passed; it will be");
+    proto::CascadeError {
+        component_name: missing.projector,
+        component_type: ComponentKind::Projector.as_str().to_owned(),
+        error_message: format!("event #{}: {reason}", missing.sequence),
+        source_domain: stream.domain.to_string(),
     }
 }
 

@@ -22,7 +22,7 @@ pub use send::{SendCommand, Sending};
 pub(crate) use answer::{cover_of, event_page};
 pub(crate) use fold::Loaded;
 pub(crate) use pipeline::{Core, Submission, panic_text, retry_delays};
-pub(crate) use request::{Provenance, ReactionCommand, any_of};
+pub(crate) use request::{Provenance, ReactionCommand, any_of, deferred_of};
 pub(crate) use snapshot::encode as encode_state;
 pub(crate) use state_cache::StateCache;
 
@@ -39,4 +39,16 @@ pub enum SyncMode {
     Simple,
     /// As soon as the events are stored; no projector, saga or process manager ever sees them (row S5).
     Isolated,
+}
+
+impl SyncMode {
+    /// As the wire has it.
+    pub(crate) fn to_proto(self) -> angzarr_proto::SyncMode {
+        match self {
+            Self::Async => angzarr_proto::SyncMode::Async,
+            Self::Decision => angzarr_proto::SyncMode::Decision,
+            Self::Simple => angzarr_proto::SyncMode::Simple,
+            Self::Isolated => angzarr_proto::SyncMode::Isolated,
+        }
+    }
 }

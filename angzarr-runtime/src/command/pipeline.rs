@@ -37,6 +37,8 @@ pub(crate) struct Core {
     pub(crate) attempts: u32,
     /// Tries of one event in a saga or projector (rows G3, J2).
     pub(crate) reaction_attempts: u32,
+    /// The shortest and the longest pause between them.
+    pub(crate) reaction_backoff: (Duration, Duration),
     pub(crate) in_flight: AtomicUsize,
     pub(crate) closing: AtomicBool,
     pub(crate) idle: tokio::sync::Notify,
@@ -167,7 +169,7 @@ impl Core {
         // Under the slot's lock: of two equal commands at once, the second one finds the first one done (row C10).
         if let Some(first) = self.find_first(submission).await? {
             drop(guard);
-            return Ok(Attempt::Done(self.first_answer(key, first).await?));
+            return Ok(Attempt::Done(self.first_answer(submission, first).await?));
         }
         // Taken out of the slot: whatever ends this attempt early, a refusal, a panic, a caller that goes away, a touched
         // state never gets back in.
@@ -209,7 +211,7 @@ impl Core {
                 drop(guard);
                 match error {
                     WriteError::Conflict { .. } => Ok(Attempt::Raced),
-                    WriteError::Duplicate(first) => Ok(Attempt::Done(self.first_answer(key, first).await?)),
+                    WriteError::Duplicate(first) => Ok(Attempt::Done(self.first_answer(submission, first).await?)),
                     WriteError::Storage(error) => Err(error.into()),
                 }
             }
@@ -291,7 +293,7 @@ impl Core {
         // Another process, or a caller that went away, may have run the same command meanwhile: then its answer is ours
         // too, whatever its events made of ours.
         if let Some(first) = self.find_first(submission).await? {
-            return Ok(Attempt::Done(self.first_answer(&submission.key, first).await?));
+            return Ok(Attempt::Done(self.first_answer(submission, first).await?));
         }
         let (strategy, expected, actual, subject) = match why {
             Why::NoEvent => return Ok(Attempt::Done(Outcome::without_events(next_sequence))),

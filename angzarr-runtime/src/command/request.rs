@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use angzarr_proto as proto;
 use bytes::{BufMut, Bytes, BytesMut};
+use proto::page_header::SequenceType;
 use proto::{CommandPageExt as _, CoverExt as _, PageHeaderExt as _};
 use smallvec::SmallVec;
 use uuid::Uuid;
@@ -16,7 +17,7 @@ use crate::error::{About, Error, Result, Subject, nearest};
 use crate::registry;
 use crate::storage::Dedup;
 use crate::stream::limits::shorten;
-use crate::stream::{Edition, Headers, Name, StreamKey};
+use crate::stream::{Edition, Headers, Name, Nanos, StreamKey};
 
 /// Where a reaction's command comes from: what makes it run once (row G2).
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +60,30 @@ pub(crate) fn external_dedup(id: &str) -> Dedup {
     Dedup(key.freeze())
 }
 
+/// What a dedup key was made of, as a page's header says it.
+pub(crate) fn deferred_of(Dedup(key): &Dedup) -> Option<SequenceType> {
+    let (kind, rest) = key.split_first()?;
+    if *kind == b'x' {
+        let external_id = std::str::from_utf8(rest).ok()?.to_owned();
+        return Some(SequenceType::ExternalDeferred(proto::ExternalDeferredSequence {
+            external_id,
+            ..Default::default()
+        }));
+    }
+    let (texts, numbers) = rest.split_at_checked(rest.len().checked_sub(24)?)?;
+    let mut texts = std::str::from_utf8(texts).ok()?.splitn(3, '\0');
+    let (domain, edition, component) = (texts.next()?, texts.next()?, texts.next()?);
+    let (root, numbers) = numbers.split_first_chunk::<16>()?;
+    let (source_seq, command_index) = numbers.split_first_chunk::<4>()?;
+    let provenance = Provenance {
+        source: StreamKey { domain: Name::new(domain), edition: Name::new(edition), root: Uuid::from_bytes(*root) },
+        source_seq: u32::from_be_bytes(*source_seq),
+        component: Name::new(component.strip_suffix('\0')?),
+        command_index: u32::from_be_bytes(command_index.try_into().ok()?),
+    };
+    Some(SequenceType::AngzarrDeferred(provenance.to_proto()))
+}
+
 /// A command whose type is known by name.
 struct Erased<E> {
     handler: &'static CommandHandlerDescriptor,
@@ -84,12 +109,12 @@ struct ParsedPage<E> {
 }
 
 impl Core {
-    /// Runs a `CommandRequest` (row C1).
-    pub(crate) async fn handle_command(&self, request: &proto::CommandRequest) -> Result<Receipt> {
-        self.handle(request).await.map_err(|error| error.about(|| about_request(request)))
+    /// Runs a `CommandRequest` (row C1). Its events are stored with the time `at`, if there is one, instead of now.
+    pub(crate) async fn handle_command(&self, request: &proto::CommandRequest, at: Option<Nanos>) -> Result<Receipt> {
+        self.handle(request, at).await.map_err(|error| error.about(|| about_request(request)))
     }
 
-    async fn handle(&self, request: &proto::CommandRequest) -> Result<Receipt> {
+    async fn handle(&self, request: &proto::CommandRequest, at: Option<Nanos>) -> Result<Receipt> {
         let book = request.command.as_ref().ok_or_else(|| missing("command", "a CommandBook"))?;
         let cover = book.cover.as_ref().ok_or_else(|| missing("command.cover", "a Cover"))?;
         let (aggregate, key, edition) = self.route(cover)?;
@@ -132,7 +157,7 @@ impl Core {
                 sync: page.sync,
             })
             .collect();
-        let submission = Submission { aggregate, key, edition: &edition, headers, pages: &pages, dedup, at: None };
+        let submission = Submission { aggregate, key, edition: &edition, headers, pages: &pages, dedup, at };
         match self.run_now(&submission) {
             Some(answer) => answer,
             None => self.run(&submission).await,
@@ -355,4 +380,37 @@ fn command_type(page: &proto::CommandPage) -> String {
 /// A payload as the wire has it.
 pub(crate) fn any_of(type_name: &str, payload: &Bytes) -> prost_types::Any {
     prost_types::Any { type_url: proto::type_url_of(type_name), value: payload.to_vec() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows C10, G2, D1: a letter says what its command was known by.
+    #[test]
+    fn c10_g2_d1_a_dedup_key_says_what_it_was_made_of() {
+        let Some(SequenceType::ExternalDeferred(external)) = deferred_of(&external_dedup("order 7")) else {
+            panic!("an external id");
+        };
+        assert_eq!(external.external_id, "order 7");
+        for edition in ["", "what-if"] {
+            let provenance = Provenance {
+                source: StreamKey {
+                    domain: "account".into(),
+                    edition: edition.into(),
+                    root: Uuid::from_u128(0x00ff_0000_0000_0000_0000_0000_0000_00ff),
+                },
+                source_seq: 256,
+                component: "courier".into(),
+                command_index: 7,
+            };
+            let Some(SequenceType::AngzarrDeferred(found)) = deferred_of(&provenance.dedup()) else {
+                panic!("a provenance");
+            };
+            assert_eq!(found, provenance.to_proto());
+        }
+        for nonsense in [&b""[..], b"a", b"axyz", b"a0123456789012345678901234567"] {
+            assert_eq!(deferred_of(&Dedup(Bytes::copy_from_slice(nonsense))), None);
+        }
+    }
 }

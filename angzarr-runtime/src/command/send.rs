@@ -327,10 +327,13 @@ impl Core {
     async fn run_inside(&self, submission: &Submission<'_>) -> Result<Receipt> {
         let mut outcome = self.execute(submission).await?;
         accepted(submission, &outcome);
-        let waited = match outcome.waiting.take() {
+        let mut waited = match outcome.waiting.take() {
             Some(waiting) => self.waits.wait(waiting, self.sync_deadline).await,
             None => WaitResult::default(),
         };
+        if outcome.duplicate {
+            waited = self.without_parked(&submission.key, waited).await?;
+        }
         Ok(Receipt::new(submission.key.clone(), outcome, waited))
     }
 

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use tokio::sync::MutexGuard;
 
-use super::Loaded;
 use super::decide::{Events, Prepared};
 use super::pipeline::{Core, Outcome, StoredEvents, Submission};
 use super::state_cache::Slot;
+use super::{Loaded, SyncMode};
+use crate::dead_letter::{DeadLetter, Resolution, letter_id};
 use crate::error::Result;
-use crate::reaction::Waiting;
+use crate::reaction::{Missing, WaitResult, Waiting};
 use crate::storage::{StreamRead, Written};
 use crate::stream::StreamKey;
 
@@ -45,8 +46,8 @@ impl Core {
         Outcome { next_sequence: written.first_sequence + written.count, events: stored, duplicate: false, waiting }
     }
 
-    /// What the first time stored (rows C10, G2).
-    pub(super) async fn first_answer(&self, key: &StreamKey, first: Written) -> Result<Outcome> {
+    /// What the first time stored (rows C10, G2). Who asks again with SIMPLE waits for the same events.
+    pub(super) async fn first_answer(&self, submission: &Submission<'_>, first: Written) -> Result<Outcome> {
         let mut events = StoredEvents::new();
         if first.count > 0 {
             let read = StreamRead {
@@ -54,8 +55,30 @@ impl Core {
                 to: Some(first.first_sequence + first.count - 1),
                 ..Default::default()
             };
-            events = self.storage.read_stream(key, read).await?.events.into();
+            events = self.storage.read_stream(&submission.key, read).await?.events.into();
         }
-        Ok(Outcome { events, next_sequence: first.first_sequence + first.count, duplicate: true, waiting: None })
+        let simple = submission.pages.iter().any(|page| page.sync == SyncMode::Simple);
+        let waiting = simple.then(|| self.waits.expect_stored(&self.registry, &submission.key, &events)).flatten();
+        Ok(Outcome { events, next_sequence: first.first_sequence + first.count, duplicate: true, waiting })
+    }
+
+    /// A projector that has passed an event may have put it into the dead letters instead of handling it.
+    pub(super) async fn without_parked(&self, key: &StreamKey, waited: WaitResult) -> Result<WaitResult> {
+        let WaitResult { projections, done, mut missing } = waited;
+        let mut handled = Vec::with_capacity(done.len());
+        for (projector, sequence) in done {
+            let letter = self.storage.dead_letter(letter_id(projector, key, sequence)).await?;
+            match letter {
+                None | Some(DeadLetter { resolution: Some(Resolution::Retried { .. }), .. }) => {
+                    handled.push((projector, sequence));
+                }
+                Some(letter) => missing.push(Missing {
+                    projector: projector.to_owned(),
+                    sequence,
+                    reason: Some(format!("in the dead letters: {}", letter.letter.rejection_reason)),
+                }),
+            }
+        }
+        Ok(WaitResult { projections, done: handled, missing })
     }
 }

@@ -2,10 +2,12 @@
 
 use angzarr_proto as proto;
 use proto::angzarr_dead_letter::Payload;
+use proto::page_header::SequenceType;
 
-use super::{DeadLetter, DeadLetterFilter, DeadLetterId, Resolution, parked_event};
-use crate::declare::nanos_of;
+use super::letter::AT;
+use super::{DeadLetter, DeadLetterFilter, DeadLetterId, Resolution};
 use crate::error::{Error, Result};
+use crate::reaction::Component;
 use crate::runtime::Runtime;
 
 /// Lists, shows, retries and discards dead letters. From [`Runtime::dead_letters`].
@@ -36,63 +38,43 @@ impl DeadLetters {
     }
 
     /// Runs the work of a letter again. A command goes through the same pipeline: at the head, whatever sequence it
-    /// expected, since an operator decided so. An event of a projector is handled again; of a stream's letters the oldest
-    /// comes first.
+    /// expected, since an operator decided so; it runs once, however often its letter is retried. An event of a saga or a
+    /// projector is handled again. Of a projector's parked stream the oldest letter comes first, and those behind it
+    /// follow until one of them fails (row J2).
+    ///
+    /// An event takes effect once in a read model that keeps the checkpoint, and a saga's commands run once. A projector
+    /// without such a read model may see the event again if the process dies before the letter is resolved.
     ///
     /// # Errors
     /// The letter does not exist or is resolved, an older letter of the same stream is open, or the work fails again; then
     /// the letter stays open.
     pub async fn retry(&self, id: DeadLetterId) -> Result<()> {
-        let letter = self.open(id).await?;
-        match &letter.letter.payload {
+        let core = self.runtime.core();
+        let letter = super::open(core, id).await?;
+        match letter.letter.payload {
             Some(Payload::RejectedCommand(book)) => {
-                self.runtime
-                    .handle_command(proto::CommandRequest {
-                        command: Some(at_the_head(book.clone())),
-                        ..Default::default()
-                    })
-                    .await?;
-                self.resolve(id, Resolution::Retried { at: self.now() }).await
+                let request = proto::CommandRequest { command: Some(at_the_head(book, id)), ..Default::default() };
+                let at = letter.letter.metadata.get(AT).and_then(|text| text.parse().ok());
+                core.handle_command(&request, at).await?;
+                super::resolve(core, id, Resolution::Retried { at: core.now() }).await
             }
-            Some(Payload::RejectedEvents(_)) => self.retry_event(&letter).await,
+            Some(Payload::RejectedEvents(_)) => {
+                let name = letter.letter.source_component.as_str();
+                match self.runtime.component(name) {
+                    Some(Component::Projector(projector)) => projector.retry(core, id).await,
+                    Some(Component::Saga(saga)) => saga.retry(core, id).await,
+                    None => Err(Error::invalid_argument(
+                        "dead letter",
+                        format!("{id} is of `{name}`, which is not linked into this program; run one that has it"),
+                    )),
+                }
+            }
             None => Err(Error::invalid_argument("dead letter", format!("{id} holds neither a command nor an event"))),
         }
     }
 
-    async fn retry_event(&self, letter: &DeadLetter) -> Result<()> {
-        let unreadable = || Error::invalid_argument("dead letter", format!("{} holds no readable event", letter.id));
-        let item = parked_event(letter).ok_or_else(unreadable)?;
-        let component = letter.letter.source_component.as_str();
-        let Some(projector) = self.runtime.projector(component) else {
-            return Err(Error::not_offered(
-                "the retry of a saga's event",
-                "only commands and events of projectors can be retried; discard the letter and send the saga's commands yourself",
-            ));
-        };
-        let filter =
-            DeadLetterFilter { component: Some(component.to_owned()), limit: Some(usize::MAX), ..Default::default() };
-        let older = self
-            .list(&filter)
-            .await?
-            .into_iter()
-            .filter_map(|other| parked_event(&other).map(|event| (other.id, event)))
-            .filter(|(_, other)| other.stream == item.stream && other.event.sequence < item.event.sequence)
-            .min_by_key(|(_, other)| other.event.sequence);
-        if let Some((older, event)) = older {
-            return Err(Error::invalid_argument(
-                "dead letter",
-                format!("{older} of the same stream is older (#{}): retry or discard it first", event.event.sequence),
-            ));
-        }
-        projector
-            .retry_parked(self.runtime.core(), &item)
-            .await
-            .map_err(|error| Error::Component { component: component.to_owned(), message: error.to_string() })?;
-        self.resolve(letter.id, Resolution::Retried { at: self.now() }).await?;
-        projector.release(self.runtime.core(), &item.stream).await
-    }
-
-    /// Decides that the work will not be done; the reason is kept.
+    /// Decides that the work will not be done; the reason is kept. A parked stream goes on behind its oldest letter as
+    /// with [`retry`](Self::retry).
     ///
     /// # Errors
     /// The letter does not exist or is resolved, the reason is empty, or the store fails.
@@ -101,43 +83,24 @@ impl DeadLetters {
         if reason.trim().is_empty() {
             return Err(Error::invalid_argument("reason", "missing; say why this will not be done"));
         }
-        let letter = self.open(id).await?;
-        self.resolve(id, Resolution::Discarded { at: self.now(), reason }).await?;
-        if let (Some(item), Some(projector)) =
-            (parked_event(&letter), self.runtime.projector(&letter.letter.source_component))
-        {
-            projector.release(self.runtime.core(), &item.stream).await?;
+        let core = self.runtime.core();
+        let letter = super::open(core, id).await?;
+        match self.runtime.component(&letter.letter.source_component) {
+            Some(Component::Projector(projector)) => projector.discard(core, id, reason).await,
+            _ => super::resolve(core, id, Resolution::Discarded { at: core.now(), reason }).await,
         }
-        Ok(())
-    }
-
-    async fn open(&self, id: DeadLetterId) -> Result<DeadLetter> {
-        match self.show(id).await? {
-            Some(letter) if letter.resolution.is_none() => Ok(letter),
-            Some(_) => Err(Error::invalid_argument("dead letter", format!("{id} is resolved already"))),
-            None => Err(Error::invalid_argument("dead letter", format!("{id} does not exist"))),
-        }
-    }
-
-    async fn resolve(&self, id: DeadLetterId, resolution: Resolution) -> Result<()> {
-        if self.runtime.core().storage.resolve_dead_letter(id, resolution).await? {
-            return Ok(());
-        }
-        Err(Error::invalid_argument("dead letter", format!("{id} was resolved by somebody else in the meantime")))
-    }
-
-    fn now(&self) -> i64 {
-        nanos_of(self.runtime.core().clock.now())
     }
 }
 
-/// The same commands without the sequences that they expected.
-fn at_the_head(mut book: proto::CommandBook) -> proto::CommandBook {
+/// The same commands without the sequences that they expected, as one that runs once: by the external id or the
+/// provenance that it had, otherwise by its letter.
+fn at_the_head(mut book: proto::CommandBook, letter: DeadLetterId) -> proto::CommandBook {
     for page in &mut book.pages {
-        if let Some(header) = &mut page.header
-            && let Some(proto::page_header::SequenceType::Sequence(_)) = header.sequence_type
-        {
-            header.sequence_type = None;
+        let sequence_type = &mut page.header.get_or_insert_default().sequence_type;
+        if matches!(sequence_type, None | Some(SequenceType::Sequence(_))) {
+            let external_id = format!("dead letter {letter}");
+            let external = proto::ExternalDeferredSequence { external_id, ..Default::default() };
+            *sequence_type = Some(SequenceType::ExternalDeferred(external));
         }
     }
     book

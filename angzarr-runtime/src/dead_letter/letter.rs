@@ -2,29 +2,38 @@
 
 use angzarr_proto as proto;
 use proto::angzarr_dead_letter::{Payload, RejectionDetails};
+use proto::page_header::SequenceType;
 use uuid::Uuid;
 
-use super::DeadLetter;
-use crate::command::{Core, ReactionCommand, Submission, cover_of, event_page};
-use crate::declare::nanos_of;
-use crate::error::{Error, SequenceMismatch};
+use super::{DeadLetter, DeadLetterId};
+use crate::command::{Core, ReactionCommand, Submission, cover_of, deferred_of, event_page};
+use crate::declare::ReactionError;
+use crate::error::{Error, Result, SequenceMismatch};
 use crate::reaction::ComponentKind;
-use crate::stream::{Headers, LogEvent, Name, StoredEvent, StreamKey};
+use crate::stream::{Headers, LogEvent, Name, Nanos, StoredEvent, StreamKey};
 
 /// Namespace of ids that are made from what failed: the same failure has the same id.
 const FAILURES: Uuid = Uuid::from_u128(0x0b91_52f4_7c1e_5e0f_8a3d_6a14_05c9_e7b2);
 
+/// The key of the event's position in the letter's metadata.
+const POSITION: &str = "position";
+
+/// The key of the time that the command's events were to be stored with, in Unix nanoseconds.
+pub(super) const AT: &str = "at";
+
 /// A command whose expected sequence was not met under MANUAL (row M4).
 pub(crate) fn sequence_mismatch(core: &Core, submission: &Submission<'_>, mismatch: &SequenceMismatch) -> DeadLetter {
+    // What the command is known by comes before the sequence that it expected: the details have that.
+    let known_by = submission.dedup.as_ref().and_then(deferred_of);
     let pages = submission
         .pages
         .iter()
         .map(|page| proto::CommandPage {
             header: Some(proto::PageHeader {
-                sequence_type: page.expected.map(proto::page_header::SequenceType::Sequence),
-                sync_mode: None,
+                sequence_type: known_by.clone().or(page.expected.map(SequenceType::Sequence)),
+                sync_mode: Some(page.sync.to_proto() as i32),
             }),
-            merge_strategy: proto::MergeStrategy::from(mismatch.strategy) as i32,
+            merge_strategy: proto::MergeStrategy::from(page.merge.unwrap_or_default()) as i32,
             payload: Some(proto::command_page::Payload::Command(page.command.encoded())),
         })
         .collect();
@@ -42,7 +51,7 @@ pub(crate) fn sequence_mismatch(core: &Core, submission: &Submission<'_>, mismat
         merge_strategy: proto::MergeStrategy::from(mismatch.strategy) as i32,
     });
     let book = proto::CommandBook { cover: Some(cover.clone()), pages };
-    letter(
+    let letter = letter(
         core,
         core.ids.next_id(),
         cover,
@@ -51,7 +60,15 @@ pub(crate) fn sequence_mismatch(core: &Core, submission: &Submission<'_>, mismat
         details,
         1,
         Producer { component: submission.key.domain.as_str(), kind: "aggregate" },
-    )
+    );
+    with_time(letter, submission.at)
+}
+
+fn with_time(mut letter: DeadLetter, at: Option<Nanos>) -> DeadLetter {
+    if let Some(at) = at {
+        letter.letter.metadata.insert(AT.to_owned(), at.to_string());
+    }
+    letter
 }
 
 /// A command of a saga that could not be done (rows G3, K3).
@@ -70,7 +87,7 @@ pub(crate) fn reaction_command(
     let cover = cover_of(&key, reaction.headers.correlation_id(), reaction.headers.ext());
     let page = proto::CommandPage {
         header: Some(proto::PageHeader {
-            sequence_type: Some(proto::page_header::SequenceType::AngzarrDeferred(reaction.provenance.to_proto())),
+            sequence_type: Some(SequenceType::AngzarrDeferred(reaction.provenance.to_proto())),
             sync_mode: None,
         }),
         merge_strategy: 0,
@@ -86,7 +103,7 @@ pub(crate) fn reaction_command(
         is_transient: error.is_retryable(),
     });
     let id = Uuid::new_v5(&FAILURES, &reaction.provenance.dedup().0);
-    letter(
+    let letter = letter(
         core,
         id,
         cover,
@@ -95,25 +112,44 @@ pub(crate) fn reaction_command(
         details,
         attempts,
         Producer { component: reaction.provenance.component.as_str(), kind: "saga" },
-    )
+    );
+    with_time(letter, command.at)
 }
 
 /// Why a component could not handle an event.
-pub(crate) struct FailedEvent<'a> {
-    pub(crate) component: &'static str,
-    pub(crate) kind: ComponentKind,
-    pub(crate) reason: &'a str,
-    /// Retries after the first try.
-    pub(crate) attempts: u32,
+pub(crate) struct EventFailure {
+    pub(crate) reason: String,
+    /// How often it was tried; 0 for an event that waits behind another.
+    pub(crate) tries: u32,
     pub(crate) transient: bool,
+}
+
+impl EventFailure {
+    pub(crate) fn new(error: &ReactionError, tries: u32) -> Self {
+        Self { reason: error.message().to_owned(), tries, transient: !error.is_permanent() }
+    }
+
+    fn details(&self, tries: u32) -> RejectionDetails {
+        RejectionDetails::EventProcessingFailed(proto::EventProcessingFailedDetails {
+            error: self.reason.clone(),
+            retry_count: tries.saturating_sub(1),
+            is_transient: self.transient,
+        })
+    }
+}
+
+/// The id of the letter of an event that a component could not handle.
+pub(crate) fn letter_id(component: &str, stream: &StreamKey, sequence: u32) -> DeadLetterId {
+    Uuid::new_v5(&FAILURES, format!("{component}\0{stream}\0{sequence}").as_bytes())
 }
 
 /// An event that a component could not handle (rows D4, J2).
 pub(crate) fn failed_event(
     core: &Core,
-    stream: &StreamKey,
-    event: &StoredEvent,
-    failed: &FailedEvent<'_>,
+    component: &str,
+    kind: ComponentKind,
+    LogEvent { stream, event }: &LogEvent,
+    failure: &EventFailure,
 ) -> DeadLetter {
     let cover = cover_of(stream, event.headers.correlation_id(), event.headers.ext());
     let book = proto::EventBook {
@@ -122,41 +158,48 @@ pub(crate) fn failed_event(
         pages: vec![event_page(event)],
         next_sequence: event.sequence + 1,
     };
-    let details = RejectionDetails::EventProcessingFailed(proto::EventProcessingFailedDetails {
-        error: failed.reason.to_owned(),
-        retry_count: failed.attempts,
-        is_transient: failed.transient,
-    });
-    let name = format!("{}\0{stream}\0{}", failed.component, event.sequence);
     let mut letter = letter(
         core,
-        Uuid::new_v5(&FAILURES, name.as_bytes()),
+        letter_id(component, stream, event.sequence),
         cover,
         Payload::RejectedEvents(book),
-        failed.reason.to_owned(),
-        details,
-        failed.attempts + 1,
-        Producer { component: failed.component, kind: failed.kind.as_str() },
+        failure.reason.clone(),
+        failure.details(failure.tries),
+        failure.tries,
+        Producer { component, kind: kind.as_str() },
     );
-    letter.letter.metadata.insert("position".to_owned(), event.position.to_string());
+    letter.letter.metadata.insert(POSITION.to_owned(), event.position.to_string());
     letter
 }
 
+/// The letter of an event that failed again when it was retried.
+pub(crate) fn failed_again(letter: &DeadLetter, failure: &EventFailure) -> DeadLetter {
+    let mut again = letter.clone();
+    again.attempts = letter.attempts.saturating_add(failure.tries);
+    again.letter.rejection_reason.clone_from(&failure.reason);
+    again.letter.rejection_details = Some(failure.details(again.attempts));
+    again
+}
+
 /// The event of a letter that [`failed_event`] wrote.
-pub(crate) fn parked_event(letter: &DeadLetter) -> Option<LogEvent> {
-    use proto::{CoverExt as _, EventPageExt as _, TimestampExt as _};
+///
+/// # Errors
+/// The letter holds no event that can be read.
+pub(crate) fn parked_event(letter: &DeadLetter) -> Result<LogEvent> {
+    let unreadable = || Error::invalid_argument("dead letter", format!("{} holds no readable event", letter.id));
+    event_in(letter).ok_or_else(unreadable)
+}
+
+fn event_in(letter: &DeadLetter) -> Option<LogEvent> {
+    use proto::{EventPageExt as _, TimestampExt as _};
+    let (stream, sequence) = letter.event_place()?;
     let Some(Payload::RejectedEvents(book)) = &letter.letter.payload else { return None };
     let cover = book.cover.as_ref()?;
     let page = book.pages.first()?;
     let payload = page.event()?;
-    let stream = StreamKey {
-        domain: Name::new(&cover.domain),
-        edition: Name::new(cover.edition_name().unwrap_or_default()),
-        root: Uuid::from_bytes(cover.root_bytes()?),
-    };
     let event = StoredEvent {
-        position: letter.letter.metadata.get("position").and_then(|text| text.parse().ok()).unwrap_or(0),
-        sequence: page.sequence()?,
+        position: letter.letter.metadata.get(POSITION).and_then(|text| text.parse().ok()).unwrap_or(0),
+        sequence,
         created_at: page.created_at.as_ref().map_or(0, |time| time.to_unix_nanos_saturating()),
         type_name: Name::new(proto::type_name_of(&payload.type_url)),
         schema_version: page.schema_version_or_one(),
@@ -184,7 +227,7 @@ fn letter(
     producer: Producer<'_>,
 ) -> DeadLetter {
     use proto::TimestampExt as _;
-    let occurred_at = nanos_of(core.clock.now());
+    let occurred_at = core.now();
     DeadLetter {
         id,
         letter: proto::AngzarrDeadLetter {

@@ -7,12 +7,18 @@ mod desk;
 mod letter;
 
 pub use desk::DeadLetters;
-pub(crate) use letter::{FailedEvent, failed_event, parked_event, reaction_command, sequence_mismatch};
+pub(crate) use letter::{
+    EventFailure, failed_again, failed_event, letter_id, parked_event, reaction_command, sequence_mismatch,
+};
 
 use angzarr_proto as proto;
 use uuid::Uuid;
 
-use crate::stream::Nanos;
+use crate::command::Core;
+use crate::declare::nanos_of;
+use crate::error::{Error, Result};
+use crate::storage::{Extras, StorageError, StorageErrorKind, Write, WriteError};
+use crate::stream::{Name, Nanos, StreamKey};
 
 /// Identifies a dead letter. The same failure of the same work has the same id, so that a repeat adds no second letter.
 pub type DeadLetterId = Uuid;
@@ -24,7 +30,7 @@ pub struct DeadLetter {
     pub id: DeadLetterId,
     /// The whole command or events, the reason and the details, as the wire contract has them.
     pub letter: proto::AngzarrDeadLetter,
-    /// How often the work was tried.
+    /// How often the work was tried; 0 for an event that only waits behind an earlier one.
     pub attempts: u32,
     /// When it was put here.
     pub occurred_at: Nanos,
@@ -36,6 +42,28 @@ impl DeadLetter {
     /// Domain of the failed message.
     pub fn domain(&self) -> &str {
         self.letter.cover.as_ref().map_or("", |cover| cover.domain.as_str())
+    }
+
+    /// Stream and sequence of the first event, where the letter holds events.
+    pub(crate) fn event_place(&self) -> Option<(StreamKey, u32)> {
+        use proto::{CoverExt as _, EventPageExt as _};
+        let Some(proto::angzarr_dead_letter::Payload::RejectedEvents(book)) = &self.letter.payload else { return None };
+        let cover = book.cover.as_ref()?;
+        let stream = StreamKey {
+            domain: Name::new(&cover.domain),
+            edition: Name::new(cover.edition_name().unwrap_or_default()),
+            root: Uuid::from_bytes(cover.root_bytes()?),
+        };
+        Some((stream, book.pages.first()?.sequence()?))
+    }
+
+    /// Whether this one, of work that failed again, replaces `stored` of the same id.
+    pub(crate) fn replaces(&self, stored: &Self) -> bool {
+        match stored.resolution {
+            None => self.attempts > stored.attempts,
+            Some(Resolution::Retried { .. }) => true,
+            Some(Resolution::Discarded { .. }) => false,
+        }
     }
 }
 
@@ -69,4 +97,44 @@ pub struct DeadLetterFilter {
     pub include_resolved: bool,
     /// At most so many; `None` for 1,000.
     pub limit: Option<usize>,
+}
+
+impl Core {
+    /// What the clock says.
+    pub(crate) fn now(&self) -> Nanos {
+        nanos_of(self.clock.now())
+    }
+}
+
+/// Stores a letter, durably, before what it is about counts as handled (row D1). `false` if an operator has discarded it
+/// before: then the work will not be done.
+pub(crate) async fn store(core: &Core, letter: DeadLetter) -> Result<bool, StorageError> {
+    if let Some(DeadLetter { resolution: Some(Resolution::Discarded { .. }), .. }) =
+        core.storage.dead_letter(letter.id).await?
+    {
+        return Ok(false);
+    }
+    let write = Write::extras(Extras { dead_letters: vec![letter], ..Extras::default() });
+    match core.writer.commit(write).await {
+        Ok(_) => Ok(true),
+        Err(WriteError::Storage(error)) => Err(error),
+        Err(other) => Err(StorageError::new(StorageErrorKind::Failed, "storage", other.to_string())),
+    }
+}
+
+/// A letter that is open.
+pub(crate) async fn open(core: &Core, id: DeadLetterId) -> Result<DeadLetter> {
+    match core.storage.dead_letter(id).await? {
+        Some(letter) if letter.resolution.is_none() => Ok(letter),
+        Some(_) => Err(Error::invalid_argument("dead letter", format!("{id} is resolved already"))),
+        None => Err(Error::invalid_argument("dead letter", format!("{id} does not exist"))),
+    }
+}
+
+/// Says what became of an open letter.
+pub(crate) async fn resolve(core: &Core, id: DeadLetterId, resolution: Resolution) -> Result<()> {
+    if core.storage.resolve_dead_letter(id, resolution).await? {
+        return Ok(());
+    }
+    Err(Error::invalid_argument("dead letter", format!("{id} was resolved by somebody else in the meantime")))
 }

@@ -3,6 +3,9 @@
 //! In: committed events, in order of position. Out: commands that run once each, read models with their checkpoint. Never:
 //! a second path: what SIMPLE waits for is the same subscription that would have handled the event later (row S7).
 
+#[cfg(any(feature = "sqlite", feature = "sqlx-sqlite"))]
+mod checkpoints;
+mod parking;
 mod projector;
 mod read_model;
 mod saga;
@@ -13,7 +16,7 @@ mod sqlx_read_model;
 mod subscription;
 mod wait_board;
 
-pub use read_model::{ErasedReadModel, OpenTransaction, ReadModel, erase_read_model};
+pub use read_model::{Checkpoint, ErasedReadModel, OpenTransaction, ReadModel, erase_read_model};
 #[cfg(feature = "sqlite")]
 pub use sqlite_read_model::{SqliteReadModel, SqliteTransaction};
 pub use subscription::{ComponentKind, SubscriptionStatus};
@@ -21,5 +24,5 @@ pub use wait_board::Missing;
 
 pub(crate) use projector::ProjectorRunner;
 pub(crate) use saga::SagaRunner;
-pub(crate) use subscription::{Subscription, Subscriptions, context_of};
+pub(crate) use subscription::{Component, Subscription, Subscriptions, context_of};
 pub(crate) use wait_board::{WaitBoard, WaitResult, Waiting};

@@ -10,34 +10,52 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 
-use super::ErasedReadModel;
-use super::subscription::{Runner, context_of};
-use crate::command::{Core, panic_text, retry_delays};
-use crate::dead_letter::{self, DeadLetterFilter};
+use super::subscription::context_of;
+use super::{Checkpoint, ErasedReadModel};
+use crate::command::{Core, panic_text};
+use crate::dead_letter::{DeadLetterFilter, EventFailure, letter_id};
 use crate::declare::{Instance, ReactionError};
-use crate::error::{Error, Result};
-use crate::reaction::ComponentKind;
+use crate::error::{Error, ForeignReadModel, Result};
 use crate::registry::Projector;
-use crate::storage::{BoxFuture, Extras, Write};
 use crate::stream::{LogEvent, StreamKey};
 
 type Unit = Arc<dyn std::any::Any + Send + Sync>;
-type Projected = Result<Option<prost_types::Any>, ReactionError>;
+type Projection = Option<prost_types::Any>;
 
 /// Runs one projector.
 pub(crate) struct ProjectorRunner {
-    name: &'static str,
+    pub(super) name: &'static str,
     domains: &'static [&'static str],
     all_editions: bool,
     instance: Instance,
-    read_model: Option<Arc<dyn ErasedReadModel>>,
-    parked: Mutex<HashSet<StreamKey>>,
+    pub(super) read_model: Option<Arc<dyn ErasedReadModel>>,
+    pub(super) parked: Mutex<HashSet<StreamKey>>,
     /// One at a time: a batch of the log, or a dead letter that is tried again.
-    turn: tokio::sync::Mutex<()>,
+    pub(super) turn: tokio::sync::Mutex<Turn>,
+}
+
+/// What whoever has the turn knows.
+pub(super) struct Turn {
+    /// The read model may hold events of the next batch: a commit may have gone through whose answer was lost.
+    in_doubt: bool,
 }
 
 /// Projections that are told to waiting commands once they are committed.
-type Told = Vec<(StreamKey, u32, Option<prost_types::Any>)>;
+type Told = Vec<(StreamKey, u32, Projection)>;
+
+/// Why an event was not projected.
+pub(super) enum Failure {
+    /// The handler's fault: it counts against the event.
+    Handler(ReactionError),
+    /// Nobody's fault: the database is out of reach, and the event has to wait.
+    Outage(String),
+}
+
+impl Failure {
+    pub(super) fn outage(error: impl std::fmt::Display) -> Self {
+        Self::Outage(error.to_string())
+    }
+}
 
 impl ProjectorRunner {
     pub(crate) fn new(projector: &Projector, instance: Instance) -> Self {
@@ -49,12 +67,185 @@ impl ProjectorRunner {
             read_model: (descriptor.read_model)(instance.as_ref()),
             instance,
             parked: Mutex::new(HashSet::new()),
-            turn: tokio::sync::Mutex::new(()),
+            turn: tokio::sync::Mutex::new(Turn { in_doubt: true }),
+        }
+    }
+
+    /// Where to begin; events up to this position are handled.
+    pub(super) async fn start(&self, core: &Core) -> Result<u64> {
+        *self.parked.lock() = core.storage.parked_streams(self.name).await?.into_iter().collect();
+        let Some(model) = &self.read_model else {
+            return Ok(core.storage.checkpoint(self.name).await?.unwrap_or(0));
+        };
+        let found = model.checkpoint(self.name).await.map_err(|error| Error::Component {
+            component: self.name.to_owned(),
+            message: format!("its read model does not tell the checkpoint: {error}"),
+        })?;
+        let Some(Checkpoint { store: of, position }) = found else { return Ok(0) };
+        let (store, head) = (core.storage.id(), core.storage.head());
+        let problem = if of != store {
+            ForeignReadModel::OtherStore { read_model: of, store }
+        } else if position > head {
+            ForeignReadModel::Ahead { read_model: position, head }
+        } else {
+            return Ok(position);
+        };
+        Err(Error::ReadModel { component: self.name.to_owned(), problem })
+    }
+
+    /// Handles a batch. An error leaves the rest of it unhandled: the batch comes again.
+    pub(super) async fn handle(&self, core: &Core, batch: Vec<LogEvent>, upto: u64) -> Result<(), String> {
+        let mut turn = self.turn.lock().await;
+        let was_in_doubt = std::mem::replace(&mut turn.in_doubt, true);
+        let done = match &self.read_model {
+            Some(model) => self.in_transactions(core, model.as_ref(), batch, upto, was_in_doubt).await,
+            None => self.one_by_one(core, batch).await,
+        };
+        turn.in_doubt = done.is_err();
+        done
+    }
+
+    async fn in_transactions(
+        &self,
+        core: &Core,
+        model: &dyn ErasedReadModel,
+        mut batch: Vec<LogEvent>,
+        upto: u64,
+        in_doubt: bool,
+    ) -> Result<(), String> {
+        if in_doubt {
+            batch = self.without_done(core, model, batch).await?;
+        }
+        match self.all_at_once(core, model, &batch, upto).await {
+            Ok(told) => {
+                for (stream, sequence, projection) in told {
+                    core.waits.handled(self.name, &stream, sequence, Ok(projection));
+                }
+                return Ok(());
+            }
+            Err(Failure::Outage(reason)) => return Err(reason),
+            Err(Failure::Handler(_)) => {}
+        }
+        self.one_by_one(core, batch).await?;
+        model.commit(model.unit(), self.name, checkpoint(core, upto)).await.map_err(|error| error.to_string())
+    }
+
+    /// Leaves out what the read model holds already.
+    async fn without_done(
+        &self,
+        core: &Core,
+        model: &dyn ErasedReadModel,
+        batch: Vec<LogEvent>,
+    ) -> Result<Vec<LogEvent>, String> {
+        let text = |error: ReactionError| error.to_string();
+        let reached = model.checkpoint(self.name).await.map_err(text)?.map_or(0, |it| it.position);
+        // An event may have been parked, and its letter retried, before the checkpoint got past it.
+        let letters = DeadLetterFilter {
+            component: Some(self.name.to_owned()),
+            include_resolved: true,
+            limit: Some(1),
+            ..DeadLetterFilter::default()
+        };
+        let letters = core.storage.dead_letters(&letters).await.map_err(|error| error.to_string())?;
+        let mut left = Vec::with_capacity(batch.len());
+        for item in batch {
+            let mut done = item.event.position <= reached;
+            if !done && !letters.is_empty() {
+                let name = self.letter_name(letter_id(self.name, &item.stream, item.event.sequence));
+                done = model.checkpoint(&name).await.map_err(text)?.is_some();
+            }
+            if done {
+                core.waits.handled(self.name, &item.stream, item.event.sequence, Ok(None));
+            } else {
+                left.push(item);
+            }
+        }
+        Ok(left)
+    }
+
+    /// The whole batch in one transaction; the error is that of the first event that failed.
+    async fn all_at_once(
+        &self,
+        core: &Core,
+        model: &dyn ErasedReadModel,
+        batch: &[LogEvent],
+        upto: u64,
+    ) -> Result<Told, Failure> {
+        let unit = model.unit();
+        let mut told = Vec::with_capacity(batch.len());
+        for item in batch {
+            if self.is_parked(core, &item.stream).await.map_err(Failure::Outage)? {
+                self.park_behind(core, item).await.map_err(Failure::Outage)?;
+                continue;
+            }
+            match self.project(core, item, Some(&unit)).await {
+                Ok(projection) => told.push((item.stream.clone(), item.event.sequence, projection)),
+                Err(error) => {
+                    tracing::debug!(component = self.name, stream = %item.stream, %error, "a batch falls back to single events");
+                    return Err(roll_back(model, unit, error).await);
+                }
+            }
+        }
+        model.commit(unit, self.name, checkpoint(core, upto)).await.map_err(Failure::outage)?;
+        Ok(told)
+    }
+
+    /// Event by event, each with its retries; one that keeps failing parks its stream.
+    async fn one_by_one(&self, core: &Core, batch: Vec<LogEvent>) -> Result<(), String> {
+        for item in &batch {
+            if self.is_parked(core, &item.stream).await? {
+                self.park_behind(core, item).await?;
+                continue;
+            }
+            if let Some(failure) = self.with_retries(core, item).await? {
+                self.park(core, item, &failure).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `None` where it was handled.
+    async fn with_retries(&self, core: &Core, item: &LogEvent) -> Result<Option<EventFailure>, String> {
+        let mut delays = core.reaction_delays();
+        let mut tries = 1;
+        loop {
+            let error = match self.once(core, item, self.name).await {
+                Ok(projection) => {
+                    core.waits.handled(self.name, &item.stream, item.event.sequence, Ok(projection));
+                    return Ok(None);
+                }
+                Err(Failure::Outage(reason)) => return Err(reason),
+                Err(Failure::Handler(error)) => error,
+            };
+            tracing::warn!(
+                component = self.name, stream = %item.stream, sequence = item.event.sequence, tries, %error,
+                "projector handler failed"
+            );
+            match delays.next() {
+                Some(delay) if !error.is_permanent() => tokio::time::sleep(delay).await,
+                _ => return Ok(Some(EventFailure::new(&error, tries))),
+            }
+            tries += 1;
+        }
+    }
+
+    /// One event in a transaction of its own, with a checkpoint of that name.
+    pub(super) async fn once(&self, core: &Core, item: &LogEvent, name: &str) -> Result<Projection, Failure> {
+        let Some(model) = self.read_model.as_deref() else {
+            return self.project(core, item, None).await.map_err(Failure::Handler);
+        };
+        let unit = model.unit();
+        match self.project(core, item, Some(&unit)).await {
+            Ok(projection) => {
+                model.commit(unit, name, checkpoint(core, item.event.position)).await.map_err(Failure::outage)?;
+                Ok(projection)
+            }
+            Err(error) => Err(roll_back(model, unit, error).await),
         }
     }
 
     /// One event, once.
-    async fn project(&self, core: &Core, item: &LogEvent, unit: Option<&Unit>) -> Projected {
+    async fn project(&self, core: &Core, item: &LogEvent, unit: Option<&Unit>) -> Result<Projection, ReactionError> {
         let upcast = core
             .upcast(&item.stream, item.event.clone())
             .map_err(|error| ReactionError::permanent(error.to_string()))?;
@@ -78,197 +269,27 @@ impl ProjectorRunner {
         Ok(projection)
     }
 
-    /// The whole batch in one transaction; the error is that of the first event that failed.
-    async fn all_at_once(
-        &self,
-        core: &Core,
-        model: &dyn ErasedReadModel,
-        batch: &[LogEvent],
-        upto: u64,
-    ) -> Result<Told, String> {
-        let unit = model.unit();
-        let mut told = Vec::with_capacity(batch.len());
-        for item in batch {
-            if self.is_parked(&item.stream) {
-                self.park(core, item, "an earlier event of this stream is parked", 0, false).await?;
-                continue;
-            }
-            match self.project(core, item, Some(&unit)).await {
-                Ok(projection) => told.push((item.stream.clone(), item.event.sequence, projection)),
-                Err(error) => {
-                    tracing::debug!(component = self.name, stream = %item.stream, %error, "a batch falls back to single events");
-                    model.rollback(unit).await.map_err(|error| error.to_string())?;
-                    return Err(error.to_string());
-                }
-            }
-        }
-        model.commit(unit, self.name, upto).await.map_err(|error| error.to_string())?;
-        Ok(told)
-    }
-
-    /// Event by event, each with its retries; one that keeps failing parks its stream.
-    async fn one_by_one(&self, core: &Core, batch: &[LogEvent], upto: u64) -> Result<(), String> {
-        for item in batch {
-            if self.is_parked(&item.stream) {
-                self.park(core, item, "an earlier event of this stream is parked", 0, false).await?;
-                continue;
-            }
-            if let Err((error, attempts)) = self.with_retries(core, item, item.event.position).await {
-                self.park(core, item, error.message(), attempts, !error.is_permanent()).await?;
-            }
-        }
-        match &self.read_model {
-            Some(model) => model.commit(model.unit(), self.name, upto).await.map_err(|error| error.to_string()),
-            None => Ok(()),
-        }
-    }
-
-    async fn with_retries(&self, core: &Core, item: &LogEvent, checkpoint: u64) -> Result<(), (ReactionError, u32)> {
-        let mut delays = retry_delays(core.reaction_attempts);
-        let mut attempts = 0;
-        loop {
-            let error = match self.once(core, item, checkpoint).await {
-                Ok(projection) => {
-                    core.waits.handled(self.name, &item.stream, item.event.sequence, Ok(projection));
-                    return Ok(());
-                }
-                Err(error) => error,
-            };
-            tracing::warn!(
-                component = self.name, stream = %item.stream, sequence = item.event.sequence, attempts, %error,
-                "projector handler failed"
-            );
-            if error.is_permanent() {
-                return Err((error, attempts));
-            }
-            let Some(delay) = delays.next() else { return Err((error, attempts)) };
-            tokio::time::sleep(delay).await;
-            attempts += 1;
-        }
-    }
-
-    /// One event in a transaction of its own.
-    async fn once(&self, core: &Core, item: &LogEvent, checkpoint: u64) -> Projected {
-        let Some(model) = &self.read_model else { return self.project(core, item, None).await };
-        let unit = model.unit();
-        match self.project(core, item, Some(&unit)).await {
-            Ok(projection) => {
-                model.commit(unit, self.name, checkpoint).await?;
-                Ok(projection)
-            }
-            Err(error) => {
-                model.rollback(unit).await?;
-                Err(error)
-            }
-        }
-    }
-
-    fn is_parked(&self, stream: &StreamKey) -> bool {
-        let parked = self.parked.lock();
-        !parked.is_empty() && parked.contains(stream)
-    }
-
-    /// The event goes to the dead letters, durably, before the checkpoint moves past it (rows D1, J2).
-    async fn park(
-        &self,
-        core: &Core,
-        item: &LogEvent,
-        reason: &str,
-        attempts: u32,
-        transient: bool,
-    ) -> Result<(), String> {
-        let failed = dead_letter::FailedEvent {
-            component: self.name,
-            kind: ComponentKind::Projector,
-            reason,
-            attempts,
-            transient,
-        };
-        let letter = dead_letter::failed_event(core, &item.stream, &item.event, &failed);
-        let write = Write::extras(Extras { dead_letters: vec![letter], ..Extras::default() });
-        core.writer.commit(write).await.map_err(|error| error.to_string())?;
-        core.waits.handled(self.name, &item.stream, item.event.sequence, Err(format!("parked: {reason}")));
-        if self.parked.lock().insert(item.stream.clone()) {
-            tracing::error!(
-                component = self.name, stream = %item.stream, sequence = item.event.sequence, reason,
-                "stream parked: its events wait in the dead letters"
-            );
-        }
-        Ok(())
-    }
-
-    /// Tries a parked event again. The caller makes sure that it is the oldest of its stream; `last` says that no other
-    /// waits behind it.
-    pub(crate) async fn retry_parked(&self, core: &Core, item: &LogEvent) -> Result<(), ReactionError> {
-        let _turn = self.turn.lock().await;
-        let checkpoint = match &self.read_model {
-            // The checkpoint is beyond this event already, and stays where it is.
-            Some(model) => model.checkpoint(self.name).await?.unwrap_or(0).max(item.event.position),
-            None => item.event.position,
-        };
-        self.once(core, item, checkpoint).await.map(|_| ())
-    }
-
-    /// Lets a stream go on whose letters are all resolved. Runs `still_open` under the turn, so that no event is parked in
-    /// between.
-    pub(crate) async fn release(&self, core: &Core, stream: &StreamKey) -> Result<()> {
-        let _turn = self.turn.lock().await;
-        if !self.open_letters(core).await?.contains(stream) {
-            self.parked.lock().remove(stream);
-        }
-        Ok(())
-    }
-
-    async fn open_letters(&self, core: &Core) -> Result<HashSet<StreamKey>> {
-        let filter = DeadLetterFilter {
-            component: Some(self.name.to_owned()),
-            limit: Some(usize::MAX),
-            ..DeadLetterFilter::default()
-        };
-        let letters = core.storage.dead_letters(&filter).await?;
-        Ok(letters.iter().filter_map(dead_letter::parked_event).map(|event| event.stream).collect())
-    }
-}
-
-impl Runner for ProjectorRunner {
-    fn start<'a>(&'a self, core: &'a Core) -> BoxFuture<'a, Result<u64>> {
-        Box::pin(async move {
-            *self.parked.lock() = self.open_letters(core).await?;
-            let checkpoint = match &self.read_model {
-                Some(model) => model.checkpoint(self.name).await.map_err(|error| Error::Component {
-                    component: self.name.to_owned(),
-                    message: format!("its read model does not tell the checkpoint: {error}"),
-                })?,
-                None => core.storage.checkpoint(self.name).await?,
-            };
-            Ok(checkpoint.unwrap_or(0))
-        })
-    }
-
-    fn handle<'a>(&'a self, core: &'a Core, batch: Vec<LogEvent>, upto: u64) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async move {
-            let _turn = self.turn.lock().await;
-            if let Some(model) = &self.read_model
-                && let Ok(told) = self.all_at_once(core, model.as_ref(), &batch, upto).await
-            {
-                for (stream, sequence, projection) in told {
-                    core.waits.handled(self.name, &stream, sequence, Ok(projection));
-                }
-                return Ok(());
-            }
-            self.one_by_one(core, &batch, upto).await
-        })
-    }
-
-    fn parked(&self) -> usize {
+    /// Streams that are parked.
+    pub(super) fn parked_streams(&self) -> usize {
         self.parked.lock().len()
     }
 
-    fn wants(&self, event: &LogEvent) -> bool {
+    pub(super) fn wants(&self, event: &LogEvent) -> bool {
         self.domains.contains(&event.stream.domain.as_str()) && (self.all_editions || event.stream.is_main())
     }
+}
 
-    fn keeps_checkpoint(&self) -> bool {
-        self.read_model.is_some()
+fn checkpoint(core: &Core, position: u64) -> Checkpoint {
+    Checkpoint { store: core.storage.id(), position }
+}
+
+/// Takes back what a failed handler wrote.
+async fn roll_back(model: &dyn ErasedReadModel, unit: Unit, error: ReactionError) -> Failure {
+    if let Some(reason) = model.failure(unit.as_ref()) {
+        return Failure::Outage(reason);
+    }
+    match model.rollback(unit).await {
+        Ok(()) => Failure::Handler(error),
+        Err(error) => Failure::outage(error),
     }
 }

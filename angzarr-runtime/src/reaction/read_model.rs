@@ -7,14 +7,28 @@ use std::any::Any;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
+use uuid::Uuid;
 
 use crate::declare::{EventContext, ReactionError};
 use crate::storage::BoxFuture;
+
+/// Up to where a read model holds the events of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The store: [`Storage::id`](crate::storage::Storage::id).
+    pub store: Uuid,
+    /// The position in it.
+    pub position: u64,
+}
 
 /// A database that a projector writes to and that can hold the projector's checkpoint.
 ///
 /// A field of a projector whose type implements this is used without further ado: the handler writes through
 /// [`EventContext::transaction`], and rows and checkpoint commit together, so that every event takes effect once.
+///
+/// Checkpoints have names: that of the projector, and one for each dead letter of it that was retried, so that a letter
+/// takes effect once too. A failure to begin, to commit or to roll back is no fault of the event: the projector waits
+/// until the database is back, and its status says so.
 pub trait ReadModel: Send + Sync + 'static {
     /// An open transaction.
     type Transaction: Send + 'static;
@@ -22,19 +36,23 @@ pub trait ReadModel: Send + Sync + 'static {
     /// Begins a transaction.
     fn begin(&self) -> BoxFuture<'_, Result<Self::Transaction, ReactionError>>;
 
-    /// The stored checkpoint of a projector; `None` for one that never stored any.
-    fn checkpoint<'a>(&'a self, projector: &'a str) -> BoxFuture<'a, Result<Option<u64>, ReactionError>>;
+    /// The checkpoint that is committed under a name, if there is one.
+    fn checkpoint<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>, ReactionError>>;
 
-    /// Stores the checkpoint in the transaction and commits it.
+    /// Stores the checkpoint under its name in the transaction and commits it. A position of the same store never moves
+    /// back.
     fn commit<'a>(
         &'a self,
         transaction: Self::Transaction,
-        projector: &'a str,
-        position: u64,
+        name: &'a str,
+        checkpoint: Checkpoint,
     ) -> BoxFuture<'a, Result<(), ReactionError>>;
 
     /// Undoes the transaction.
     fn rollback(&self, transaction: Self::Transaction) -> BoxFuture<'_, Result<(), ReactionError>>;
+
+    /// Whether the other is a handle of this very database, as a clone is.
+    fn is_same(&self, other: &Self) -> bool;
 }
 
 /// A [`ReadModel`] without its transaction's type. A *unit* is the work of one batch: a transaction, once somebody asked
@@ -43,16 +61,19 @@ pub trait ErasedReadModel: Send + Sync {
     /// A new unit; nothing is begun yet.
     fn unit(&self) -> Arc<dyn Any + Send + Sync>;
     /// See [`ReadModel::checkpoint`].
-    fn checkpoint<'a>(&'a self, projector: &'a str) -> BoxFuture<'a, Result<Option<u64>, ReactionError>>;
-    /// Commits the unit with the checkpoint.
+    fn checkpoint<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>, ReactionError>>;
+    /// Commits the unit with the checkpoint. Fails where its transaction could not begin, whatever the handler made of
+    /// that.
     fn commit<'a>(
         &'a self,
         unit: Arc<dyn Any + Send + Sync>,
-        projector: &'a str,
-        position: u64,
+        name: &'a str,
+        checkpoint: Checkpoint,
     ) -> BoxFuture<'a, Result<(), ReactionError>>;
     /// Undoes the unit.
     fn rollback(&self, unit: Arc<dyn Any + Send + Sync>) -> BoxFuture<'_, Result<(), ReactionError>>;
+    /// Why the unit's transaction could not begin, if it was tried and failed.
+    fn failure(&self, unit: &(dyn Any + Send + Sync)) -> Option<String>;
 }
 
 /// Erases the type of a read model. Called by generated code.
@@ -69,49 +90,59 @@ struct Erased<R> {
 }
 
 struct Unit<R: ReadModel> {
+    model: R,
     transaction: Arc<Mutex<Option<R::Transaction>>>,
+    failure: parking_lot::Mutex<Option<String>>,
 }
 
 impl<R: ReadModel + Clone> Erased<R> {
-    async fn take(unit: Arc<dyn Any + Send + Sync>) -> Result<Option<R::Transaction>, ReactionError> {
-        match unit.downcast::<Unit<R>>() {
-            Ok(unit) => Ok(unit.transaction.lock().await.take()),
-            Err(_) => Err(ReactionError::permanent("the transaction belongs to another read model")),
+    async fn take(unit: &(dyn Any + Send + Sync)) -> Result<Option<R::Transaction>, ReactionError> {
+        match unit.downcast_ref::<Unit<R>>() {
+            Some(unit) => Ok(unit.transaction.lock().await.take()),
+            None => Err(ReactionError::permanent("the transaction belongs to another read model")),
         }
     }
 }
 
 impl<R: ReadModel + Clone> ErasedReadModel for Erased<R> {
     fn unit(&self) -> Arc<dyn Any + Send + Sync> {
-        Arc::new(Unit::<R> { transaction: Arc::default() })
+        let (transaction, failure) = Default::default();
+        Arc::new(Unit::<R> { model: self.model.clone(), transaction, failure })
     }
 
-    fn checkpoint<'a>(&'a self, projector: &'a str) -> BoxFuture<'a, Result<Option<u64>, ReactionError>> {
-        self.model.checkpoint(projector)
+    fn checkpoint<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>, ReactionError>> {
+        self.model.checkpoint(name)
     }
 
     fn commit<'a>(
         &'a self,
         unit: Arc<dyn Any + Send + Sync>,
-        projector: &'a str,
-        position: u64,
+        name: &'a str,
+        checkpoint: Checkpoint,
     ) -> BoxFuture<'a, Result<(), ReactionError>> {
         Box::pin(async move {
-            let transaction = match Self::take(unit).await? {
+            if let Some(failure) = self.failure(unit.as_ref()) {
+                return Err(ReactionError::transient(failure));
+            }
+            let transaction = match Self::take(unit.as_ref()).await? {
                 Some(transaction) => transaction,
                 None => self.model.begin().await?,
             };
-            self.model.commit(transaction, projector, position).await
+            self.model.commit(transaction, name, checkpoint).await
         })
     }
 
     fn rollback(&self, unit: Arc<dyn Any + Send + Sync>) -> BoxFuture<'_, Result<(), ReactionError>> {
         Box::pin(async move {
-            match Self::take(unit).await? {
+            match Self::take(unit.as_ref()).await? {
                 Some(transaction) => self.model.rollback(transaction).await,
                 None => Ok(()),
             }
         })
+    }
+
+    fn failure(&self, unit: &(dyn Any + Send + Sync)) -> Option<String> {
+        unit.downcast_ref::<Unit<R>>().and_then(|unit| unit.failure.lock().clone())
     }
 }
 
@@ -136,9 +167,20 @@ impl EventContext {
                     "this event is handled without a read model: the projector needs exactly one field that is one",
                 )
             })?;
+            if !unit.model.is_same(model) {
+                return Err(ReactionError::permanent(
+                    "this is another read model than the projector's own: its rows would not commit with the checkpoint",
+                ));
+            }
             let mut slot = unit.transaction.clone().lock_owned().await;
             if slot.is_none() {
-                *slot = Some(model.begin().await?);
+                match model.begin().await {
+                    Ok(transaction) => *slot = Some(transaction),
+                    Err(error) => {
+                        *unit.failure.lock() = Some(error.message().to_owned());
+                        return Err(error);
+                    }
+                }
             }
             OwnedMutexGuard::try_map(slot, Option::as_mut)
                 .map_err(|_| ReactionError::transient("the transaction is gone"))

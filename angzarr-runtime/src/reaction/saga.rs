@@ -7,14 +7,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures_util::stream::{self, StreamExt as _};
 
-use super::subscription::{Runner, context_of};
+use super::subscription::context_of;
 use crate::command::{Core, Provenance, ReactionCommand, panic_text};
-use crate::dead_letter;
+use crate::dead_letter::{self, DeadLetterId, EventFailure, Resolution};
 use crate::declare::{AnyCommand, Instance, ReactionError};
 use crate::error::{Error, Result};
 use crate::reaction::ComponentKind;
 use crate::registry::Saga;
-use crate::storage::{BoxFuture, Extras, Write};
 use crate::stream::upcast::Upcasted;
 use crate::stream::{Edition, LogEvent, Name, StoredEvent, StreamKey};
 
@@ -23,14 +22,29 @@ const STREAMS_AT_ONCE: usize = 256;
 
 /// Runs one saga.
 pub(crate) struct SagaRunner {
-    name: &'static str,
+    pub(super) name: &'static str,
     domain: &'static str,
     instance: Instance,
+    /// One at a time: dead letters that are tried again.
+    retries: tokio::sync::Mutex<()>,
+}
+
+/// Why an event was not handled to its end.
+enum Failure {
+    /// The saga cannot handle it.
+    Event(EventFailure),
+    /// Something else is in the way: the event has to wait.
+    Held(String),
 }
 
 impl SagaRunner {
     pub(crate) fn new(saga: &Saga, instance: Instance) -> Self {
-        Self { name: saga.descriptor.name, domain: saga.descriptor.domain, instance }
+        Self {
+            name: saga.descriptor.name,
+            domain: saga.descriptor.domain,
+            instance,
+            retries: tokio::sync::Mutex::new(()),
+        }
     }
 
     fn saga<'c>(&self, core: &'c Core) -> &'c Saga {
@@ -38,23 +52,15 @@ impl SagaRunner {
     }
 
     /// One event: every command of it, in order.
-    async fn react(&self, core: &Core, stream: &StreamKey, stored: StoredEvent) -> Result<(), String> {
-        let original = stored.clone();
-        let upcast: Upcasted = match core.upcast(stream, stored) {
-            Ok(upcast) => upcast,
-            Err(error) => return self.give_up(core, stream, &original, &error.to_string(), 0, false).await,
-        };
-        // A split event keeps one sequence: the command index runs on over its parts.
+    async fn react(&self, core: &Core, stream: &StreamKey, stored: StoredEvent) -> Result<(), Failure> {
+        let upcast: Upcasted = core
+            .upcast(stream, stored)
+            .map_err(|error| Failure::Event(EventFailure { reason: error.to_string(), tries: 1, transient: false }))?;
+        // A split event keeps one sequence: the command index runs on over its parts. The first part that fails ends it,
+        // so that the commands of a repeat have the same indexes.
         let mut index = 0;
         for event in upcast {
-            let commands = match self.decide(core, stream, &event).await {
-                Ok(commands) => commands,
-                Err((error, attempts)) => {
-                    self.give_up(core, stream, &original, error.message(), attempts, !error.is_permanent()).await?;
-                    continue;
-                }
-            };
-            for command in commands {
+            for command in self.decide(core, stream, &event).await.map_err(Failure::Event)? {
                 let provenance = Provenance {
                     source: stream.clone(),
                     source_seq: event.sequence,
@@ -62,10 +68,39 @@ impl SagaRunner {
                     command_index: index,
                 };
                 index += 1;
-                self.run(core, stream, &event, &command, &provenance).await?;
+                self.run(core, stream, &event, &command, &provenance).await.map_err(Failure::Held)?;
             }
         }
         Ok(())
+    }
+
+    /// The same, and a letter if the saga cannot handle it.
+    async fn handle_one(&self, core: &Core, stream: &StreamKey, event: StoredEvent) -> Result<(), String> {
+        match self.react(core, stream, event.clone()).await {
+            Ok(()) => Ok(()),
+            Err(Failure::Held(reason)) => Err(reason),
+            Err(Failure::Event(failure)) => {
+                let item = LogEvent { stream: stream.clone(), event };
+                let letter = dead_letter::failed_event(core, self.name, ComponentKind::Saga, &item, &failure);
+                dead_letter::store(core, letter).await.map(|_| ()).map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    /// Tries an event of the dead letters again. Commands that were done the first time are known by their provenance.
+    pub(crate) async fn retry(&self, core: &Core, id: DeadLetterId) -> Result<()> {
+        let _turn = self.retries.lock().await;
+        let letter = dead_letter::open(core, id).await?;
+        let item = dead_letter::parked_event(&letter)?;
+        let message = match self.react(core, &item.stream, item.event).await {
+            Ok(()) => return dead_letter::resolve(core, id, Resolution::Retried { at: core.now() }).await,
+            Err(Failure::Held(reason)) => reason,
+            Err(Failure::Event(failure)) => {
+                dead_letter::store(core, dead_letter::failed_again(&letter, &failure)).await?;
+                failure.reason
+            }
+        };
+        Err(Error::Component { component: self.name.to_owned(), message })
     }
 
     /// Runs the handler; transient errors are retried within the budget (row D4).
@@ -74,11 +109,11 @@ impl SagaRunner {
         core: &Core,
         stream: &StreamKey,
         event: &StoredEvent,
-    ) -> Result<Vec<AnyCommand>, (ReactionError, u32)> {
+    ) -> Result<Vec<AnyCommand>, EventFailure> {
         let Some(handler) = self.saga(core).handlers.get(event.type_name.as_str()) else { return Ok(Vec::new()) };
         let context = context_of(core, stream, event);
-        let mut delays = crate::command::retry_delays(core.reaction_attempts);
-        let mut attempts = 0;
+        let mut delays = core.reaction_delays();
+        let mut tries = 1;
         loop {
             let mut commands = Vec::new();
             let result = catch_unwind(AssertUnwindSafe(|| {
@@ -89,15 +124,12 @@ impl SagaRunner {
                 Ok(Err(error)) => error,
                 Err(panic) => ReactionError::transient(format!("panicked: {}", panic_text(panic.as_ref()))),
             };
-            tracing::warn!(component = self.name, %stream, sequence = event.sequence, attempts, %error, "saga handler failed");
-            if error.is_permanent() {
-                return Err((error, attempts));
-            }
+            tracing::warn!(component = self.name, %stream, sequence = event.sequence, tries, %error, "saga handler failed");
             match delays.next() {
-                Some(delay) => tokio::time::sleep(delay).await,
-                None => return Err((error, attempts)),
+                Some(delay) if !error.is_permanent() => tokio::time::sleep(delay).await,
+                _ => return Err(EventFailure::new(&error, tries)),
             }
-            attempts += 1;
+            tries += 1;
         }
     }
 
@@ -112,8 +144,8 @@ impl SagaRunner {
     ) -> Result<(), String> {
         let edition = Edition::named(stream.edition.as_str());
         let reaction = ReactionCommand { command, provenance, edition: &edition, headers: event.headers.clone() };
-        let mut delays = crate::command::retry_delays(core.reaction_attempts);
-        let mut attempts = 1;
+        let mut delays = core.reaction_delays();
+        let mut tries = 1;
         let error = loop {
             match core.handle_reaction(&reaction).await {
                 Ok(receipt) => {
@@ -125,87 +157,58 @@ impl SagaRunner {
                 }
                 // Not an outcome of the command: it comes again after the restart.
                 Err(Error::ShuttingDown) => return Err("the runtime is shutting down".to_owned()),
-                Err(error) if error.is_retryable() => match delays.next() {
+                Err(error) => match delays.next().filter(|_| error.is_retryable()) {
                     Some(delay) => tokio::time::sleep(delay).await,
+                    // A full disk says nothing about the command: it waits until the store is well again.
                     None if matches!(error, Error::Storage(_)) => return Err(error.to_string()),
                     None => break error,
                 },
-                Err(error) => break error,
             }
-            attempts += 1;
+            tries += 1;
         };
         tracing::warn!(component = self.name, source = %stream, sequence = event.sequence, %error, "saga command dead-lettered");
-        let letter = dead_letter::reaction_command(core, &reaction, &error, attempts);
-        store(core, letter).await
+        let letter = dead_letter::reaction_command(core, &reaction, &error, tries);
+        dead_letter::store(core, letter).await.map(|_| ()).map_err(|error| error.to_string())
     }
 
-    async fn give_up(
-        &self,
-        core: &Core,
-        stream: &StreamKey,
-        event: &StoredEvent,
-        reason: &str,
-        attempts: u32,
-        transient: bool,
-    ) -> Result<(), String> {
-        let failed =
-            dead_letter::FailedEvent { component: self.name, kind: ComponentKind::Saga, reason, attempts, transient };
-        store(core, dead_letter::failed_event(core, stream, event, &failed)).await
-    }
-}
-
-/// Durable before the event counts as handled (row D1).
-async fn store(core: &Core, letter: crate::dead_letter::DeadLetter) -> Result<(), String> {
-    let write = Write::extras(Extras { dead_letters: vec![letter], ..Extras::default() });
-    core.writer.commit(write).await.map(|_| ()).map_err(|error| error.to_string())
-}
-
-impl Runner for SagaRunner {
-    fn start<'a>(&'a self, core: &'a Core) -> BoxFuture<'a, Result<u64>> {
-        Box::pin(async move { Ok(core.storage.checkpoint(self.name).await?.unwrap_or(0)) })
+    /// Where to begin; events up to this position are handled.
+    pub(super) async fn start(&self, core: &Core) -> Result<u64> {
+        Ok(core.storage.checkpoint(self.name).await?.unwrap_or(0))
     }
 
-    fn handle<'a>(&'a self, core: &'a Core, batch: Vec<LogEvent>, _upto: u64) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async move {
-            // One lane a stream: order within, many lanes at once, so that their commands share commits.
-            let mut lanes: Vec<(StreamKey, Vec<StoredEvent>)> = Vec::new();
-            let mut lane_of = std::collections::HashMap::new();
-            for LogEvent { stream, event } in batch {
-                let lane = *lane_of.entry(stream.clone()).or_insert_with(|| {
-                    lanes.push((stream, Vec::new()));
-                    lanes.len() - 1
-                });
-                lanes[lane].1.push(event);
-            }
-            let mut done = stream::iter(lanes)
-                .map(|(stream, events)| async move {
-                    for event in events {
-                        self.react(core, &stream, event).await?;
-                    }
-                    Ok::<(), String>(())
-                })
-                .buffer_unordered(STREAMS_AT_ONCE);
-            let mut failure = None;
-            while let Some(result) = done.next().await {
-                if let Err(reason) = result {
-                    failure = Some(reason);
+    /// Handles a batch, in order within each stream. An error leaves it unhandled: it comes again, and commands that were
+    /// done are known by their provenance.
+    pub(super) async fn handle(&self, core: &Core, batch: Vec<LogEvent>) -> Result<(), String> {
+        // One lane a stream: order within, many lanes at once, so that their commands share commits.
+        let mut lanes: Vec<(StreamKey, Vec<StoredEvent>)> = Vec::new();
+        let mut lane_of = std::collections::HashMap::new();
+        for LogEvent { stream, event } in batch {
+            let lane = *lane_of.entry(stream.clone()).or_insert_with(|| {
+                lanes.push((stream, Vec::new()));
+                lanes.len() - 1
+            });
+            lanes[lane].1.push(event);
+        }
+        let mut done = stream::iter(lanes)
+            .map(|(stream, events)| async move {
+                for event in events {
+                    self.handle_one(core, &stream, event).await?;
                 }
+                Ok::<(), String>(())
+            })
+            .buffer_unordered(STREAMS_AT_ONCE);
+        let mut failure = None;
+        while let Some(result) = done.next().await {
+            if let Err(reason) = result {
+                failure = Some(reason);
             }
-            failure.map_or(Ok(()), Err)
-        })
+        }
+        failure.map_or(Ok(()), Err)
     }
 
-    fn parked(&self) -> usize {
-        0
-    }
-
-    fn wants(&self, event: &LogEvent) -> bool {
+    pub(super) fn wants(&self, event: &LogEvent) -> bool {
         // Old versions may have other names than the handlers know: what the domain says is for us, types are matched
         // after upcasting.
         event.stream.domain == self.domain
-    }
-
-    fn keeps_checkpoint(&self) -> bool {
-        false
     }
 }

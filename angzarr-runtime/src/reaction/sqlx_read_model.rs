@@ -2,14 +2,9 @@
 
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
-use super::ReadModel;
+use super::{Checkpoint, ReadModel, checkpoints};
 use crate::declare::ReactionError;
 use crate::storage::BoxFuture;
-
-const CHECKPOINTS: &str = "CREATE TABLE IF NOT EXISTS angzarr_checkpoints (
-    projector TEXT PRIMARY KEY,
-    position INTEGER NOT NULL
-) WITHOUT ROWID";
 
 impl ReadModel for SqlitePool {
     type Transaction = Transaction<'static, Sqlite>;
@@ -18,37 +13,38 @@ impl ReadModel for SqlitePool {
         Box::pin(async move { Ok(SqlitePool::begin(self).await?) })
     }
 
-    fn checkpoint<'a>(&'a self, projector: &'a str) -> BoxFuture<'a, Result<Option<u64>, ReactionError>> {
+    fn checkpoint<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>, ReactionError>> {
         Box::pin(async move {
-            sqlx::query(CHECKPOINTS).execute(self).await?;
-            let row: Option<(i64,)> = sqlx::query_as("SELECT position FROM angzarr_checkpoints WHERE projector = ?1")
-                .bind(projector)
-                .fetch_optional(self)
-                .await?;
-            Ok(row.map(|(position,)| position.cast_unsigned()))
+            sqlx::query(checkpoints::TABLE).execute(self).await?;
+            let row: Option<(Vec<u8>, i64)> = sqlx::query_as(checkpoints::FIND).bind(name).fetch_optional(self).await?;
+            let Some((store, position)) = row else { return Ok(None) };
+            Ok(Some(checkpoints::from_row(store.as_slice().try_into()?, position)))
         })
     }
 
     fn commit<'a>(
         &'a self,
         mut transaction: Self::Transaction,
-        projector: &'a str,
-        position: u64,
+        name: &'a str,
+        checkpoint: Checkpoint,
     ) -> BoxFuture<'a, Result<(), ReactionError>> {
         Box::pin(async move {
-            sqlx::query(
-                "INSERT INTO angzarr_checkpoints (projector, position) VALUES (?1, ?2)
-                 ON CONFLICT (projector) DO UPDATE SET position = excluded.position",
-            )
-            .bind(projector)
-            .bind(position.cast_signed())
-            .execute(&mut *transaction)
-            .await?;
+            sqlx::query(checkpoints::STORE)
+                .bind(name)
+                .bind(&checkpoint.store.as_bytes()[..])
+                .bind(checkpoint.position.cast_signed())
+                .execute(&mut *transaction)
+                .await?;
             Ok(transaction.commit().await?)
         })
     }
 
     fn rollback(&self, transaction: Self::Transaction) -> BoxFuture<'_, Result<(), ReactionError>> {
         Box::pin(async move { Ok(transaction.rollback().await?) })
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        // Clones of a pool share what it was made with.
+        std::ptr::eq(self.options(), other.options())
     }
 }

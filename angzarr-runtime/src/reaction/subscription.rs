@@ -3,17 +3,21 @@
 //! In: positions. Out: batches for one component, and a checkpoint that never runs ahead of what was handled. Never: an
 //! event out of its stream's order, or skipped.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use backon::BackoffBuilder as _;
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::command::Core;
+use super::{ProjectorRunner, SagaRunner};
+use crate::command::{Core, panic_text};
 use crate::declare::EventContext;
 use crate::error::Result;
-use crate::storage::{BoxFuture, Extras, Write};
+use crate::storage::{Extras, Write};
 use crate::stream::{Edition, LogEvent, Name, StoredEvent, StreamKey};
 
 /// Kinds of components that follow events.
@@ -58,43 +62,64 @@ pub struct SubscriptionStatus {
     pub stalled: Option<String>,
 }
 
-/// What a component does with events.
-pub(crate) trait Runner: Send + Sync {
-    /// Where to begin; events up to this position are handled.
-    fn start<'a>(&'a self, core: &'a Core) -> BoxFuture<'a, Result<u64>>;
-    /// Handles a batch, in order within each stream. An error leaves the batch unhandled: it comes again.
-    fn handle<'a>(&'a self, core: &'a Core, batch: Vec<LogEvent>, upto: u64) -> BoxFuture<'a, Result<(), String>>;
-    /// Streams that are parked.
-    fn parked(&self) -> usize;
-    /// Whether the event is for this component.
-    fn wants(&self, event: &LogEvent) -> bool;
-    /// Whether [`handle`](Self::handle) stores the checkpoint by itself.
-    fn keeps_checkpoint(&self) -> bool;
+/// A component that follows the log.
+pub(crate) enum Component {
+    Saga(SagaRunner),
+    Projector(ProjectorRunner),
 }
 
-impl<R: Runner> Runner for Arc<R> {
-    fn start<'a>(&'a self, core: &'a Core) -> BoxFuture<'a, Result<u64>> {
-        R::start(self, core)
+impl Component {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Saga(saga) => saga.name,
+            Self::Projector(projector) => projector.name,
+        }
     }
-    fn handle<'a>(&'a self, core: &'a Core, batch: Vec<LogEvent>, upto: u64) -> BoxFuture<'a, Result<(), String>> {
-        R::handle(self, core, batch, upto)
+
+    fn kind(&self) -> ComponentKind {
+        match self {
+            Self::Saga(_) => ComponentKind::Saga,
+            Self::Projector(_) => ComponentKind::Projector,
+        }
     }
-    fn parked(&self) -> usize {
-        R::parked(self)
+
+    async fn start(&self, core: &Core) -> Result<u64> {
+        match self {
+            Self::Saga(saga) => saga.start(core).await,
+            Self::Projector(projector) => projector.start(core).await,
+        }
     }
+
+    async fn handle(&self, core: &Core, batch: Vec<LogEvent>, upto: u64) -> Result<(), String> {
+        match self {
+            Self::Saga(saga) => saga.handle(core, batch).await,
+            Self::Projector(projector) => projector.handle(core, batch, upto).await,
+        }
+    }
+
     fn wants(&self, event: &LogEvent) -> bool {
-        R::wants(self, event)
+        match self {
+            Self::Saga(saga) => saga.wants(event),
+            Self::Projector(projector) => projector.wants(event),
+        }
     }
+
+    fn parked_streams(&self) -> usize {
+        match self {
+            Self::Saga(_) => 0,
+            Self::Projector(projector) => projector.parked_streams(),
+        }
+    }
+
+    /// Whether [`handle`](Self::handle) stores the checkpoint by itself.
     fn keeps_checkpoint(&self) -> bool {
-        R::keeps_checkpoint(self)
+        matches!(self, Self::Projector(projector) if projector.read_model.is_some())
     }
 }
 
 /// One component on its way along the log.
 pub(crate) struct Subscription {
-    name: &'static str,
-    kind: ComponentKind,
-    pub(crate) runner: Box<dyn Runner>,
+    component: Component,
     position: watch::Sender<u64>,
     handled: AtomicU64,
     stalled: Mutex<Option<String>>,
@@ -102,31 +127,28 @@ pub(crate) struct Subscription {
 
 /// Events are read in portions of this many.
 const BATCH: usize = 1_024;
+/// And of no more than about this many bytes: every component holds a portion at a time.
+const BATCH_BYTES: usize = 8 << 20;
+/// How often a subscriber looks by itself.
+const LOOK: Duration = Duration::from_secs(1);
 /// A checkpoint that only skips foreign events is stored this often at most.
 const IDLE_CHECKPOINT: u64 = 8_192;
 
 impl Subscription {
-    pub(crate) fn new(name: &'static str, kind: ComponentKind, runner: Box<dyn Runner>) -> Self {
-        Self {
-            name,
-            kind,
-            runner,
-            position: watch::Sender::new(0),
-            handled: AtomicU64::new(0),
-            stalled: Mutex::new(None),
-        }
+    pub(crate) fn new(component: Component) -> Self {
+        Self { component, position: watch::Sender::new(0), handled: AtomicU64::new(0), stalled: Mutex::new(None) }
     }
 
     pub(crate) fn status(&self, core: &Core) -> SubscriptionStatus {
         let (position, head) = (*self.position.borrow(), core.storage.head());
         SubscriptionStatus {
-            name: self.name.to_owned(),
-            kind: self.kind,
+            name: self.component.name().to_owned(),
+            kind: self.component.kind(),
             position,
-            head: head.max(position),
+            head,
             lag: head.saturating_sub(position),
             handled: self.handled.load(Ordering::Relaxed),
-            parked_streams: self.runner.parked(),
+            parked_streams: self.component.parked_streams(),
             stalled: self.stalled.lock().clone(),
         }
     }
@@ -136,21 +158,29 @@ impl Subscription {
         let mut woken = core.transport.listen();
         let mut position = start;
         let mut stored = start;
+        let name = self.component.name();
         self.position.send_replace(position);
-        tracing::debug!(component = self.name, kind = self.kind.as_str(), position, "subscription started");
+        core.waits.reached(name, position);
+        tracing::debug!(component = name, kind = self.component.kind().as_str(), position, "subscription started");
         let mut pause = Duration::from_millis(50);
         while !*stop.borrow() {
-            match self.step(core, position, &mut stored).await {
+            // Code of the user runs in there, outside of its handlers too: a read model's commit.
+            let step = AssertUnwindSafe(self.step(core, position, &mut stored)).catch_unwind().await;
+            match step.unwrap_or_else(|panic| Err(format!("panicked: {}", panic_text(panic.as_ref())))) {
                 Ok(Some(reached)) => {
                     position = reached;
                     pause = Duration::from_millis(50);
                     self.position.send_replace(position);
+                    core.waits.reached(name, position);
                     *self.stalled.lock() = None;
                 }
                 Ok(None) => {
                     let nap = async {
                         // The wake-up may be lost (row R7): look by ourselves now and then.
-                        let _ = tokio::time::timeout(Duration::from_secs(1), woken.changed()).await;
+                        if let Ok(Err(_)) = tokio::time::timeout(LOOK, woken.changed()).await {
+                            // A transport that has gone wakes nobody any more.
+                            tokio::time::sleep(LOOK).await;
+                        }
                     };
                     tokio::select! {
                         () = nap => {}
@@ -158,12 +188,7 @@ impl Subscription {
                     }
                 }
                 Err(reason) => {
-                    tracing::error!(
-                        component = self.name,
-                        position,
-                        reason,
-                        "subscription held back; it will try again"
-                    );
+                    tracing::error!(component = name, position, reason, "subscription held back; it will try again");
                     *self.stalled.lock() = Some(reason);
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
@@ -173,10 +198,10 @@ impl Subscription {
                 }
             }
         }
-        if stored < position && !self.runner.keeps_checkpoint() {
+        if stored < position && !self.component.keeps_checkpoint() {
             self.store_checkpoint(core, position);
         }
-        tracing::debug!(component = self.name, position, "subscription stopped");
+        tracing::debug!(component = name, position, "subscription stopped");
     }
 
     /// Reads and handles one portion; `None` at the head.
@@ -184,24 +209,17 @@ impl Subscription {
         if core.storage.head() <= position {
             return Ok(None);
         }
-        let portion = core.storage.read_log(position, BATCH).await.map_err(|error| error.to_string())?;
+        let portion = core.storage.read_log(position, BATCH, BATCH_BYTES).await.map_err(|error| error.to_string())?;
         let Some(last) = portion.last().map(|event| event.event.position) else { return Ok(None) };
         let batch: Vec<LogEvent> =
-            portion.into_iter().filter(|event| !event.event.isolated && self.runner.wants(event)).collect();
+            portion.into_iter().filter(|event| !event.event.isolated && self.component.wants(event)).collect();
         let count = batch.len() as u64;
-        let idle = self.runner.keeps_checkpoint() && last - *stored >= IDLE_CHECKPOINT;
-        if count > 0 || idle {
-            self.runner.handle(core, batch, last).await?;
-            self.handled.fetch_add(count, Ordering::Relaxed);
-        }
-        if self.runner.keeps_checkpoint() {
-            if count > 0 || idle {
-                *stored = last;
-            }
-            return Ok(Some(last));
-        }
         if count > 0 || last - *stored >= IDLE_CHECKPOINT {
-            self.store_checkpoint(core, last);
+            self.component.handle(core, batch, last).await?;
+            self.handled.fetch_add(count, Ordering::Relaxed);
+            if !self.component.keeps_checkpoint() {
+                self.store_checkpoint(core, last);
+            }
             *stored = last;
         }
         Ok(Some(last))
@@ -209,7 +227,7 @@ impl Subscription {
 
     /// Not waited for: a checkpoint that is lost makes events come again, and that is allowed.
     fn store_checkpoint(&self, core: &Core, position: u64) {
-        let checkpoints = vec![(Name::from_static(self.name), position)];
+        let checkpoints = vec![(Name::from_static(self.component.name()), position)];
         core.writer.submit(Write::extras(Extras { checkpoints, ..Extras::default() }));
     }
 }
@@ -219,30 +237,42 @@ pub(crate) struct Subscriptions {
     pub(crate) all: Vec<Arc<Subscription>>,
     stop: watch::Sender<bool>,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
-    stopped: AtomicBool,
 }
 
 impl Subscriptions {
     /// Starts every component behind its checkpoint.
     pub(crate) async fn start(core: &Arc<Core>, all: Vec<Arc<Subscription>>) -> Result<Self> {
-        let stop = watch::Sender::new(false);
-        let mut tasks = Vec::new();
+        // None of them runs before all of them can.
+        let mut starts = Vec::with_capacity(all.len());
         for subscription in &all {
-            let start = subscription.runner.start(core).await?;
-            let (subscription, core, stop) = (subscription.clone(), core.clone(), stop.subscribe());
-            tasks.push(tokio::spawn(async move { subscription.follow(&core, start, stop).await }));
+            starts.push(subscription.component.start(core).await?);
         }
-        Ok(Self { all, stop, tasks: Mutex::new(tasks), stopped: AtomicBool::new(false) })
+        let stop = watch::Sender::new(false);
+        let tasks = all.iter().zip(starts).map(|(subscription, start)| {
+            let (subscription, core, stop) = (subscription.clone(), core.clone(), stop.subscribe());
+            tokio::spawn(async move { subscription.follow(&core, start, stop).await })
+        });
+        let tasks = Mutex::new(tasks.collect());
+        Ok(Self { all, stop, tasks })
     }
 
-    /// Waits until every component has handled everything that is stored, what it caused included.
+    /// The component of that name.
+    pub(crate) fn component(&self, name: &str) -> Option<&Component> {
+        self.all.iter().map(|subscription| &subscription.component).find(|component| component.name() == name)
+    }
+
+    /// Waits until every component has handled everything that is stored, what it caused included; not beyond the stop.
     pub(crate) async fn settled(&self, core: &Core) {
+        let mut stop = self.stop.subscribe();
         loop {
             let head = core.storage.head();
             for subscription in &self.all {
                 let mut position = subscription.position.subscribe();
-                // The sender lives as long as the subscription.
-                let _ = position.wait_for(|position| *position >= head).await;
+                // Both senders live as long as this.
+                tokio::select! {
+                    _ = position.wait_for(|position| *position >= head) => {}
+                    _ = stop.wait_for(|stopped| *stopped) => return,
+                }
             }
             if core.storage.head() == head || self.all.is_empty() {
                 return;
@@ -252,9 +282,6 @@ impl Subscriptions {
 
     /// Lets every component finish its batch and stops it (row R6).
     pub(crate) async fn stop(&self, limit: Duration) {
-        if self.stopped.swap(true, Ordering::AcqRel) {
-            return;
-        }
         self.stop.send_replace(true);
         let tasks = std::mem::take(&mut *self.tasks.lock());
         let deadline = tokio::time::Instant::now() + limit;
@@ -271,6 +298,19 @@ impl Subscriptions {
 impl Drop for Subscriptions {
     fn drop(&mut self) {
         self.stop.send_replace(true);
+    }
+}
+
+impl Core {
+    /// Growing, jittered pauses between the tries of an event (rows G3, J2).
+    pub(super) fn reaction_delays(&self) -> backon::ExponentialBackoff {
+        let (min, max) = self.reaction_backoff;
+        backon::ExponentialBuilder::default()
+            .with_jitter()
+            .with_min_delay(min)
+            .with_max_delay(max)
+            .with_max_times(self.reaction_attempts as usize)
+            .build()
     }
 }
 

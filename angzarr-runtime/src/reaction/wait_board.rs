@@ -1,9 +1,11 @@
 //! What SIMPLE commands wait for: these very events, in each projector concerned (row S9).
 //!
-//! In: an expectation, noted before the events are stored, so that no projector can be too fast. Out: projections, and who
-//! had not finished when the deadline passed. Never: a conclusion from positions; other writers' positions prove nothing.
+//! In: an expectation, noted before the events are stored, so that no projector can be too fast. Out: who has the events,
+//! their projections, and who had not finished when the deadline passed. Never: a conclusion about events of this command
+//! from positions of others'.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ pub struct Missing {
     pub projector: String,
     /// The event.
     pub sequence: u32,
-    /// Why, where it is known: it failed and is parked in the dead letters.
+    /// Why, where it is known: it failed and is parked in the dead letters, or the runtime was stopped.
     pub reason: Option<String>,
 }
 
@@ -29,32 +31,96 @@ pub struct Missing {
 #[derive(Debug, Default)]
 pub(crate) struct WaitResult {
     pub(crate) projections: Vec<Projection>,
+    /// Which projector has handled which event.
+    pub(crate) done: Vec<(&'static str, u32)>,
     pub(crate) missing: Vec<Missing>,
 }
 
-/// A noted expectation.
-#[derive(Debug)]
-pub(crate) struct Waiting {
+/// A noted expectation; it ends with this. In a box, because most commands carry none.
+pub(crate) struct Waiting(Box<Noted>);
+
+struct Noted {
+    board: Arc<Board>,
     id: u64,
     key: StreamKey,
     done: oneshot::Receiver<()>,
 }
 
+impl Drop for Noted {
+    fn drop(&mut self) {
+        self.board.take(&self.key, self.id);
+    }
+}
+
 struct Expectation {
     id: u64,
-    /// Which projector still has to handle which event.
-    open: Vec<(&'static str, u32)>,
+    open: Vec<Open>,
     result: WaitResult,
     done: Option<oneshot::Sender<()>>,
 }
 
+/// A projector that still has to handle an event.
+struct Open {
+    projector: &'static str,
+    sequence: u32,
+    /// Where the event is, if it was stored before.
+    position: Option<u64>,
+}
+
+impl Expectation {
+    /// Moves what is done out of `open`; who waits is told when nothing is left.
+    fn settle(&mut self, is_done: impl Fn(&Open) -> bool, outcome: &Result<Option<prost_types::Any>, String>) {
+        let mut index = 0;
+        while let Some(open) = self.open.get(index) {
+            if !is_done(open) {
+                index += 1;
+                continue;
+            }
+            let Open { projector, sequence, .. } = self.open.swap_remove(index);
+            match outcome {
+                Ok(projection) => {
+                    self.result.done.push((projector, sequence));
+                    self.result.projections.extend(projection.clone().map(|projection| Projection {
+                        projector: projector.to_owned(),
+                        sequence,
+                        projection,
+                    }));
+                }
+                Err(reason) => self.result.missing.push(Missing {
+                    projector: projector.to_owned(),
+                    sequence,
+                    reason: Some(reason.clone()),
+                }),
+            }
+        }
+        if self.open.is_empty()
+            && let Some(done) = self.done.take()
+        {
+            // If the waiter goes in this very moment, nobody wants to know.
+            let _gone = done.send(());
+        }
+    }
+}
+
 #[derive(Default)]
-pub(crate) struct WaitBoard {
+pub(crate) struct WaitBoard(Arc<Board>);
+
+#[derive(Default)]
+struct Board {
     /// Read before the lock is taken: in most systems nobody waits.
     waiting: AtomicUsize,
     next_id: AtomicU64,
+    notes: Mutex<Notes>,
+}
+
+#[derive(Default)]
+struct Notes {
     /// By stream: commands of one stream take turns, so there are few to each.
-    expectations: Mutex<HashMap<StreamKey, Vec<Expectation>>>,
+    expectations: HashMap<StreamKey, Vec<Expectation>>,
+    /// Where each projector stands.
+    positions: HashMap<&'static str, u64>,
+    /// Nobody handles anything any more.
+    closed: bool,
 }
 
 impl WaitBoard {
@@ -69,77 +135,84 @@ impl WaitBoard {
         if !sync.contains(&SyncMode::Simple) {
             return None;
         }
+        let waited_for = events.iter().zip(sync).filter(|(_, sync)| **sync == SyncMode::Simple);
+        self.note(registry, &submission.key, waited_for.map(|(event, _)| (event, None)))
+    }
+
+    /// The same for events that an earlier run of the command stored (row C10).
+    ///
+    /// Here a projector's own position counts: what is noted is one event's own position, and whoever is at or behind it
+    /// has been at this very event.
+    pub(crate) fn expect_stored(
+        &self,
+        registry: &Registry,
+        key: &StreamKey,
+        events: &[StoredEvent],
+    ) -> Option<Waiting> {
+        let waited_for = events.iter().filter(|event| !event.isolated);
+        self.note(registry, key, waited_for.map(|event| (event, Some(event.position))))
+    }
+
+    fn note<'e>(
+        &self,
+        registry: &Registry,
+        key: &StreamKey,
+        events: impl Iterator<Item = (&'e StoredEvent, Option<u64>)>,
+    ) -> Option<Waiting> {
+        let concerned = |projector: &&crate::registry::Projector| {
+            projector.descriptor.domains.contains(&key.domain.as_str())
+                && (key.is_main() || projector.descriptor.all_editions)
+        };
         let mut open = Vec::new();
-        for projector in registry.projectors.values() {
-            let concerned = projector.descriptor.domains.contains(&submission.key.domain.as_str())
-                && (submission.key.is_main() || projector.descriptor.all_editions);
-            for (event, sync) in events.iter().zip(sync) {
-                if concerned && *sync == SyncMode::Simple && projector.handlers.contains_key(event.type_name.as_str()) {
-                    open.push((projector.descriptor.name, event.sequence));
-                }
-            }
+        for (event, position) in events {
+            let projectors = registry.projectors.values().filter(concerned);
+            open.extend(
+                projectors.filter(|it| it.handlers.contains_key(event.type_name.as_str())).map(|projector| Open {
+                    projector: projector.descriptor.name,
+                    sequence: event.sequence,
+                    position,
+                }),
+            );
         }
         if open.is_empty() {
             return None;
         }
         let (sender, done) = oneshot::channel();
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let expectation = Expectation { id, open, result: WaitResult::default(), done: Some(sender) };
-        let key = submission.key.clone();
-        let mut expectations = self.expectations.lock();
-        let of_stream = expectations.entry(key.clone()).or_default();
-        self.forget_abandoned(of_stream);
-        of_stream.push(expectation);
-        self.waiting.fetch_add(1, Ordering::Release);
-        drop(expectations);
-        Some(Waiting { id, key, done })
+        let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
+        let mut expectation = Expectation { id, open, result: WaitResult::default(), done: Some(sender) };
+        let mut notes = self.0.notes.lock();
+        let positions = &notes.positions;
+        // Under the lock under which positions are told, so that none is missed.
+        let passed = |open: &Open| open.position.is_some_and(|at| positions.get(open.projector) >= Some(&at));
+        expectation.settle(passed, &Ok(None));
+        if notes.closed {
+            expectation.settle(|_| true, &stopped());
+        }
+        notes.expectations.entry(key.clone()).or_default().push(expectation);
+        self.0.waiting.fetch_add(1, Ordering::Release);
+        drop(notes);
+        Some(Waiting(Box::new(Noted { board: self.0.clone(), id, key: key.clone(), done })))
     }
 
     /// The events were not stored after all.
     pub(crate) fn withdraw(&self, waiting: Waiting) {
-        self.take(&waiting.key, waiting.id);
-    }
-
-    fn take(&self, key: &StreamKey, id: u64) -> Option<Expectation> {
-        let mut expectations = self.expectations.lock();
-        let of_stream = expectations.get_mut(key)?;
-        let index = of_stream.iter().position(|expectation| expectation.id == id)?;
-        let taken = of_stream.swap_remove(index);
-        if of_stream.is_empty() {
-            expectations.remove(key);
-        }
-        self.waiting.fetch_sub(1, Ordering::Release);
-        Some(taken)
-    }
-
-    /// A caller that was cancelled before it could wait leaves its note behind.
-    fn forget_abandoned(&self, of_stream: &mut Vec<Expectation>) {
-        let before = of_stream.len();
-        of_stream.retain(|expectation| expectation.done.as_ref().is_none_or(|done| !done.is_closed()));
-        self.waiting.fetch_sub(before - of_stream.len(), Ordering::Release);
+        drop(waiting);
     }
 
     /// Waits until everything noted has happened, or the deadline has passed.
-    pub(crate) async fn wait(&self, waiting: Waiting, deadline: Duration) -> WaitResult {
-        /// Takes the note away also when the caller stops waiting.
-        struct Note<'a>(&'a WaitBoard, StreamKey, u64);
-        impl Drop for Note<'_> {
-            fn drop(&mut self) {
-                self.0.take(&self.1, self.2);
-            }
-        }
-        let note = Note(self, waiting.key, waiting.id);
-        let in_time = tokio::time::timeout(deadline, waiting.done).await.is_ok();
-        let Some(expectation) = self.take(&note.1, note.2) else { return WaitResult::default() };
+    pub(crate) async fn wait(&self, Waiting(mut waiting): Waiting, deadline: Duration) -> WaitResult {
+        let in_time = tokio::time::timeout(deadline, &mut waiting.done).await.is_ok();
+        let Some(expectation) = self.0.take(&waiting.key, waiting.id) else { return WaitResult::default() };
         let mut result = expectation.result;
+        let open: Vec<Missing> = expectation
+            .open
+            .into_iter()
+            .map(|open| Missing { projector: open.projector.to_owned(), sequence: open.sequence, reason: None })
+            .collect();
         if !in_time {
-            tracing::warn!(stream = %note.1, open = ?expectation.open, "projectors were not done when the deadline passed");
+            tracing::warn!(stream = %waiting.key, ?open, "projectors were not done when the deadline passed");
         }
-        result.missing.extend(expectation.open.into_iter().map(|(projector, sequence)| Missing {
-            projector: projector.to_owned(),
-            sequence,
-            reason: None,
-        }));
+        result.missing.extend(open);
         result.projections.sort_by(|a, b| (a.sequence, &a.projector).cmp(&(b.sequence, &b.projector)));
         result
     }
@@ -152,37 +225,89 @@ impl WaitBoard {
         sequence: u32,
         outcome: Result<Option<prost_types::Any>, String>,
     ) {
-        if self.waiting.load(Ordering::Acquire) == 0 {
+        if self.0.waiting.load(Ordering::Acquire) == 0 {
             return;
         }
-        let mut expectations = self.expectations.lock();
-        let Some(of_stream) = expectations.get_mut(key) else { return };
-        self.forget_abandoned(of_stream);
-        for expectation in of_stream.iter_mut() {
-            let Some(index) = expectation.open.iter().position(|open| *open == (projector, sequence)) else { continue };
-            expectation.open.swap_remove(index);
-            match &outcome {
-                Ok(Some(projection)) => expectation.result.projections.push(Projection {
-                    projector: projector.to_owned(),
-                    sequence,
-                    projection: projection.clone(),
-                }),
-                Ok(None) => {}
-                Err(reason) => expectation.result.missing.push(Missing {
-                    projector: projector.to_owned(),
-                    sequence,
-                    reason: Some(reason.clone()),
-                }),
-            }
-            if expectation.open.is_empty()
-                && let Some(done) = expectation.done.take()
-            {
-                // If the waiter goes in this very moment, nobody wants to know.
-                let _gone = done.send(());
-            }
+        let mut notes = self.0.notes.lock();
+        for expectation in notes.expectations.get_mut(key).into_iter().flatten() {
+            expectation.settle(|open| open.projector == projector && open.sequence == sequence, &outcome);
         }
+    }
+
+    /// A projector has handled everything up to a position.
+    pub(crate) fn reached(&self, projector: &'static str, position: u64) {
+        let mut notes = self.0.notes.lock();
+        notes.positions.insert(projector, position);
+        if self.0.waiting.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let passed = |open: &Open| open.projector == projector && open.position.is_some_and(|at| at <= position);
+        for expectation in notes.expectations.values_mut().flatten() {
+            expectation.settle(passed, &Ok(None));
+        }
+    }
+
+    /// The components have stopped: nobody waits in vain (row R6).
+    pub(crate) fn close(&self) {
+        let mut notes = self.0.notes.lock();
+        notes.closed = true;
+        for expectation in notes.expectations.values_mut().flatten() {
+            expectation.settle(|_| true, &stopped());
+        }
+    }
+}
+
+fn stopped() -> Result<Option<prost_types::Any>, String> {
+    Err("the runtime was stopped; the event is handled after the next start".to_owned())
+}
+
+impl Board {
+    fn take(&self, key: &StreamKey, id: u64) -> Option<Expectation> {
+        let mut notes = self.notes.lock();
+        let of_stream = notes.expectations.get_mut(key)?;
+        let index = of_stream.iter().position(|expectation| expectation.id == id)?;
+        let taken = of_stream.swap_remove(index);
         if of_stream.is_empty() {
-            expectations.remove(key);
+            notes.expectations.remove(key);
         }
+        self.waiting.fetch_sub(1, Ordering::Release);
+        Some(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::stream::Headers;
+
+    fn an_event(type_name: &str) -> StoredEvent {
+        StoredEvent {
+            position: 0,
+            sequence: 0,
+            created_at: 0,
+            type_name: type_name.into(),
+            schema_version: 1,
+            payload: bytes::Bytes::new(),
+            headers: Headers::default(),
+            isolated: false,
+        }
+    }
+
+    /// Row S9: a caller that goes away at any moment leaves nothing behind, also before it waits.
+    #[test]
+    fn s9_a_note_ends_with_whoever_wrote_it() {
+        let (registry, _) = Registry::collect_all(&crate::Limits::default());
+        let projector = registry.projectors.values().next().expect("a projector in this program");
+        let key = StreamKey::main(projector.descriptor.domains[0], Uuid::nil());
+        let event = an_event(projector.handlers.keys().next().expect("a handler"));
+        let board = WaitBoard::default();
+        let waiting = board.note(&registry, &key, [(&event, None)].into_iter()).expect("something to wait for");
+        assert_eq!(board.0.waiting.load(Ordering::Acquire), 1);
+        assert_eq!(board.0.notes.lock().expectations.len(), 1);
+        drop(waiting);
+        assert_eq!(board.0.waiting.load(Ordering::Acquire), 0);
+        assert!(board.0.notes.lock().expectations.is_empty());
     }
 }

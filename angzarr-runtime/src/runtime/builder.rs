@@ -2,15 +2,15 @@
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::{Inner, Runtime};
 use crate::command::{Core, StateCache};
 use crate::declare::{Clock, IdSource, Instance, RandomIds, SystemClock};
 use crate::error::Result;
-use crate::reaction::{ComponentKind, ProjectorRunner, SagaRunner, Subscription, Subscriptions, WaitBoard};
+use crate::reaction::{Component, ProjectorRunner, SagaRunner, Subscription, Subscriptions, WaitBoard};
 use crate::registry::{Problem, Registry, WiringErrors};
 use crate::storage::{BoxFuture, Memory, Storage, StorageError, Writer};
 use crate::stream::Limits;
@@ -83,6 +83,7 @@ pub struct Builder {
     drain_limit: Duration,
     attempts: u32,
     reaction_attempts: u32,
+    reaction_backoff: (Duration, Duration),
     problems: Vec<Problem>,
 }
 
@@ -101,6 +102,7 @@ impl Default for Builder {
             drain_limit: Duration::from_secs(30),
             attempts: 16,
             reaction_attempts: 8,
+            reaction_backoff: (Duration::from_millis(5), Duration::from_millis(500)),
             problems: Vec::new(),
         }
     }
@@ -216,6 +218,13 @@ impl Builder {
         self
     }
 
+    /// The pauses between those retries: they grow from `min` to `max`, with jitter; 5 ms to 500 ms if nothing is said.
+    #[must_use]
+    pub fn reaction_backoff(mut self, min: Duration, max: Duration) -> Self {
+        self.reaction_backoff = (min, max.max(min));
+        self
+    }
+
     /// Checks the wiring without starting anything: what [`build`](Self::build) would tell.
     ///
     /// # Errors
@@ -252,6 +261,7 @@ impl Builder {
             ("drain_limit", format!("{:?}", self.drain_limit)),
             ("command_attempts", self.attempts.to_string()),
             ("reaction_attempts", self.reaction_attempts.to_string()),
+            ("reaction_backoff", format!("{:?} to {:?}", self.reaction_backoff.0, self.reaction_backoff.1)),
             ("limits.payload_bytes", self.limits.payload_bytes.to_string()),
             ("limits.ext_bytes", self.limits.ext_bytes.to_string()),
             ("limits.events_per_command", self.limits.events_per_command.to_string()),
@@ -291,6 +301,20 @@ impl Builder {
             Some(storage) => storage.open().await?,
             None => Arc::new(Memory::new()),
         };
+        let kept = storage.clone();
+        match self.start(registry, storage).await {
+            Ok(runtime) => Ok(runtime),
+            Err(error) => {
+                // Whoever mends it tries again, on a store that nobody holds.
+                if let Err(error) = kept.close().await {
+                    tracing::warn!(%error, "the store was not closed properly after a start that failed");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn start(self, registry: Registry, storage: Arc<dyn Storage>) -> Result<Runtime> {
         warn_of_unlinked_domains(&registry, storage.as_ref()).await?;
         let core = Arc::new(self.core(registry, storage));
         tracing::info!(storage = core.storage.describe(), transport = core.transport.describe(), "runtime starts");
@@ -298,23 +322,21 @@ impl Builder {
         let instance_of = |component: TypeId, make: Option<fn() -> Instance>| {
             instances.get(&component).cloned().or_else(|| make.map(|make| make()))
         };
-        let mut all = Vec::new();
-        let mut projectors = Vec::new();
-        for projector in core.registry.projectors.values() {
+        let projectors = core.registry.projectors.values().filter_map(|projector| {
             let descriptor = projector.descriptor;
-            let Some(instance) = instance_of((descriptor.component)(), descriptor.instance) else { continue };
-            let runner = Arc::new(ProjectorRunner::new(projector, instance));
-            projectors.push((descriptor.name, runner.clone()));
-            all.push(Arc::new(Subscription::new(descriptor.name, ComponentKind::Projector, Box::new(runner))));
-        }
-        for saga in core.registry.sagas.values() {
+            let instance = instance_of((descriptor.component)(), descriptor.instance)?;
+            Some(Component::Projector(ProjectorRunner::new(projector, instance)))
+        });
+        let sagas = core.registry.sagas.values().filter_map(|saga| {
             let descriptor = saga.descriptor;
-            let Some(instance) = instance_of((descriptor.component)(), descriptor.instance) else { continue };
-            let runner = SagaRunner::new(saga, instance);
-            all.push(Arc::new(Subscription::new(descriptor.name, ComponentKind::Saga, Box::new(runner))));
-        }
+            let instance = instance_of((descriptor.component)(), descriptor.instance)?;
+            Some(Component::Saga(SagaRunner::new(saga, instance)))
+        });
+        let all = projectors.chain(sagas).map(|component| Arc::new(Subscription::new(component))).collect();
         let subscriptions = Subscriptions::start(&core, all).await?;
-        Ok(Runtime { inner: Arc::new(Inner { core, subscriptions, projectors, drain_limit: self.drain_limit }) })
+        Ok(Runtime {
+            inner: Arc::new(Inner { core, subscriptions, ending: OnceLock::new(), drain_limit: self.drain_limit }),
+        })
     }
 
     /// Everything that the way of a command needs, on an open store.
@@ -332,6 +354,7 @@ impl Builder {
             sync_deadline: self.sync_deadline,
             attempts: self.attempts,
             reaction_attempts: self.reaction_attempts,
+            reaction_backoff: self.reaction_backoff,
             in_flight: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             idle: tokio::sync::Notify::new(),

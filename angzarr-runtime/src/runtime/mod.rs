@@ -6,11 +6,12 @@ mod edition;
 mod inspect;
 mod snapshot;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use angzarr_proto as proto;
+use futures_util::FutureExt as _;
 use uuid::Uuid;
 
 pub use builder::{Builder, OpenStorage};
@@ -22,9 +23,9 @@ use crate::command::{Core, PreviewCommand, Receipt, SendCommand, StateQuery};
 use crate::dead_letter::DeadLetters;
 use crate::declare::{Aggregate, CommandOf};
 use crate::error::{Error, Result};
-use crate::reaction::{ProjectorRunner, SubscriptionStatus, Subscriptions};
+use crate::reaction::{Component, SubscriptionStatus, Subscriptions};
 use crate::registry::Registry;
-use crate::storage::Storage;
+use crate::storage::{BoxFuture, Storage, StorageError, StorageErrorKind};
 
 /// A running program: send commands, ask for states, see where everything stands. Cheap to clone.
 ///
@@ -37,8 +38,46 @@ pub struct Runtime {
 struct Inner {
     core: Arc<Core>,
     subscriptions: Subscriptions,
-    projectors: Vec<(&'static str, Arc<ProjectorRunner>)>,
+    /// The shutdown, once somebody has asked for it.
+    ending: OnceLock<Ending>,
     drain_limit: Duration,
+}
+
+type Ending = futures_util::future::Shared<BoxFuture<'static, Result<(), StorageError>>>;
+
+impl Inner {
+    async fn end(&self) -> Result<(), StorageError> {
+        let (core, limit) = (&self.core, self.drain_limit);
+        // Reactions of what is stored may still send commands; those that cannot finish come again after the restart.
+        let commands = async {
+            loop {
+                let mut idle = std::pin::pin!(core.idle.notified());
+                // Before the look at the count: the last command may end in between.
+                idle.as_mut().enable();
+                if core.in_flight.load(Ordering::Acquire) == 0 {
+                    break;
+                }
+                idle.await;
+            }
+        };
+        if tokio::time::timeout(limit, commands).await.is_err() {
+            let running = core.in_flight.load(Ordering::Acquire);
+            tracing::warn!(running, "commands still ran when the limit of the shutdown passed");
+        }
+        self.subscriptions.stop(limit).await;
+        core.waits.close();
+        if tokio::time::timeout(limit, core.writer.drain()).await.is_err() {
+            tracing::warn!("the store still wrote when the limit of the shutdown passed");
+        }
+        match tokio::time::timeout(limit, core.storage.close()).await {
+            Ok(closed) => closed,
+            Err(_) => Err(not_closed(format!("the store was not closed within {limit:?}"))),
+        }
+    }
+}
+
+fn not_closed(message: String) -> StorageError {
+    StorageError::new(StorageErrorKind::Unavailable, "storage", message)
 }
 
 impl Runtime {
@@ -57,7 +96,7 @@ impl Runtime {
     /// # Errors
     /// What the pipeline refuses; see [`Error`].
     pub async fn handle_command(&self, request: proto::CommandRequest) -> Result<proto::CommandResponse> {
-        Ok(self.inner.core.handle_command(&request).await?.into_response())
+        Ok(self.inner.core.handle_command(&request, None).await?.into_response())
     }
 
     /// The same with the answer as the typed client has it.
@@ -65,7 +104,7 @@ impl Runtime {
     /// # Errors
     /// What the pipeline refuses; see [`Error`].
     pub async fn submit(&self, request: &proto::CommandRequest) -> Result<Receipt> {
-        self.inner.core.handle_command(request).await
+        self.inner.core.handle_command(request, None).await
     }
 
     /// The state of an aggregate, now or then. Await it.
@@ -100,7 +139,8 @@ impl Runtime {
         self.inner.subscriptions.all.iter().map(|subscription| subscription.status(&self.inner.core)).collect()
     }
 
-    /// Waits until every saga and projector has handled everything that is stored, and what that caused.
+    /// Waits until every saga and projector has handled everything that is stored, and what that caused; or until the
+    /// runtime is shut down.
     pub async fn settled(&self) {
         self.inner.subscriptions.settled(&self.inner.core).await;
     }
@@ -132,40 +172,32 @@ impl Runtime {
     }
 
     /// Stops in order (row R6): takes no more commands, finishes what runs, lets every component finish its batch, stores
-    /// what is under way. Other handles answer [`Error::ShuttingDown`] from now on.
+    /// what is under way. Other handles answer [`Error::ShuttingDown`] from now on. Every step has the drain limit of its
+    /// own. It goes on if the caller does not wait for it; whoever calls meanwhile, or later, gets the same answer.
     ///
     /// # Errors
-    /// The store cannot be closed properly.
+    /// The store cannot be closed properly, or not within the drain limit.
     pub async fn shutdown(self) -> Result<()> {
-        let core = &self.inner.core;
-        let already = core.closing.swap(true, Ordering::AcqRel);
-        if already {
-            return Ok(());
-        }
-        // Reactions of what is stored may still send commands; those that cannot finish come again after the restart.
-        let deadline = tokio::time::Instant::now() + self.inner.drain_limit;
-        loop {
-            let idle = core.idle.notified();
-            if core.in_flight.load(Ordering::Acquire) == 0 {
-                break;
-            }
-            if tokio::time::timeout_at(deadline, idle).await.is_err() {
-                let running = core.in_flight.load(Ordering::Acquire);
-                tracing::warn!(running, "commands still ran when the limit of the shutdown passed");
-                break;
-            }
-        }
-        self.inner.subscriptions.stop(self.inner.drain_limit).await;
-        core.writer.drain().await;
-        core.storage.close().await.map_err(Error::from)
+        let ending = self.inner.ending.get_or_init(|| {
+            self.inner.core.closing.store(true, Ordering::Release);
+            let inner = self.inner.clone();
+            // A task of its own: a caller that goes away must not leave it half done.
+            let ended = tokio::spawn(async move { inner.end().await });
+            async move {
+                    ended.await.unwrap_or_else(|error| Err(not_closed(format!("the shutdown ended early: {error}"))))
+                }
+                .boxed()
+                .shared()
+        });
+        ending.clone().await.map_err(Error::from)
     }
 
     pub(crate) fn core(&self) -> &Core {
         &self.inner.core
     }
 
-    pub(crate) fn projector(&self, name: &str) -> Option<&Arc<ProjectorRunner>> {
-        self.inner.projectors.iter().find(|(projector, _)| *projector == name).map(|(_, runner)| runner)
+    pub(crate) fn component(&self, name: &str) -> Option<&Component> {
+        self.inner.subscriptions.component(name)
     }
 }
 

@@ -53,6 +53,9 @@ impl Storage for Gated {
     fn describe(&self) -> String {
         "gated".to_owned()
     }
+    fn id(&self) -> Uuid {
+        self.memory.id()
+    }
     fn commit(&self, batch: Vec<Write>) -> BoxFuture<'_, Vec<Outcome>> {
         Box::pin(async move {
             self.batches.lock().push(batch.len());
@@ -91,8 +94,8 @@ impl Storage for Gated {
     fn find_duplicate<'a>(&'a self, key: &'a StreamKey, dedup: &'a Dedup) -> StorageFuture<'a, Option<Written>> {
         self.memory.find_duplicate(key, dedup)
     }
-    fn read_log(&self, after: u64, limit: usize) -> StorageFuture<'_, Vec<LogEvent>> {
-        self.memory.read_log(after, limit)
+    fn read_log(&self, after: u64, limit: usize, bytes: usize) -> StorageFuture<'_, Vec<LogEvent>> {
+        self.memory.read_log(after, limit, bytes)
     }
     fn head(&self) -> u64 {
         self.memory.head()
@@ -122,6 +125,12 @@ impl Storage for Gated {
     }
     fn dead_letter(&self, id: DeadLetterId) -> StorageFuture<'_, Option<DeadLetter>> {
         self.memory.dead_letter(id)
+    }
+    fn parked_streams<'a>(&'a self, component: &'a str) -> StorageFuture<'a, Vec<StreamKey>> {
+        self.memory.parked_streams(component)
+    }
+    fn oldest_parked<'a>(&'a self, component: &'a str, key: &'a StreamKey) -> StorageFuture<'a, Option<DeadLetter>> {
+        self.memory.oldest_parked(component, key)
     }
     fn resolve_dead_letter(&self, id: DeadLetterId, resolution: Resolution) -> StorageFuture<'_, bool> {
         self.memory.resolve_dead_letter(id, resolution)

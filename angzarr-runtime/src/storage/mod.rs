@@ -23,6 +23,8 @@ pub use memory::Memory;
 pub use sqlite::{Durability, Sqlite};
 pub use write::{Append, Dedup, Extras, NewEvent, SnapshotWrite, Write, WriteError, Written};
 
+use uuid::Uuid;
+
 use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId, Resolution};
 use crate::stream::{LogEvent, Name, Nanos, StoredEvent, StoredSnapshot, StreamKey};
 
@@ -49,6 +51,10 @@ pub type StorageFuture<'a, T> = BoxFuture<'a, Result<T, StorageError>>;
 pub trait Storage: Send + Sync + 'static {
     /// What this is, for logs and `config`: `memory`, `sqlite bank.db (durable)`.
     fn describe(&self) -> String;
+
+    /// Who this store is: made once with it and never changed, however often it is opened. Two stores never share one. A
+    /// read model remembers whose events it holds, so that it is not mistaken for that of another store.
+    fn id(&self) -> Uuid;
 
     /// Whether [`commit_now`](Self::commit_now) commits: then a command need not become a task that waits.
     fn commits_now(&self) -> bool {
@@ -88,8 +94,10 @@ pub trait Storage: Send + Sync + 'static {
     /// What the first append with this dedup key on this stream stored, if there was one.
     fn find_duplicate<'a>(&'a self, key: &'a StreamKey, dedup: &'a Dedup) -> StorageFuture<'a, Option<Written>>;
 
-    /// Events of the whole store with position > `after`, in order, at most `limit`, isolated ones included.
-    fn read_log(&self, after: u64, limit: usize) -> StorageFuture<'_, Vec<LogEvent>>;
+    /// Events of the whole store with position > `after`, in order, isolated ones included: at most `limit`, and no more
+    /// once their payloads have `bytes` together, so that large events do not fill the memory. If there is an event and
+    /// `limit` is not 0, at least one comes.
+    fn read_log(&self, after: u64, limit: usize, bytes: usize) -> StorageFuture<'_, Vec<LogEvent>>;
 
     /// The newest position that a reader may see; 0 for an empty store. Cheap: asked after every commit.
     fn head(&self) -> u64;
@@ -119,6 +127,12 @@ pub trait Storage: Send + Sync + 'static {
 
     /// One dead letter.
     fn dead_letter(&self, id: DeadLetterId) -> StorageFuture<'_, Option<DeadLetter>>;
+
+    /// The streams of whose events a component has open letters, in order of their key.
+    fn parked_streams<'a>(&'a self, component: &'a str) -> StorageFuture<'a, Vec<StreamKey>>;
+
+    /// Of a component's open letters with events of a stream the one with the earliest event.
+    fn oldest_parked<'a>(&'a self, component: &'a str, stream: &'a StreamKey) -> StorageFuture<'a, Option<DeadLetter>>;
 
     /// Marks an open dead letter as resolved; `false` if it does not exist or is no longer open.
     fn resolve_dead_letter(&self, id: DeadLetterId, resolution: Resolution) -> StorageFuture<'_, bool>;

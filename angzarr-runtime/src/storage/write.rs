@@ -27,7 +27,8 @@ pub struct Extras {
     pub snapshots: Vec<SnapshotWrite>,
     /// Positions of subscribers: (subscriber, position). A checkpoint never moves backwards.
     pub checkpoints: Vec<(Name, u64)>,
-    /// Dead letters; one whose id is stored already is left as it is.
+    /// Dead letters. Where the id is stored already, the work failed again: a letter that was retried is opened again with
+    /// the new facts, an open one takes them if it was tried more often since, one that was discarded stays as it is.
     pub dead_letters: Vec<DeadLetter>,
 }
 

@@ -71,6 +71,7 @@ macro_rules! storage_contract {
                 g2_a_key_is_known_to_its_own_stream_only
                 r4_positions_never_appear_late
                 r4_the_log_is_in_order_and_in_pieces
+                r4_the_log_is_read_within_a_number_of_bytes
                 i4_a_correlation_id_finds_every_stream
                 s5_isolated_flag_survives
                 t1_as_of_sequence_and_time
@@ -86,12 +87,24 @@ macro_rules! storage_contract {
                 u1_types_and_versions_are_kept
                 d1_a_dead_letter_is_stored_with_its_write
                 d2_dead_letters_are_listed_filtered_and_resolved
+                d1_d2_a_letter_of_work_that_failed_again
+                j2_parked_events_are_found_by_component_and_stream
+                a_store_keeps_its_id
                 checkpoints_never_move_back
                 streams_are_listed_in_order
                 an_absent_stream_is_empty
                 a_cancelled_commit_is_whole_or_absent
                 big_batches_and_big_payloads
             );
+
+            #[test]
+            fn two_stores_have_two_ids() {
+                $crate::testing::storage_contract::block_on(async {
+                    let one = $crate::testing::storage_contract::Subject::from($open.await);
+                    let other = $crate::testing::storage_contract::Subject::from($open.await);
+                    $crate::testing::storage_contract::two_stores_have_two_ids(&one, &other);
+                });
+            }
         }
     };
     (@checks $open:expr; $($check:ident)*) => {
@@ -217,7 +230,7 @@ impl Subject {
     }
 
     async fn log(&self) -> Vec<LogEvent> {
-        self.storage.read_log(0, usize::MAX).await.expect("the log can be read")
+        self.storage.read_log(0, usize::MAX, usize::MAX).await.expect("the log can be read")
     }
 
     async fn snapshot_sequences(&self, key: &StreamKey) -> Vec<u32> {

@@ -104,6 +104,7 @@ static ACCOUNT: AggregateDescriptor = AggregateDescriptor {
     state: TypeId::of::<Account>,
     snapshot: Some(SnapshotPolicy { every: 50, codec: prost_codec::<Account>() }),
     state_version: 1,
+    state_message: Probe::<Account>::NAME,
     new_state: new_state::<Account>,
     clone_state: Probe::<Account>::CLONE,
     debug_state: Probe::<Account>::DEBUG,
@@ -124,7 +125,7 @@ static OPEN_ACCOUNT: CommandHandlerDescriptor = CommandHandlerDescriptor {
     command: MessageType::of::<OpenAccount>(),
     merge: None,
     emits: |into| <AccountOpened as EmittedBy<Account>>::event_types(into),
-    decide: decide_encoded::<Account, OpenAccount>,
+    decide: decide_erased::<Account, OpenAccount>,
     doc: "Opens the account for an owner.",
     location: here(line!()),
 };
@@ -147,7 +148,7 @@ static DEPOSIT: CommandHandlerDescriptor = CommandHandlerDescriptor {
     command: MessageType::of::<Deposit>(),
     merge: None,
     emits: |into| <Deposited as EmittedBy<Account>>::event_types(into),
-    decide: decide_encoded::<Account, Deposit>,
+    decide: decide_erased::<Account, Deposit>,
     doc: "",
     location: here(line!()),
 };
@@ -170,7 +171,7 @@ static WITHDRAW: CommandHandlerDescriptor = CommandHandlerDescriptor {
     command: MessageType::of::<Withdraw>(),
     merge: Some(MergeStrategy::Strict),
     emits: |into| <Withdrawn as EmittedBy<Account>>::event_types(into),
-    decide: decide_encoded::<Account, Withdraw>,
+    decide: decide_erased::<Account, Withdraw>,
     doc: "Must see the current balance.",
     location: here(line!()),
 };
@@ -193,7 +194,7 @@ static ADD_POINTS: CommandHandlerDescriptor = CommandHandlerDescriptor {
     command: MessageType::of::<AddPoints>(),
     merge: Some(MergeStrategy::Commutative),
     emits: |into| <PointsAdded as EmittedBy<Account>>::event_types(into),
-    decide: decide_encoded::<Account, AddPoints>,
+    decide: decide_erased::<Account, AddPoints>,
     doc: "The order of additions does not matter. Points of the first minute of an hour count twice.",
     location: here(line!()),
 };
@@ -224,7 +225,7 @@ static FREEZE: CommandHandlerDescriptor = CommandHandlerDescriptor {
         <Frozen as EmittedBy<Account>>::event_types(into);
         <OwnerNotified as EmittedBy<Account>>::event_types(into);
     },
-    decide: decide_encoded::<Account, Freeze>,
+    decide: decide_erased::<Account, Freeze>,
     doc: "A person has to look at it if the account has moved meanwhile.",
     location: here(line!()),
 };
@@ -251,7 +252,7 @@ static ADD_TAG: CommandHandlerDescriptor = CommandHandlerDescriptor {
     command: MessageType::of::<AddTag>(),
     merge: Some(MergeStrategy::AggregateHandles),
     emits: |into| <TagAdded as EmittedBy<Account>>::event_types(into),
-    decide: decide_encoded::<Account, AddTag>,
+    decide: decide_erased::<Account, AddTag>,
     doc: "Tags that are there already are left out, whatever others did meanwhile.",
     location: here(line!()),
 };

@@ -47,7 +47,7 @@ async fn streams(world: &World) -> BTreeMap<(String, Uuid), Vec<String>> {
     let mut streams: BTreeMap<(String, Uuid), Vec<String>> = BTreeMap::new();
     let mut position = 0;
     loop {
-        let portion = runtime.storage().read_log(position, 10_000).await.unwrap();
+        let portion = runtime.storage().read_log(position, 10_000, usize::MAX).await.unwrap();
         let Some(last) = portion.last() else { break };
         position = last.event.position;
         for found in portion {

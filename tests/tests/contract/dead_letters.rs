@@ -1,16 +1,20 @@
 //! D: dead letters.
 
+use std::time::{Duration, SystemTime};
+
 use angzarr_runtime::dead_letter::{DeadLetterFilter, Resolution};
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::proto::angzarr_dead_letter::{Payload, RejectionDetails};
-use angzarr_runtime::proto::{CommandPageExt as _, CoverExt as _, EventPageExt as _};
+use angzarr_runtime::proto::{self, CommandPageExt as _, CoverExt as _, EventPageExt as _, PageHeaderExt as _};
+use angzarr_runtime::stream::StreamKey;
 use angzarr_tests::account::Account;
 use angzarr_tests::ledger::Ledger;
 use angzarr_tests::messages::*;
 use angzarr_tests::reactions::{Trouble, balance_row};
-use angzarr_tests::rig::start;
+use angzarr_tests::rig::{account, page, request, start};
+use angzarr_tests::store::events_of;
 use angzarr_tests::time::ManualClock;
-use angzarr_tests::{Rig, on_every_store};
+use angzarr_tests::{Faults, Rig, on_every_store};
 use prost::Message as _;
 
 fn money(to: Uuid, trouble: &str) -> SendMoney {
@@ -62,6 +66,58 @@ on_every_store! {
         let mismatch = by("wf-3").await;
         assert_eq!((mismatch.letter.source_component.as_str(), mismatch.letter.source_component_type.as_str()), ("account", "aggregate"));
         assert!(matches!(mismatch.letter.rejection_details, Some(RejectionDetails::SequenceMismatch(_))));
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// Sync mode, external id, time and each page's merge strategy of a command that waits for an operator.
+    async fn d1_m4_a_command_is_retried_as_it_was_sent(store) {
+        let rig = Rig::new();
+        let runtime = rig.start(&store).await;
+        let id = Uuid::new_v4();
+        let at = SystemTime::now() + Duration::from_secs(3_600);
+        let send = || {
+            runtime
+                .send::<Account>(id, Deposit { amount: 3 })
+                .merge(MergeStrategy::Manual)
+                .expect_sequence(9)
+                .sync(SyncMode::Isolated)
+                .external_id("deposit-7")
+                .at(at)
+        };
+        send().await.unwrap_err();
+        let letter = runtime.dead_letters().list(&all()).await.unwrap().remove(0);
+        let Some(Payload::RejectedCommand(book)) = &letter.letter.payload else { panic!("no command") };
+        let header = book.pages[0].header.as_ref().unwrap();
+        assert_eq!((header.external_id(), header.sync_mode), (Some("deposit-7"), Some(proto::SyncMode::Isolated as i32)));
+        assert_eq!(book.pages[0].merge_strategy, proto::MergeStrategy::MergeManual as i32);
+        runtime.dead_letters().retry(letter.id).await.unwrap();
+        let events = events_of(runtime.storage(), &StreamKey::main("account", id)).await;
+        assert_eq!(events.len(), 1);
+        assert!(events[0].isolated, "still not published");
+        let nanos = at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
+        assert_eq!(i128::from(events[0].created_at), nanos as i128);
+        runtime.settled().await;
+        assert!(rig.journal.seen().is_empty());
+        // Whoever sends it again gets the answer of the retry.
+        let again = send().await.unwrap();
+        assert!(again.already_processed());
+        assert_eq!(again.events(), events);
+        // By the wire: each page keeps its own strategy.
+        let mut pages = [page(&Note { text: "a".into() }), page(&Note { text: "b".into() })];
+        let strategies = [proto::MergeStrategy::MergeManual as i32, proto::MergeStrategy::MergeStrict as i32];
+        for (page, strategy) in pages.iter_mut().zip(strategies) {
+            page.merge_strategy = strategy;
+        }
+        pages[0].header = Some(proto::PageHeader {
+            sequence_type: Some(proto::page_header::SequenceType::Sequence(9)),
+            ..Default::default()
+        });
+        runtime.handle_command(request(account(id), pages)).await.unwrap_err();
+        let letter = runtime.dead_letters().list(&all()).await.unwrap().remove(0);
+        let Some(Payload::RejectedCommand(book)) = &letter.letter.payload else { panic!("no command") };
+        assert_eq!(book.pages.iter().map(|it| it.merge_strategy).collect::<Vec<_>>(), strategies);
+        runtime.dead_letters().retry(letter.id).await.unwrap();
+        assert_eq!(events_of(runtime.storage(), &StreamKey::main("account", id)).await.len(), 3);
         runtime.shutdown().await.unwrap();
     }
 
@@ -133,9 +189,156 @@ on_every_store! {
         let letters = desk.list(&all()).await.unwrap();
         assert_eq!(letters.len(), 2);
         desk.discard(letters[0].id, "not worth it").await.unwrap();
-        desk.retry(letters[1].id).await.unwrap();
+        assert!(desk.list(&all()).await.unwrap().is_empty(), "the next one followed by itself");
+        assert_eq!(balance_row(&rig.model, id).await, Some((10, 1, 1)));
         runtime.send::<Account>(id, Deposit { amount: 100 }).sync(SyncMode::Simple).await.unwrap();
         assert_eq!(balance_row(&rig.model, id).await, Some((110, 2, 2)));
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A younger letter that is discarded does not make the older ones run.
+    async fn d2_discarding_a_younger_letter_runs_nothing(store) {
+        let rig = Rig::new();
+        let id = Uuid::new_v4();
+        rig.balances.trouble(id, 0, Trouble::Permanent);
+        let runtime = rig.start(&store).await;
+        for amount in [1, 10, 100] {
+            runtime.send::<Account>(id, Deposit { amount }).await.unwrap();
+        }
+        runtime.settled().await;
+        rig.balances.no_more_trouble(id, 0);
+        let desk = runtime.dead_letters();
+        let letters = desk.list(&all()).await.unwrap();
+        desk.discard(letters[1].id, "not worth it").await.unwrap();
+        assert_eq!(balance_row(&rig.model, id).await, None);
+        desk.retry(letters[0].id).await.unwrap();
+        assert_eq!(balance_row(&rig.model, id).await, Some((101, 2, 2)));
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// Two operators retry at once, and a retry whose resolution was lost comes again: the work is done once.
+    async fn d2_j1_a_letter_takes_effect_once(store) {
+        let (rig, faults) = (Rig::new(), Faults::new());
+        let (id, other) = (Uuid::new_v4(), Uuid::new_v4());
+        rig.balances.trouble(id, 0, Trouble::Permanent);
+        rig.balances.trouble(other, 0, Trouble::Permanent);
+        let runtime = faults.describe(&store, rig.builder()).build().await.unwrap();
+        runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        runtime.send::<Account>(other, Deposit { amount: 1 }).await.unwrap();
+        let note = Note { text: "once".into() };
+        runtime.send::<Account>(id, note).merge(MergeStrategy::Manual).expect_sequence(9).await.unwrap_err();
+        runtime.settled().await;
+        rig.balances.no_more_trouble(id, 0);
+        rig.balances.no_more_trouble(other, 0);
+        let desk = runtime.dead_letters();
+        let letters = desk.list(&DeadLetterFilter { component: Some("balances".into()), ..all() }).await.unwrap();
+        let [of_id, of_other] = [id, other].map(|root| {
+            letters.iter().find(|it| it.letter.cover.as_ref().unwrap().root_bytes() == Some(root.into_bytes())).unwrap().id
+        });
+        // Two at once.
+        let (one, two) = tokio::join!(desk.retry(of_id), desk.retry(of_id));
+        assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+        assert_eq!(balance_row(&rig.model, id).await, Some((1, 1, 0)));
+        // The rows are committed, the resolution is not.
+        faults.fail_resolution(1);
+        assert_eq!(desk.retry(of_other).await.unwrap_err().code(), "STORAGE");
+        assert_eq!(balance_row(&rig.model, other).await, Some((1, 1, 0)));
+        desk.retry(of_other).await.unwrap();
+        assert_eq!(balance_row(&rig.model, other).await, Some((1, 1, 0)), "once");
+        // The same with a command.
+        let noted = desk.list(&all()).await.unwrap().remove(0);
+        faults.fail_resolution(1);
+        assert_eq!(desk.retry(noted.id).await.unwrap_err().code(), "STORAGE");
+        desk.retry(noted.id).await.unwrap();
+        let key = StreamKey::main("account", id);
+        assert_eq!(events_of(runtime.storage(), &key).await.len(), 2, "deposited and noted, once each");
+        assert!(desk.list(&all()).await.unwrap().is_empty());
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// The letter is resolved, and then the store does not say whether more wait: the stream goes on all the same.
+    async fn j2_d2_a_stream_does_not_stay_parked_without_letters(store) {
+        let (rig, faults) = (Rig::new(), Faults::new());
+        let id = Uuid::new_v4();
+        rig.balances.trouble(id, 0, Trouble::Permanent);
+        let runtime = faults.describe(&store, rig.builder()).build().await.unwrap();
+        runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        runtime.settled().await;
+        rig.balances.no_more_trouble(id, 0);
+        let letter = runtime.dead_letters().list(&all()).await.unwrap().remove(0);
+        faults.fail_oldest_parked(2);
+        assert_eq!(runtime.dead_letters().retry(letter.id).await.unwrap_err().code(), "STORAGE");
+        assert!(runtime.dead_letters().list(&all()).await.unwrap().is_empty(), "it is resolved");
+        let receipt = runtime.send::<Account>(id, Deposit { amount: 10 }).sync(SyncMode::Simple).await.unwrap();
+        assert!(receipt.missing().is_empty(), "{:?}", receipt.missing());
+        assert_eq!(balance_row(&rig.model, id).await, Some((11, 2, 1)));
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// The read model is built anew, and an event fails again whose letter was resolved long ago.
+    async fn d1_j2_work_that_fails_again_is_not_lost(store) {
+        let rig = Rig::new();
+        let (retried, discarded) = (Uuid::new_v4(), Uuid::new_v4());
+        for id in [retried, discarded] {
+            rig.balances.trouble(id, 0, Trouble::Permanent);
+        }
+        let runtime = rig.start(&store).await;
+        for id in [retried, discarded] {
+            runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        }
+        runtime.settled().await;
+        rig.balances.no_more_trouble(retried, 0);
+        for letter in runtime.dead_letters().list(&all()).await.unwrap() {
+            if letter.letter.cover.as_ref().unwrap().root_bytes() == Some(retried.into_bytes()) {
+                runtime.dead_letters().retry(letter.id).await.unwrap();
+            } else {
+                runtime.dead_letters().discard(letter.id, "it was a test").await.unwrap();
+            }
+        }
+        runtime.shutdown().await.unwrap();
+        let rig = Rig { model: Rig::new().model, ..rig };
+        rig.balances.trouble(retried, 0, Trouble::Permanent);
+        let runtime = rig.start(&store).await;
+        runtime.settled().await;
+        let open = runtime.dead_letters().list(&all()).await.unwrap();
+        assert_eq!(open.len(), 1, "the decision to discard the other is kept");
+        assert_eq!(open[0].letter.cover.as_ref().unwrap().root_bytes(), Some(retried.into_bytes()));
+        let balances = runtime.subscriptions().into_iter().find(|status| status.name == "balances").unwrap();
+        assert_eq!(balances.parked_streams, 1);
+        // The discarded one is skipped, and its stream goes on.
+        runtime.send::<Account>(discarded, Deposit { amount: 10 }).await.unwrap();
+        runtime.settled().await;
+        assert_eq!(balance_row(&rig.model, discarded).await, Some((10, 1, 1)));
+        rig.balances.no_more_trouble(retried, 0);
+        runtime.dead_letters().retry(open[0].id).await.unwrap();
+        assert_eq!(balance_row(&rig.model, retried).await, Some((1, 1, 0)));
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// An event that a saga could not handle.
+    async fn d2_g2_an_event_of_a_saga_is_retried(store) {
+        let rig = Rig::new();
+        let runtime = rig.start(&store).await;
+        let (from, never, to) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
+        runtime.send::<Account>(from, SendMoney { copies: 2, ..money(to, "five") }).correlation("wf").await.unwrap();
+        runtime.send::<Account>(never, money(to, "always")).await.unwrap();
+        runtime.settled().await;
+        let desk = runtime.dead_letters();
+        let of = async |root: Uuid| {
+            let letters = desk.list(&DeadLetterFilter { component: Some("courier".into()), ..all() }).await.unwrap();
+            letters.into_iter().find(|it| it.letter.cover.as_ref().unwrap().root_bytes() == Some(root.into_bytes()))
+        };
+        let letter = of(from).await.unwrap();
+        desk.retry(letter.id).await.unwrap();
+        assert_eq!(runtime.state::<Ledger>(to).await.unwrap().total, 10, "both commands");
+        assert_eq!(of(from).await, None);
+        assert_eq!(desk.retry(letter.id).await.unwrap_err().code(), "INVALID_ARGUMENT");
+        assert_eq!(runtime.state::<Ledger>(to).await.unwrap().total, 10);
+        // One that fails again stays, and says how often it was tried.
+        let letter = of(never).await.unwrap();
+        assert_eq!(letter.attempts, 5);
+        assert_eq!(desk.retry(letter.id).await.unwrap_err().code(), "COMPONENT");
+        assert_eq!(of(never).await.unwrap().attempts, 10);
         runtime.shutdown().await.unwrap();
     }
 

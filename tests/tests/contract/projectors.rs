@@ -5,13 +5,20 @@ use std::collections::HashMap;
 use angzarr_runtime::dead_letter::DeadLetterFilter;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::reaction::ComponentKind;
+use angzarr_runtime::storage::NewEvent;
 use angzarr_runtime::stream::StreamKey;
+use angzarr_runtime::{Checkpoint, ForeignReadModel};
 use angzarr_tests::account::Account;
 use angzarr_tests::messages::*;
-use angzarr_tests::reactions::{BALANCES, Trouble, balance_row};
+use angzarr_tests::reactions::{BALANCES, Commit, Trouble, UNLUCKY, balance_row};
 use angzarr_tests::rig::eventually;
+use angzarr_tests::store::stored;
 use angzarr_tests::{Faults, Rig, Store, on_every_store};
 use futures_util::future::join_all;
+
+fn deposits<const N: usize>(amounts: [i64; N]) -> Vec<NewEvent> {
+    amounts.map(|amount| stored(&Deposited { amount, ..Default::default() }, 1)).into()
+}
 
 on_every_store! {
     async fn j1_events_come_in_order_per_stream_and_take_effect_once(store) {
@@ -64,6 +71,139 @@ on_every_store! {
         runtime.settled().await;
         assert_eq!(rig.tally.count(id), 60);
         assert_eq!(rig.tally.checkpoint_of("tally"), runtime.storage().head());
+        assert!(runtime.dead_letters().list(&DeadLetterFilter::default()).await.unwrap().is_empty());
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A commit that went through, and the answer was lost.
+    async fn j1_a_lost_answer_doubles_nothing(store) {
+        let (rig, id) = (Rig::new(), Uuid::new_v4());
+        rig.tally.commits([Commit::AnswerLost]);
+        store.plant(&StreamKey::main("account", id), deposits([1, 1, 1])).await;
+        let runtime = rig.start(&store).await;
+        runtime.settled().await;
+        assert_eq!(rig.tally.commits_left(), 0);
+        assert_eq!(rig.tally.count(id), 3);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// Events that were committed one by one stay done when the last commit of their batch fails.
+    async fn j1_a_failing_last_commit_doubles_nothing(store) {
+        let (rig, good, bad) = (Rig::new(), Uuid::new_v4(), Uuid::new_v4());
+        store.plant(&StreamKey::main("account", good), deposits([1, 1, 1])).await;
+        store.plant(&StreamKey::main("account", bad), deposits([UNLUCKY])).await;
+        rig.tally.commits([Commit::Works, Commit::Works, Commit::Works, Commit::Fails]);
+        let runtime = rig.start(&store).await;
+        runtime.settled().await;
+        assert_eq!(rig.tally.commits_left(), 0);
+        assert_eq!((rig.tally.count(good), rig.tally.count(bad)), (3, 0));
+        let letters = runtime.dead_letters().list(&DeadLetterFilter::default()).await.unwrap();
+        assert_eq!(letters.len(), 1);
+        assert_eq!(letters[0].letter.rejection_reason, "an unlucky deposit", "not overwritten when it came again");
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// The same when the failing event cannot be parked at first.
+    async fn j1_a_failing_park_doubles_nothing(store) {
+        let (rig, good, bad) = (Rig::new(), Uuid::new_v4(), Uuid::new_v4());
+        store.plant(&StreamKey::main("account", good), deposits([1, 1, 1])).await;
+        store.plant(&StreamKey::main("account", bad), deposits([UNLUCKY])).await;
+        let faults = Faults::new();
+        faults.fail_letter(1);
+        let runtime = faults.describe(&store, rig.builder()).build().await.unwrap();
+        runtime.settled().await;
+        assert_eq!((rig.tally.count(good), rig.tally.count(bad)), (3, 0));
+        assert_eq!(runtime.dead_letters().list(&DeadLetterFilter::default()).await.unwrap().len(), 1);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// An event is parked, its letter is retried, and then its batch comes again, because the checkpoint was not stored.
+    async fn j1_d2_a_retried_event_does_not_come_again_with_its_batch(store) {
+        let (rig, good, bad) = (Rig::new(), Uuid::new_v4(), Uuid::new_v4());
+        store.plant(&StreamKey::main("account", good), deposits([1])).await;
+        store.plant(&StreamKey::main("account", bad), deposits([UNLUCKY])).await;
+        rig.tally.commits([Commit::Works, Commit::Fails]);
+        let runtime = rig.start(&store).await;
+        eventually("the checkpoint is not stored", async || rig.tally.commits_left() == 0).await;
+        rig.tally.accept_unlucky();
+        let letters = runtime.dead_letters().list(&DeadLetterFilter::default()).await.unwrap();
+        runtime.dead_letters().retry(letters[0].id).await.unwrap();
+        runtime.settled().await;
+        assert_eq!((rig.tally.count(good), rig.tally.count(bad)), (1, 1));
+        assert_eq!(rig.tally.checkpoint_of("tally"), runtime.storage().head());
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// Somebody deletes the store and keeps the read model: it is not taken for that of the new store.
+    async fn j1_a_read_model_of_another_store_is_refused(store) {
+        let (rig, id) = (Rig::new(), Uuid::new_v4());
+        let runtime = rig.start(&store).await;
+        runtime.send::<Account>(id, Deposit { amount: 1 }).sync(SyncMode::Simple).await.unwrap();
+        let before = runtime.storage().id();
+        runtime.shutdown().await.unwrap();
+        let store = store.deleted();
+        // A new store that has more events than the read model has seen.
+        store.plant(&StreamKey::main("account", id), deposits([1, 1, 1])).await;
+        let error = store.describe(rig.builder()).build().await.unwrap_err();
+        assert_eq!(error.code(), "READ_MODEL");
+        let Error::ReadModel { component, problem: ForeignReadModel::OtherStore { read_model, store: now } } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!((component.as_str(), *read_model), ("balances", before));
+        assert_ne!(*now, before);
+        for word in ["balances", &before.to_string(), &now.to_string(), "delete the read model"] {
+            assert!(error.to_string().contains(word), "{word}: {error}");
+        }
+        // Without the old read model it is built from the log.
+        let rig = Rig::new();
+        let runtime = rig.start(&store).await;
+        runtime.settled().await;
+        assert_eq!(balance_row(&rig.model, id).await, Some((3, 3, 2)));
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A store that lost events, such as one from a backup: what would come next was never projected.
+    async fn j1_a_read_model_ahead_of_its_store_is_refused(store) {
+        let (rig, id) = (Rig::new(), Uuid::new_v4());
+        let runtime = rig.start(&store).await;
+        runtime.send::<Account>(id, Deposit { amount: 1 }).sync(SyncMode::Simple).await.unwrap();
+        let (is, head) = (runtime.storage().id(), runtime.storage().head());
+        runtime.shutdown().await.unwrap();
+        rig.tally.set_checkpoint("tally", Checkpoint { store: is, position: head + 4 });
+        let error = store.describe(rig.builder()).build().await.unwrap_err();
+        let Error::ReadModel { component, problem } = &error else { panic!("{error}") };
+        assert_eq!(component, "tally");
+        assert_eq!(*problem, ForeignReadModel::Ahead { read_model: head + 4, head });
+        assert!(error.to_string().contains("delete the read model"), "{error}");
+        // At the head it goes on.
+        rig.tally.set_checkpoint("tally", Checkpoint { store: is, position: head });
+        rig.start(&store).await.shutdown().await.unwrap();
+    }
+
+    /// The read model is out of reach: that is no fault of the events.
+    async fn j2_j5_an_outage_of_the_read_model_parks_nothing(store) {
+        let (rig, id) = (Rig::new(), Uuid::new_v4());
+        let runtime = rig.start(&store).await;
+        let stalled = || {
+            let status = runtime.subscriptions().into_iter().find(|status| status.name == "tally").unwrap();
+            status.stalled.unwrap_or_default()
+        };
+        rig.tally.begins_fail(true);
+        for _ in 0..3 {
+            runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        }
+        eventually("the status names it", async || stalled().contains("cannot begin, on purpose")).await;
+        eventually("others go on", async || balance_row(&rig.model, id).await == Some((3, 3, 2))).await;
+        rig.tally.begins_fail(false);
+        runtime.settled().await;
+        assert_eq!(rig.tally.count(id), 3);
+        // The same with commits, even with one that panics.
+        rig.tally.commits([Commit::Panics; 1_000]);
+        runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        eventually("the status names the panic", async || stalled().contains("a commit panics on purpose")).await;
+        rig.tally.commits([]);
+        runtime.settled().await;
+        assert_eq!(rig.tally.count(id), 4);
         assert!(runtime.dead_letters().list(&DeadLetterFilter::default()).await.unwrap().is_empty());
         runtime.shutdown().await.unwrap();
     }
@@ -123,10 +263,21 @@ on_every_store! {
         desk.retry(letters[0].id).await.unwrap_err();
         assert_eq!(desk.list(&DeadLetterFilter::default()).await.unwrap().len(), 4);
         assert_eq!(balance_row(&rig.model, bad).await, Some((1, 1, 0)));
+        let failed = desk.show(letters[0].id).await.unwrap().unwrap();
+        assert_eq!(failed.attempts, letters[0].attempts + 1);
+        assert_eq!(failed.occurred_at, letters[0].occurred_at);
+        // The oldest is resolved: those behind it follow by themselves, until the next one that fails.
         rig.balances.no_more_trouble(bad, 1);
-        for letter in &letters {
-            desk.retry(letter.id).await.unwrap();
-        }
+        rig.balances.trouble(bad, 3, Trouble::Permanent);
+        desk.retry(letters[0].id).await.unwrap();
+        assert_eq!(balance_row(&rig.model, bad).await, Some((111, 3, 2)));
+        assert_eq!(status(&runtime).parked_streams, 1);
+        let left = desk.list(&DeadLetterFilter::default()).await.unwrap();
+        assert_eq!(left.iter().map(|it| it.id).collect::<Vec<_>>(), [letters[2].id, letters[3].id]);
+        assert_eq!((left[0].attempts, left[0].letter.rejection_reason.as_str()), (1, "trouble for good"));
+        assert_eq!(left[1].attempts, 0, "never tried");
+        rig.balances.no_more_trouble(bad, 3);
+        desk.retry(letters[2].id).await.unwrap();
         assert_eq!(balance_row(&rig.model, bad).await, Some((11_111, 5, 4)), "in order, each once");
         assert_eq!(status(&runtime).parked_streams, 0);
         runtime.send::<Account>(bad, Deposit { amount: 1 }).sync(SyncMode::Simple).await.unwrap();
@@ -189,6 +340,7 @@ on_every_store! {
             ("courier", ComponentKind::Saga),
             ("everywhere", ComponentKind::Projector),
             ("journal", ComponentKind::Projector),
+            ("movers", ComponentKind::Saga),
             ("tagger", ComponentKind::Projector),
             ("tally", ComponentKind::Projector),
             ("thanks", ComponentKind::Saga),
@@ -240,6 +392,8 @@ fn j1_r1_death_in_the_middle_of_a_batch() {
             let rig = Rig::with_model(SqliteReadModel::open(&path, BALANCES).unwrap());
             rig.balances.trouble(id, 5, Trouble::Stuck);
             let runtime = rig.start(&store).await;
+            // What the earlier lives left over is not in the batch that dies here.
+            runtime.settled().await;
             for _ in 0..10 {
                 runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
             }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use angzarr_runtime::Checkpoint;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::stream::StreamKey;
 use angzarr_tests::account::Account;
@@ -74,6 +75,38 @@ on_every_store! {
         runtime.shutdown().await.unwrap();
     }
 
+    /// A disk that is full says nothing about a command.
+    async fn r1_g3_a_broken_store_dead_letters_no_healthy_command(store) {
+        let faults = Faults::new();
+        let rig = Rig::new();
+        let runtime = faults.describe(&store, rig.builder()).build().await.unwrap();
+        let (from, to) = (Uuid::new_v4(), Uuid::new_v4());
+        faults.next("ledger", [Fault::Fail(angzarr_runtime::storage::StorageErrorKind::Failed); 2]);
+        runtime.send::<Account>(from, money(to)).await.unwrap();
+        runtime.settled().await;
+        assert_eq!(faults.struck(), 2);
+        assert_eq!(runtime.state::<Ledger>(to).await.unwrap().total, 5);
+        assert!(runtime.dead_letters().list(&Default::default()).await.unwrap().is_empty());
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A start that fails leaves nothing running and the store free.
+    async fn r1_a_failed_start_leaves_nothing_running(store) {
+        let id = Uuid::new_v4();
+        store.plant(&StreamKey::main("account", id), vec![stored(&Deposited { amount: 1, ..Default::default() }, 1)]).await;
+        let broken = Rig::new();
+        let elsewhere = Checkpoint { store: Uuid::new_v4(), position: 1 };
+        broken.tally.set_checkpoint("tally", elsewhere);
+        let error = store.describe(broken.builder()).build().await.unwrap_err();
+        assert_eq!(error.code(), "READ_MODEL");
+        let rig = Rig::new();
+        let runtime = rig.start(&store).await;
+        runtime.settled().await;
+        assert_eq!(rig.tally.count(id), 1);
+        runtime.shutdown().await.unwrap();
+        assert!(broken.journal.seen().is_empty(), "none of the others ran before");
+    }
+
     /// Events that appear in the store without an announcement (another process, a lost wake-up) are found.
     async fn r1_a_lost_wake_up_costs_latency_only(store) {
         let rig = Rig::new();
@@ -85,6 +118,29 @@ on_every_store! {
         // The stale cache costs a reload, not a wrong answer.
         let receipt = runtime.send::<Account>(id, Deposit { amount: 4 }).await.unwrap();
         assert_eq!(receipt.events_of::<Deposited>().next().unwrap().balance_before, 3);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A transport that has gone wakes nobody: events are found by looking now and then, not by looking without a pause.
+    async fn r1_a_transport_that_has_gone_costs_latency_only(store) {
+        struct Gone;
+        impl angzarr_runtime::transport::Transport for Gone {
+            fn describe(&self) -> String {
+                "gone".into()
+            }
+            fn announce(&self, _: u64) {}
+            fn listen(&self) -> tokio::sync::watch::Receiver<u64> {
+                tokio::sync::watch::Sender::new(0).subscribe()
+            }
+        }
+        let (faults, rig, id) = (Faults::new(), Rig::new(), Uuid::new_v4());
+        let runtime = faults.describe(&store, rig.builder().transport(Gone)).build().await.unwrap();
+        runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        runtime.settled().await;
+        runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        runtime.settled().await;
+        assert_eq!(rig.journal.sequences(id), [0, 1]);
+        assert!(faults.looks() < 1_000, "{} looks for two events", faults.looks());
         runtime.shutdown().await.unwrap();
     }
 
@@ -120,6 +176,30 @@ on_every_store! {
         runtime.shutdown().await.unwrap();
     }
 
+    /// A second handle waits for the same end, and a caller that goes away does not stop it half-way.
+    async fn r6_every_shutdown_has_the_same_end(store) {
+        for cancelled in [false, true] {
+            let (faults, rig, id) = (Faults::new(), Rig::new(), Uuid::new_v4());
+            let runtime = faults.describe(&store, rig.builder()).build().await.unwrap();
+            faults.next("account", [Fault::Delay(Duration::from_millis(200))]);
+            let (sender, first, second) = (runtime.clone(), runtime.clone(), runtime);
+            let under_way = tokio::spawn(async move { sender.send::<Account>(id, Deposit { amount: 7 }).await });
+            eventually("the command is at the store", async || faults.struck() == 1).await;
+            let mut first = Box::pin(first.shutdown());
+            assert!(futures_util::poll!(&mut first).is_pending());
+            let first = if cancelled { drop(first); None } else { Some(first) };
+            second.shutdown().await.unwrap();
+            // It ended after what ran was stored, and the store is free.
+            let storage = store.open().await;
+            assert_eq!(events_of(storage.as_ref(), &StreamKey::main("account", id)).await.len(), 1);
+            storage.close().await.unwrap();
+            if let Some(first) = first {
+                first.await.unwrap();
+            }
+            assert_eq!(under_way.await.unwrap().unwrap().next_sequence(), 1);
+        }
+    }
+
     /// Whoever does not finish within the limit is left behind, and goes on after the restart.
     async fn r6_the_drain_has_a_limit(store) {
         let rig = Rig::new();
@@ -130,7 +210,11 @@ on_every_store! {
         runtime.send::<Account>(id, Deposit { amount: 1 }).sync(SyncMode::Simple).await.unwrap();
         runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
         eventually("it is stuck", async || rig.journal.tries(id, 1) > 0).await;
+        let handle = runtime.clone();
         tokio::time::timeout(Duration::from_secs(20), runtime.shutdown()).await.expect("it ends").unwrap();
+        // Nobody handles the rest any more: there is nothing to wait for.
+        tokio::time::timeout(Duration::from_secs(20), handle.settled()).await.expect("it ends");
+        drop(handle);
         rig.journal.no_more_trouble(id, 1);
         let runtime = rig.start(&store).await;
         runtime.settled().await;

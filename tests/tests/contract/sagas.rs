@@ -8,8 +8,9 @@ use angzarr_runtime::stream::StreamKey;
 use angzarr_tests::account::Account;
 use angzarr_tests::ledger::Ledger;
 use angzarr_tests::messages::*;
+use angzarr_tests::reactions::Trouble;
 use angzarr_tests::rig::{page, request};
-use angzarr_tests::store::{assert_gapless, decode, events_of};
+use angzarr_tests::store::{assert_gapless, decode, events_of, stored};
 use angzarr_tests::{Fault, Faults, Rig, on_every_store};
 
 fn money(to: Uuid, amount: i64, copies: u32) -> SendMoney {
@@ -161,6 +162,23 @@ on_every_store! {
         // Even if the letter comes once more, the provenance knows it.
         runtime.dead_letters().retry(letters[0].id).await.unwrap_err();
         assert_eq!(runtime.state::<Ledger>(to).await.unwrap().total, 12);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// One part of a split event fails: the commands of the others keep their place, also in the repeat.
+    async fn g2_u4_a_failing_part_of_a_split_event_shifts_no_command(store) {
+        let rig = Rig::new();
+        let id = Uuid::new_v4();
+        let moved = AddressChanged { address: "paid street, paid city".into() };
+        store.plant(&StreamKey::main("person", id), vec![stored(&moved, 1)]).await;
+        rig.movers.trouble(id, 0, Trouble::Always);
+        let runtime = rig.start(&store).await;
+        runtime.settled().await;
+        let letters = runtime.dead_letters().list(&DeadLetterFilter::default()).await.unwrap();
+        assert_eq!(letters.len(), 1);
+        rig.movers.no_more_trouble(id, 0);
+        runtime.dead_letters().retry(letters[0].id).await.unwrap();
+        assert_eq!(runtime.state::<Ledger>(id).await.unwrap().total, 101, "both parts, once each");
         runtime.shutdown().await.unwrap();
     }
 

@@ -8,7 +8,7 @@ use angzarr_runtime::stream::StreamKey;
 use angzarr_tests::account::Account;
 use angzarr_tests::messages::*;
 use angzarr_tests::reactions::{Trouble, balance_row};
-use angzarr_tests::rig::{account, page, request};
+use angzarr_tests::rig::{account, eventually, page, request};
 use angzarr_tests::store::events_of;
 use angzarr_tests::{Rig, on_every_store};
 use prost::Message as _;
@@ -184,6 +184,84 @@ on_every_store! {
         assert!(receipt.missing().is_empty());
         assert_eq!(rig.journal.sequences(id), [0, 1]);
         runtime.shutdown().await.unwrap();
+    }
+
+    /// Who has the events is told apart from who is not concerned; the wire says who is missing.
+    async fn s9_the_answer_says_who_has_the_events_on_the_wire_too(store) {
+        let (id, parked) = (Uuid::new_v4(), Uuid::new_v4());
+        let rig = stuck_at(id, 0);
+        rig.balances.trouble(parked, 0, Trouble::Permanent);
+        let builder = rig.builder().sync_deadline(Duration::from_millis(300));
+        let runtime = store.describe(builder).build().await.unwrap();
+        let receipt = runtime.send::<Account>(id, Deposit { amount: 4 }).sync(SyncMode::Simple).await.unwrap();
+        assert_eq!(receipt.done(), ["balances", "everywhere", "tally"], "tally answers no projection, tagger is not concerned");
+        assert!(receipt.projections().iter().all(|it| it.projector != "tally"));
+        let errors = receipt.into_response().cascade_errors;
+        assert_eq!(errors.len(), 1);
+        assert_eq!((errors[0].component_name.as_str(), errors[0].component_type.as_str()), ("journal", "projector"));
+        assert_eq!(errors[0].source_domain, "account");
+        assert!(errors[0].error_message.contains("#0") && errors[0].error_message.contains("deadline"), "{errors:?}");
+        rig.journal.no_more_trouble(id, 0);
+        runtime.settled().await;
+        let request = proto::CommandRequest { sync_mode: SIMPLE, ..request(account(parked), [page(&Deposit { amount: 1 })]) };
+        let errors = runtime.handle_command(request).await.unwrap().cascade_errors;
+        assert_eq!((errors.len(), errors[0].component_name.as_str()), (1, "balances"));
+        assert!(errors[0].error_message.contains("trouble for good"), "{errors:?}");
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A command that comes again waits for the same events as the first time.
+    async fn s3_c10_a_repeat_reads_its_writes(store) {
+        let (id, parked) = (Uuid::new_v4(), Uuid::new_v4());
+        let rig = stuck_at(id, 0);
+        rig.balances.trouble(parked, 0, Trouble::Permanent);
+        let builder = rig.builder().sync_deadline(Duration::from_secs(600));
+        let runtime = store.describe(builder).build().await.unwrap();
+        let send = |id, mode| runtime.send::<Account>(id, Deposit { amount: 4 }).external_id("d-1").sync(mode);
+        send(id, SyncMode::Async).await.unwrap();
+        let repeat = async {
+            let receipt = send(id, SyncMode::Simple).await.unwrap();
+            (receipt, rig.journal.sequences(id))
+        };
+        let release = async {
+            eventually("it is stuck", async || rig.journal.tries(id, 0) > 0).await;
+            rig.journal.no_more_trouble(id, 0);
+        };
+        let ((receipt, seen), ()) = tokio::join!(repeat, release);
+        assert!(receipt.already_processed() && receipt.missing().is_empty());
+        assert_eq!(seen, [0], "before the answer");
+        assert_eq!(receipt.done(), ["balances", "everywhere", "journal", "tally"]);
+        // Everybody has passed the event already: nobody is waited for.
+        runtime.settled().await;
+        let receipt = send(id, SyncMode::Simple).await.unwrap();
+        assert_eq!(receipt.done(), ["balances", "everywhere", "journal", "tally"]);
+        // Passed, but not handled.
+        send(parked, SyncMode::Async).await.unwrap();
+        runtime.settled().await;
+        let receipt = send(parked, SyncMode::Simple).await.unwrap();
+        assert_eq!(receipt.done(), ["everywhere", "journal", "tally"]);
+        assert_eq!(receipt.missing()[0].projector, "balances");
+        assert!(receipt.missing()[0].reason.as_deref().unwrap().contains("trouble for good"));
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// The runtime stops while a command waits: it is answered, with who has not handled its events.
+    async fn s9_r6_a_shutdown_ends_the_wait(store) {
+        let id = Uuid::new_v4();
+        let rig = stuck_at(id, 0);
+        let builder = rig.builder().sync_deadline(Duration::from_secs(3_600)).drain_limit(Duration::from_millis(100));
+        let runtime = store.describe(builder).build().await.unwrap();
+        let answer = runtime.send::<Account>(id, Deposit { amount: 4 }).sync(SyncMode::Simple).into_future();
+        let stop = async {
+            eventually("it is stuck", async || rig.journal.tries(id, 0) > 0).await;
+            runtime.clone().shutdown().await.unwrap();
+        };
+        let both = async { tokio::join!(answer, stop) };
+        let (receipt, ()) = tokio::time::timeout(Duration::from_secs(60), both).await.expect("no waiting in vain");
+        let receipt = receipt.unwrap();
+        let missing = &receipt.missing()[0];
+        assert_eq!((receipt.missing().len(), missing.projector.as_str()), (1, "journal"));
+        assert!(missing.reason.as_deref().unwrap().contains("stopped"), "{missing:?}");
     }
 
     /// A projector that gave up says so at once; nobody waits for the deadline.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use uuid::Uuid;
 
 use self::state::State;
 use super::{
@@ -36,11 +37,18 @@ pub struct Memory {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    id: Uuid,
     /// One lock for all: an append holds it for some tens of nanoseconds, which is less than two locks would cost.
     state: Mutex<State>,
     head: AtomicU64,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { id: Uuid::new_v4(), state: Mutex::default(), head: AtomicU64::default() }
+    }
 }
 
 impl Memory {
@@ -84,6 +92,10 @@ impl Storage for Memory {
         "memory".to_owned()
     }
 
+    fn id(&self) -> Uuid {
+        self.shared.id
+    }
+
     fn commits_now(&self) -> bool {
         true
     }
@@ -108,12 +120,11 @@ impl Storage for Memory {
         ready(self.shared.state.lock().find_duplicate(key, dedup))
     }
 
-    fn read_log(&self, after: u64, limit: usize) -> StorageFuture<'_, Vec<LogEvent>> {
+    fn read_log(&self, mut after: u64, limit: usize, mut bytes: usize) -> StorageFuture<'_, Vec<LogEvent>> {
         let mut events = Vec::new();
-        let mut after = after;
-        while events.len() < limit {
+        while events.len() < limit && (events.is_empty() || bytes > 0) {
             let before = events.len();
-            self.shared.state.lock().read_log(after, CHUNK.min(limit - before), &mut events);
+            bytes = self.shared.state.lock().read_log(after, CHUNK.min(limit - before), bytes, &mut events);
             match events.last() {
                 Some(last) if events.len() > before => after = last.event.position,
                 _ => break,
@@ -157,6 +168,14 @@ impl Storage for Memory {
 
     fn dead_letter(&self, id: DeadLetterId) -> StorageFuture<'_, Option<DeadLetter>> {
         ready(self.shared.state.lock().dead_letter(id))
+    }
+
+    fn parked_streams<'a>(&'a self, component: &'a str) -> StorageFuture<'a, Vec<StreamKey>> {
+        ready(self.shared.state.lock().parked_streams(component))
+    }
+
+    fn oldest_parked<'a>(&'a self, component: &'a str, stream: &'a StreamKey) -> StorageFuture<'a, Option<DeadLetter>> {
+        ready(self.shared.state.lock().oldest_parked(component, stream))
     }
 
     fn resolve_dead_letter(&self, id: DeadLetterId, resolution: Resolution) -> StorageFuture<'_, bool> {

@@ -101,10 +101,14 @@ impl State {
             *stored = position.max(*stored);
         }
         for letter in dead_letters {
-            self.letter_numbers.entry(letter.id).or_insert_with(|| {
-                self.letters.push(letter);
-                self.letters.len() - 1
-            });
+            match self.letter_numbers.get(&letter.id).and_then(|number| self.letters.get_mut(*number)) {
+                Some(stored) if letter.replaces(stored) => *stored = letter,
+                Some(_) => {}
+                None => {
+                    self.letter_numbers.insert(letter.id, self.letters.len());
+                    self.letters.push(letter);
+                }
+            }
         }
         Ok(written)
     }
@@ -293,9 +297,18 @@ impl State {
         Some(LogEvent { stream, event: entry.event(position) })
     }
 
-    pub(super) fn read_log(&self, after: u64, limit: usize, into: &mut Vec<LogEvent>) {
+    /// Copies events until `bytes` of payloads are reached; what is left of them.
+    pub(super) fn read_log(&self, after: u64, limit: usize, bytes: usize, into: &mut Vec<LogEvent>) -> usize {
         let last = self.head().min(after.saturating_add(limit as u64));
-        into.extend((after.saturating_add(1)..=last).filter_map(|position| self.log_event(position)));
+        let mut left = bytes;
+        for item in (after.saturating_add(1)..=last).filter_map(|position| self.log_event(position)) {
+            left = left.saturating_sub(item.event.payload.len());
+            into.push(item);
+            if left == 0 {
+                break;
+            }
+        }
+        left
     }
 
     pub(super) fn read_correlation(&self, correlation_id: &str) -> Vec<LogEvent> {
@@ -351,6 +364,25 @@ impl State {
 
     pub(super) fn dead_letter(&self, id: DeadLetterId) -> Option<DeadLetter> {
         self.letter_numbers.get(&id).and_then(|number| self.letters.get(*number)).cloned()
+    }
+
+    /// The open letters of a component that hold events, with the place of the first one.
+    fn parked<'a>(&'a self, component: &'a str) -> impl Iterator<Item = (StreamKey, u32, &'a DeadLetter)> {
+        let of_component = move |it: &&DeadLetter| it.resolution.is_none() && it.letter.source_component == component;
+        self.letters.iter().filter(of_component).filter_map(|it| {
+            let (stream, sequence) = it.event_place()?;
+            Some((stream, sequence, it))
+        })
+    }
+
+    pub(super) fn parked_streams(&self, component: &str) -> Vec<StreamKey> {
+        let streams: BTreeSet<StreamKey> = self.parked(component).map(|(stream, ..)| stream).collect();
+        streams.into_iter().collect()
+    }
+
+    pub(super) fn oldest_parked(&self, component: &str, stream: &StreamKey) -> Option<DeadLetter> {
+        let of_stream = self.parked(component).filter(|(parked, ..)| parked == stream);
+        of_stream.min_by_key(|(_, sequence, _)| *sequence).map(|(_, _, letter)| letter.clone())
     }
 
     pub(super) fn resolve(&mut self, id: DeadLetterId, resolution: Resolution) -> bool {

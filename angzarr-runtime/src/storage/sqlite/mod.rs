@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use self::error::{failed, unavailable, unknown};
 use self::reader::Readers;
@@ -112,10 +113,10 @@ impl Sqlite {
             let opened = open::for_writing(&self)?;
             let head = Arc::new(AtomicU64::new(opened.head));
             let readers = Readers::new(opened.path.clone(), self.cache_bytes / 2);
-            let description = self.describe();
+            let (description, id) = (self.describe(), opened.id);
             let writer = WriterThread::start(opened, head.clone())?;
             let (readers, writer) = (Arc::new(readers), RwLock::new(Some(writer)));
-            Ok(SqliteStorage { description, head, readers, watches: false, writer })
+            Ok(SqliteStorage { description, id, head, readers, watches: false, writer })
         })
         .await
     }
@@ -124,9 +125,10 @@ impl Sqlite {
     /// Every write is answered with an error.
     pub(crate) async fn start_read_only(self) -> Result<SqliteStorage, StorageError> {
         blocking(move || {
-            let (path, head) = open::for_reading(&self)?;
+            let (path, head, id) = open::for_reading(&self)?;
             Ok(SqliteStorage {
                 description: format!("sqlite {} (read only)", self.path.display()),
+                id,
                 head: Arc::new(AtomicU64::new(head)),
                 readers: Arc::new(Readers::new(path, self.cache_bytes / 2)),
                 watches: true,
@@ -141,6 +143,7 @@ impl Sqlite {
 #[derive(Debug)]
 pub(crate) struct SqliteStorage {
     description: String,
+    id: Uuid,
     head: Arc<AtomicU64>,
     readers: Arc<Readers>,
     /// Open for questions only: another process writes.
@@ -194,6 +197,10 @@ impl Storage for SqliteStorage {
         self.description.clone()
     }
 
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
     fn commit(&self, batch: Vec<Write>) -> BoxFuture<'_, Vec<Result<Written, WriteError>>> {
         if let Some(outcome) = self.writer.read().as_ref().and_then(|writer| writer.commit_here(&batch)) {
             return Box::pin(std::future::ready(vec![outcome]));
@@ -231,8 +238,8 @@ impl Storage for SqliteStorage {
         self.read(move |reader| reader.duplicate(&key, &dedup))
     }
 
-    fn read_log(&self, after: u64, limit: usize) -> StorageFuture<'_, Vec<LogEvent>> {
-        self.read(move |reader| reader.log(after, limit))
+    fn read_log(&self, after: u64, limit: usize, bytes: usize) -> StorageFuture<'_, Vec<LogEvent>> {
+        self.read(move |reader| reader.log(after, limit, bytes))
     }
 
     fn head(&self) -> u64 {
@@ -281,6 +288,16 @@ impl Storage for SqliteStorage {
 
     fn dead_letter(&self, id: DeadLetterId) -> StorageFuture<'_, Option<DeadLetter>> {
         self.read(move |reader| reader.dead_letter(id))
+    }
+
+    fn parked_streams<'a>(&'a self, component: &'a str) -> StorageFuture<'a, Vec<StreamKey>> {
+        let component = component.to_owned();
+        self.read(move |reader| reader.parked_streams(&component))
+    }
+
+    fn oldest_parked<'a>(&'a self, component: &'a str, stream: &'a StreamKey) -> StorageFuture<'a, Option<DeadLetter>> {
+        let (component, stream) = (component.to_owned(), stream.clone());
+        self.read(move |reader| reader.oldest_parked(&component, &stream))
     }
 
     fn resolve_dead_letter(&self, id: DeadLetterId, resolution: Resolution) -> StorageFuture<'_, bool> {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
+use uuid::Uuid;
 
 use super::super::StorageError;
 use super::error::{corrupt, failed, while_doing};
@@ -29,6 +30,7 @@ pub(super) struct Opened {
     pub(super) second: Connection,
     pub(super) path: PathBuf,
     pub(super) head: u64,
+    pub(super) id: Uuid,
     pub(super) lock: Lock,
 }
 
@@ -72,10 +74,11 @@ pub(super) fn for_writing(config: &Sqlite) -> Result<Opened, StorageError> {
     let second = Connection::open_with_flags(&path, flags).map_err(doing())?;
     second.busy_timeout(PATIENCE).and_then(|()| set_up(&second)).map_err(doing())?;
     let head = head(&connection, &name)?;
-    Ok(Opened { connection, second, path, head, lock })
+    let id = schema::store_id(&connection, &name)?;
+    Ok(Opened { connection, second, path, head, id, lock })
 }
 
-pub(super) fn for_reading(config: &Sqlite) -> Result<(PathBuf, u64), StorageError> {
+pub(super) fn for_reading(config: &Sqlite) -> Result<(PathBuf, u64, Uuid), StorageError> {
     let path = resolve(&config.path)?;
     let name = config.path.display().to_string();
     if !path.exists() {
@@ -85,7 +88,9 @@ pub(super) fn for_reading(config: &Sqlite) -> Result<(PathBuf, u64), StorageErro
     }
     let connection = reader(&path, config.cache_bytes / 2)?;
     match schema::inspect(&connection, &name)? {
-        Content::Version(schema::VERSION) => Ok((path, head(&connection, &name)?)),
+        Content::Version(schema::VERSION) => {
+            Ok((path, head(&connection, &name)?, schema::store_id(&connection, &name)?))
+        }
         Content::Version(version) => Err(super::error::incompatible(format!(
             "{name} has schema version {version}, this program reads version {}; start the program that runs on it once, \
              it brings the file up to date",

@@ -345,21 +345,30 @@ impl Reader<'_> {
         })
     }
 
-    fn log_events(&mut self, sql: &str, parameters: &[&dyn ToSql]) -> Result<Vec<LogEvent>, StorageError> {
+    /// Events until there are no more or their payloads have `bytes` together.
+    fn log_events(
+        &mut self,
+        sql: &str,
+        parameters: &[&dyn ToSql],
+        bytes: usize,
+    ) -> Result<Vec<LogEvent>, StorageError> {
         let mut headers = LastHeaders::default();
         let mut events = Vec::new();
+        let mut left = bytes;
         self.each(sql, parameters, |reader, row| {
             let stream = reader.key_of(integer(row, 8)?)?;
-            events.push(LogEvent { stream, event: reader.event(row, &mut headers)? });
-            Ok(true)
+            let event = reader.event(row, &mut headers)?;
+            left = left.saturating_sub(event.payload.len());
+            events.push(LogEvent { stream, event });
+            Ok(left > 0)
         })?;
         Ok(events)
     }
 
-    pub(super) fn log(&mut self, after: u64, limit: usize) -> Result<Vec<LogEvent>, StorageError> {
+    pub(super) fn log(&mut self, after: u64, limit: usize, bytes: usize) -> Result<Vec<LogEvent>, StorageError> {
         let limit = signed(limit as u64);
         let sql = select_events("WHERE position > ?1 ORDER BY position LIMIT ?2");
-        self.log_events(&sql, &[&signed(after), &limit])
+        self.log_events(&sql, &[&signed(after), &limit], bytes)
     }
 
     pub(super) fn correlation(&mut self, correlation_id: &str) -> Result<Vec<LogEvent>, StorageError> {
@@ -367,7 +376,7 @@ impl Reader<'_> {
             return Ok(Vec::new());
         }
         let sql = select_events("WHERE correlation_id = ?1 ORDER BY position");
-        self.log_events(&sql, &[&correlation_id])
+        self.log_events(&sql, &[&correlation_id], usize::MAX)
     }
 
     pub(super) fn streams(
@@ -463,6 +472,27 @@ impl Reader<'_> {
     pub(super) fn dead_letter(&self, id: DeadLetterId) -> Result<Option<DeadLetter>, StorageError> {
         let sql = format!("SELECT {} FROM dead_letters WHERE id = ?1", codec::DEAD_LETTER);
         self.one(&sql, &[id.as_bytes()], codec::dead_letter)
+    }
+
+    pub(super) fn parked_streams(&mut self, component: &str) -> Result<Vec<StreamKey>, StorageError> {
+        let sql = "SELECT DISTINCT domain, edition, root FROM dead_letters
+                   WHERE component = ?1 AND resolution IS NULL AND sequence IS NOT NULL ORDER BY domain, edition, root";
+        let mut streams = Vec::new();
+        self.each(sql, &[&component], |_, row| {
+            streams.push(stream_key(row, 0)?);
+            Ok(true)
+        })?;
+        Ok(streams)
+    }
+
+    pub(super) fn oldest_parked(&self, component: &str, key: &StreamKey) -> Result<Option<DeadLetter>, StorageError> {
+        let sql = format!(
+            "SELECT {} FROM dead_letters WHERE component = ?1 AND domain = ?2 AND edition = ?3 AND root = ?4
+             AND resolution IS NULL AND sequence IS NOT NULL ORDER BY sequence LIMIT 1",
+            codec::DEAD_LETTER
+        );
+        let key: [&dyn ToSql; 4] = [&component, &key.domain.as_str(), &key.edition.as_str(), key.root.as_bytes()];
+        self.one(&sql, &key, codec::dead_letter)
     }
 }
 

@@ -4,15 +4,16 @@
 //! released; what is new gets a step of its own.
 
 use rusqlite::{Connection, TransactionBehavior};
+use uuid::Uuid;
 
 use super::super::StorageError;
-use super::error::{incompatible, while_doing};
+use super::error::{corrupt, incompatible, while_doing};
 
 /// `PRAGMA application_id`: "ANGZ".
 pub(super) const APPLICATION_ID: i32 = 0x414E_475A;
 
 /// Each step leads from the version that is its index to the next one.
-const STEPS: &[&str] = &[include_str!("schema_1.sql")];
+const STEPS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// The version that this program reads and writes.
 pub(super) const VERSION: i32 = STEPS.len() as i32;
@@ -73,4 +74,12 @@ pub(super) fn migrate(connection: &mut Connection, name: &str, content: Content)
         tracing::info!(database = name, version, "schema brought up to date");
     }
     Ok(())
+}
+
+/// Who the store is, in a database of this version.
+pub(super) fn store_id(connection: &Connection, name: &str) -> Result<Uuid, StorageError> {
+    let id: Vec<u8> = connection
+        .query_row("SELECT value FROM about WHERE fact = 'id'", [], |row| row.get(0))
+        .map_err(while_doing(format_args!("cannot read the id of {name}")))?;
+    Uuid::from_slice(&id).map_err(|_| corrupt(format!("{name} has an id of {} bytes instead of 16", id.len())))
 }

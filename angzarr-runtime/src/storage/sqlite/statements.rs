@@ -32,8 +32,12 @@ const CHECKPOINT: &str = "INSERT INTO checkpoints (subscriber, position) VALUES 
      ON CONFLICT DO UPDATE SET position = excluded.position WHERE excluded.position > position";
 const ADD_LETTER: &str =
     "INSERT INTO dead_letters (id, occurred_at, domain, component, correlation_id, attempts, letter,
-                               resolution, resolved_at, reason)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING";
+                               resolution, resolved_at, reason, edition, root, sequence)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+     ON CONFLICT (id) DO UPDATE SET occurred_at = excluded.occurred_at, attempts = excluded.attempts,
+         letter = excluded.letter, resolution = excluded.resolution, resolved_at = excluded.resolved_at,
+         reason = excluded.reason
+     WHERE resolution = 1 OR (resolution IS NULL AND excluded.attempts > attempts)";
 const RESOLVE: &str = "UPDATE dead_letters SET resolution = ?2, resolved_at = ?3, reason = ?4
      WHERE id = ?1 AND resolution IS NULL";
 
@@ -189,6 +193,8 @@ impl<'c> Statements<'c> {
     pub(super) fn add_letter(&self, letter: &DeadLetter) -> Result<()> {
         let cover = letter.letter.cover.as_ref();
         let (resolution, resolved_at, reason) = codec::encode_resolution(letter.resolution.as_ref());
+        let place = letter.event_place();
+        let stream = place.as_ref().map(|(stream, _)| stream);
         self.get(ADD_LETTER)?
             .execute(params![
                 letter.id.as_bytes(),
@@ -201,6 +207,9 @@ impl<'c> Statements<'c> {
                 resolution,
                 resolved_at,
                 reason,
+                stream.map(|stream| stream.edition.as_str()),
+                stream.map(|stream| *stream.root.as_bytes()),
+                place.as_ref().map(|(_, sequence)| *sequence),
             ])
             .map(drop)
     }

@@ -153,7 +153,7 @@ fn who_gets_round_the_lock_damages_nothing() {
             let written = store(&one, write(&key(1), second, b"one")).await.expect("stored");
             assert_eq!(written.last_position, u64::from(second) + 1);
         }
-        let log = one.read_log(0, 100).await.expect("it reads");
+        let log = one.read_log(0, 100, usize::MAX).await.expect("it reads");
         let positions: Vec<u64> = log.iter().map(|it| it.event.position).collect();
         assert_eq!(positions, (1..=11).collect::<Vec<u64>>());
     });
@@ -201,7 +201,7 @@ fn a_closed_file_can_be_looked_into() {
         store(&storage, write(&key(1), 0, b"x")).await.expect("stored");
         storage.close().await.expect("it closes");
         let tool = Sqlite::open(&path).start_read_only().await.expect("a tool may look");
-        assert_eq!(tool.read_log(0, 10).await.expect("it reads").len(), 1);
+        assert_eq!(tool.read_log(0, 10, usize::MAX).await.expect("it reads").len(), 1);
         let missing = Sqlite::open(directory.path().join("b.db")).start_read_only().await;
         refused(missing, StorageErrorKind::Failed, &["b.db"]);
         assert!(!directory.path().join("b.db").exists(), "looking creates nothing");
@@ -295,7 +295,7 @@ fn p3_an_error_of_sqlite_fails_one_write_only() {
         assert_eq!(outcomes[3].as_ref().expect("stored").last_position, 4);
         assert!(matches!(outcomes[4], Err(WriteError::Conflict { actual: 3, .. })));
         assert_eq!(storage.head(), 4);
-        assert_eq!(storage.read_log(0, 100).await.expect("it reads").len(), 4);
+        assert_eq!(storage.read_log(0, 100, usize::MAX).await.expect("it reads").len(), 4);
     });
 }
 
@@ -329,7 +329,7 @@ fn a_failed_commit_fails_all_and_leaves_no_memory() {
         let outcomes = storage.commit(batch).await;
         assert_eq!(outcomes[0].as_ref().expect("stored").last_position, 2);
         assert_eq!(outcomes[1].as_ref().expect("stored").last_position, 3);
-        let log = storage.read_log(0, 10).await.expect("it reads");
+        let log = storage.read_log(0, 10, usize::MAX).await.expect("it reads");
         assert_eq!(log[1].event.type_name, "bank.New");
         assert_eq!(log[2].stream, key(1));
     });
@@ -350,7 +350,7 @@ fn another_writer_delays_but_does_not_break() {
             tokio::spawn(async move { store(&storage, write(&key(1), 1, b"y")).await })
         };
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        assert_eq!(storage.read_log(0, 10).await.expect("a reader goes on").len(), 1);
+        assert_eq!(storage.read_log(0, 10, usize::MAX).await.expect("a reader goes on").len(), 1);
         other.execute_batch("ROLLBACK").expect("it lets go");
         held.await.expect("no panic").expect("stored");
     });
@@ -414,7 +414,7 @@ fn the_log_starts_anew() {
             for outcome in storage.commit(batch.collect()).await {
                 outcome.expect("stored");
             }
-            storage.read_log(u64::from(n) - 1, 10).await.expect("a reader looks on");
+            storage.read_log(u64::from(n) - 1, 10, usize::MAX).await.expect("a reader looks on");
         }
         let log = std::fs::metadata(directory.path().join("a.db-wal")).expect("a log").len();
         assert!(log < 72 << 20, "96 MiB were written, the log has {} MiB", log >> 20);
@@ -480,7 +480,7 @@ fn r1_a_killed_process_loses_nothing_that_was_acknowledged() {
             let two = storage.read_stream(&key(2), StreamRead::all()).await.expect("it reads");
             assert!(one.next_sequence >= next, "{} of {next} acknowledged", one.next_sequence);
             assert_eq!(two.next_sequence, one.next_sequence / 2, "a transaction is there as a whole or not at all");
-            assert_eq!(storage.read_log(0, 10_000).await.expect("it reads").len() as u64, storage.head());
+            assert_eq!(storage.read_log(0, 10_000, usize::MAX).await.expect("it reads").len() as u64, storage.head());
         });
     }
 }
@@ -497,4 +497,20 @@ fn r1_a_disk_that_fails_under_a_commit_leaves_it_open() {
     assert_eq!(full.kind, StorageErrorKind::Failed, "{full}");
     let busy = crate::Error::from(super::error::not_committed(failed(rusqlite::ffi::SQLITE_BUSY)));
     assert!(busy.is_retryable(), "{busy}");
+}
+
+/// Row J1: a read model finds the same store again, however it is opened.
+#[test]
+fn j1_the_id_of_a_file_stays() {
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("test.db");
+        let storage = open(&path).await;
+        let id = storage.id();
+        store(&storage, write(&key(1), 0, b"x")).await.expect("stored");
+        let tool = Sqlite::open(&path).start_read_only().await.expect("a tool looks into it");
+        assert_eq!(tool.id(), id);
+        storage.close().await.expect("it closes");
+        assert_eq!(open(&path).await.id(), id);
+    });
 }

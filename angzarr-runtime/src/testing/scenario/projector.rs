@@ -16,7 +16,7 @@ use super::report::{Holds, Story};
 use super::told::{Told, unhandled};
 use crate::command::panic_text;
 use crate::declare::{Domain, Instance, Message, ReactionError};
-use crate::reaction::{ErasedReadModel, context_of};
+use crate::reaction::{Checkpoint, ErasedReadModel, context_of};
 use crate::registry::Projector;
 use crate::storage::BoxFuture;
 use crate::stream::{Name, StoredEvent, StreamKey};
@@ -126,7 +126,9 @@ impl ProjectorScenario {
         let outcome = self.handle(stream, events, unit.as_ref().map(|(_, unit)| unit)).await;
         match (unit, &outcome) {
             (None, _) => {}
-            (Some((model, unit)), Ok(_)) => model.commit(unit, self.name, position).await?,
+            (Some((model, unit)), Ok(_)) => {
+                model.commit(unit, self.name, Checkpoint { store: Uuid::nil(), position }).await?;
+            }
             (Some((model, unit)), Err(_)) => model.rollback(unit).await?,
         }
         outcome

@@ -117,7 +117,7 @@ pub async fn d1_a_dead_letter_is_stored_with_its_write(it: &Subject) {
     it.put(write).await.expect("stored");
     assert_eq!(it.storage.dead_letter(letter.id).await.expect("a letter"), Some(letter.clone()));
     // The same failure again adds no second letter and changes nothing of the first.
-    let again = DeadLetter { attempts: 9, ..letter.clone() };
+    let again = DeadLetter { occurred_at: 9, ..letter.clone() };
     it.put(extras(|it| it.dead_letters.push(again))).await.expect("stored");
     let all = it.storage.dead_letters(&DeadLetterFilter::default()).await.expect("letters");
     assert_eq!(all, [letter]);
@@ -157,9 +157,96 @@ pub async fn d2_dead_letters_are_listed_filtered_and_resolved(it: &Subject) {
     assert_eq!(kept, Some(DeadLetter { resolution: Some(discarded), ..letters[1].clone() }), "the reason is kept");
     let kept = it.storage.dead_letter(letters[0].id).await.expect("a letter").and_then(|it| it.resolution);
     assert_eq!(kept, Some(Resolution::Retried { at: 79 }));
-    // It failed before and was resolved: the same id does not come back by itself.
-    it.put(extras(|it| it.dead_letters.push(letters[1].clone()))).await.expect("stored");
-    assert_eq!(ids(all()).await, [3]);
+}
+
+/// Rows D1 and D2: the same work fails again.
+pub async fn d1_d2_a_letter_of_work_that_failed_again(it: &Subject) {
+    let put = |letter: &DeadLetter| {
+        let letter = letter.clone();
+        async move { it.put(extras(|it| it.dead_letters.push(letter))).await.expect("stored") }
+    };
+    let stored = || async move { it.storage.dead_letter(Uuid::from_u128(1)).await.expect("a letter") };
+    let first = letter(1, "account", "projector", "w");
+    put(&first).await;
+    // As often as before: nothing new. More often: the new facts.
+    let mut again = first.clone();
+    again.letter.rejection_reason = "another reason".to_owned();
+    put(&again).await;
+    assert_eq!(stored().await.as_ref(), Some(&first));
+    again.attempts += 1;
+    put(&again).await;
+    assert_eq!(stored().await.as_ref(), Some(&again));
+    // It was retried and went through, and the work failed anew: it is open again, whatever the count.
+    assert!(it.storage.resolve_dead_letter(first.id, Resolution::Retried { at: 78 }).await.expect("resolved"));
+    put(&first).await;
+    assert_eq!(stored().await.as_ref(), Some(&first));
+    // Somebody decided that it will not be done: that stays.
+    let discarded = Resolution::Discarded { at: 79, reason: "a test".to_owned() };
+    assert!(it.storage.resolve_dead_letter(first.id, discarded.clone()).await.expect("resolved"));
+    put(&again).await;
+    assert_eq!(stored().await, Some(DeadLetter { resolution: Some(discarded), ..first }));
+}
+
+/// Row J2: which streams of a component are parked, and which of their letters comes first.
+pub async fn j2_parked_events_are_found_by_component_and_stream(it: &Subject) {
+    let parked = |n: u128, component: &str, stream: &StreamKey, sequence: u32| {
+        let mut letter = letter(n, &stream.domain, component, "");
+        letter.letter.payload = Some(proto::angzarr_dead_letter::Payload::RejectedEvents(events_of(stream, sequence)));
+        letter
+    };
+    let branch = StreamKey { edition: "b".into(), ..key(1) };
+    let letters = [
+        parked(1, "p", &key(1), 4),
+        parked(2, "p", &key(1), 3),
+        parked(3, "p", &branch, 1),
+        parked(4, "p", &key(2), 7),
+        parked(5, "q", &key(3), 0),
+        letter(6, "account", "p", ""), // no events in it
+    ];
+    for letter in &letters {
+        it.put(extras(|it| it.dead_letters.push(letter.clone()))).await.expect("stored");
+    }
+    let streams = |component: &'static str| async move { it.storage.parked_streams(component).await.expect("streams") };
+    let oldest = |component: &'static str, key: StreamKey| async move {
+        it.storage.oldest_parked(component, &key).await.expect("a letter")
+    };
+    assert_eq!(streams("p").await, [key(1), key(2), branch.clone()]);
+    assert_eq!(streams("q").await, [key(3)]);
+    assert_eq!(streams("r").await, []);
+    assert_eq!(oldest("p", key(1)).await.as_ref(), Some(&letters[1]), "by sequence, not by time");
+    assert_eq!(oldest("p", branch).await.as_ref(), Some(&letters[2]));
+    assert_eq!(oldest("p", key(3)).await, None);
+    for n in [1, 3] {
+        assert!(it.storage.resolve_dead_letter(letters[n].id, Resolution::Retried { at: 1 }).await.expect("resolved"));
+    }
+    assert_eq!(oldest("p", key(1)).await.as_ref(), Some(&letters[0]));
+    assert_eq!(oldest("p", key(2)).await, None);
+    assert_eq!(streams("p").await.len(), 2);
+}
+
+fn events_of(stream: &StreamKey, sequence: u32) -> proto::EventBook {
+    let mut cover = proto::Cover { domain: stream.domain.to_string(), ..proto::Cover::default() };
+    cover.root = Some(proto::Uuid { value: stream.root.as_bytes().to_vec() });
+    cover.edition = Some(proto::Edition { name: stream.edition.to_string(), divergences: Vec::new() });
+    let header = proto::PageHeader {
+        sequence_type: Some(proto::page_header::SequenceType::Sequence(sequence)),
+        ..proto::PageHeader::default()
+    };
+    let page = proto::EventPage { header: Some(header), ..proto::EventPage::default() };
+    proto::EventBook { cover: Some(cover), pages: vec![page], ..proto::EventBook::default() }
+}
+
+/// A read model of one store is never taken for that of another.
+pub fn two_stores_have_two_ids(one: &Subject, other: &Subject) {
+    assert_ne!(one.storage.id(), other.storage.id());
+}
+
+/// A store says who it is, whatever happens in it.
+pub async fn a_store_keeps_its_id(it: &Subject) {
+    let id = it.storage.id();
+    assert!(!id.is_nil(), "an id of its own");
+    it.store(append(&key(1), 0, 3)).await;
+    assert_eq!(it.storage.id(), id);
 }
 
 /// A subscriber that reports late must not be sent back.

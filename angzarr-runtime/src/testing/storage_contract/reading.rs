@@ -48,7 +48,7 @@ pub async fn r4_positions_never_appear_late(it: &Subject) {
                     let finished = done.load(Ordering::Acquire);
                     heads.push(it.storage.head());
                     let after = seen.last().map_or(0, |it| it.event.position);
-                    let more = it.storage.read_log(after, 7).await.expect("the log can be read");
+                    let more = it.storage.read_log(after, 7, usize::MAX).await.expect("the log can be read");
                     if more.is_empty() && finished {
                         return (seen, heads);
                     }
@@ -94,12 +94,34 @@ pub async fn r4_the_log_is_in_order_and_in_pieces(it: &Subject) {
     let all = it.log().await;
     assert_eq!(all.iter().map(|it| it.event.position).collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
     assert_eq!(all[4].stream, key(1));
-    let piece = it.storage.read_log(4, 3).await.expect("the log can be read");
+    let piece = it.storage.read_log(4, 3, usize::MAX).await.expect("the log can be read");
     assert_eq!(piece[..], all[4..7]);
-    assert!(it.storage.read_log(10, 3).await.expect("the log can be read").is_empty());
-    assert!(it.storage.read_log(u64::MAX, 3).await.expect("the log can be read").is_empty());
-    assert!(it.storage.read_log(0, 0).await.expect("the log can be read").is_empty());
+    assert!(it.storage.read_log(10, 3, usize::MAX).await.expect("the log can be read").is_empty());
+    assert!(it.storage.read_log(u64::MAX, 3, usize::MAX).await.expect("the log can be read").is_empty());
+    assert!(it.storage.read_log(0, 0, usize::MAX).await.expect("the log can be read").is_empty());
     assert_eq!(it.storage.head(), 10);
+}
+
+/// Row R4: large events come in small pieces, and none is too large to come.
+pub async fn r4_the_log_is_read_within_a_number_of_bytes(it: &Subject) {
+    for n in 0..6 {
+        let mut append = append(&key(1), n, 1);
+        append.events[0].payload = Bytes::from(vec![7; 1_000]);
+        it.store(append).await;
+    }
+    let piece = |after: u64, limit: usize, bytes: usize| async move {
+        let events = it.storage.read_log(after, limit, bytes).await.expect("the log can be read");
+        events.iter().map(|it| it.event.sequence).collect::<Vec<_>>()
+    };
+    let first = it.log().await[0].event.position;
+    assert_eq!(piece(0, 100, 0).await, [0], "at least one");
+    assert_eq!(piece(0, 100, 1).await, [0]);
+    assert_eq!(piece(0, 100, 1_000).await, [0]);
+    assert_eq!(piece(0, 100, 1_001).await, [0, 1]);
+    assert_eq!(piece(first, 100, 2_500).await, [1, 2, 3]);
+    assert_eq!(piece(0, 2, 1_000_000).await, [0, 1], "the other limit counts too");
+    assert_eq!(piece(0, 0, 1_000_000).await, [0u32; 0]);
+    assert_eq!(piece(0, 100, 6_000).await.len(), 6);
 }
 
 /// Row I4.

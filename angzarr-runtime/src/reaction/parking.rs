@@ -1,0 +1,136 @@
+//! Parked streams: what a projector could not handle waits in the dead letters, in order (rows J2, D1, D2).
+//!
+//! In: an event that failed or waits behind one, and what an operator decided. Out: letters; rows, once the oldest letter
+//! of a stream is resolved and the stream catches up. Never: a younger event of a stream before an older one.
+
+use super::projector::{Failure, ProjectorRunner};
+use super::subscription::ComponentKind;
+use crate::command::Core;
+use crate::dead_letter::{self, DeadLetter, DeadLetterId, EventFailure, Resolution};
+use crate::error::{Error, Result};
+use crate::stream::{LogEvent, StreamKey};
+
+impl ProjectorRunner {
+    /// Whether the stream waits for an operator. The store has the last word: a stream whose letters are all resolved
+    /// goes on, even if nobody could say so at the time.
+    pub(super) async fn is_parked(&self, core: &Core, stream: &StreamKey) -> Result<bool, String> {
+        if !self.seems_parked(stream) {
+            return Ok(false);
+        }
+        let oldest = core.storage.oldest_parked(self.name, stream).await.map_err(|error| error.to_string())?;
+        if oldest.is_none() {
+            self.parked.lock().remove(stream);
+        }
+        Ok(oldest.is_some())
+    }
+
+    fn seems_parked(&self, stream: &StreamKey) -> bool {
+        let parked = self.parked.lock();
+        !parked.is_empty() && parked.contains(stream)
+    }
+
+    /// The event goes to the dead letters, durably, before the checkpoint moves past it.
+    pub(super) async fn park(&self, core: &Core, item: &LogEvent, failure: &EventFailure) -> Result<(), String> {
+        let letter = dead_letter::failed_event(core, self.name, ComponentKind::Projector, item, failure);
+        let open = dead_letter::store(core, letter).await.map_err(|error| error.to_string())?;
+        let reason = &failure.reason;
+        let told = if open { format!("parked: {reason}") } else { "discarded by an operator".to_owned() };
+        core.waits.handled(self.name, &item.stream, item.event.sequence, Err(told));
+        // One that an operator has discarded is skipped: nobody would ever let its stream go on.
+        if open && self.parked.lock().insert(item.stream.clone()) {
+            tracing::error!(
+                component = self.name, stream = %item.stream, sequence = item.event.sequence, reason,
+                "stream parked: its events wait in the dead letters"
+            );
+        }
+        Ok(())
+    }
+
+    /// The same for an event that comes after one that failed.
+    pub(super) async fn park_behind(&self, core: &Core, item: &LogEvent) -> Result<(), String> {
+        let reason = "an earlier event of this stream is parked".to_owned();
+        self.park(core, item, &EventFailure { reason, tries: 0, transient: false }).await
+    }
+
+    /// Tries a parked event again, and those behind it until one fails.
+    pub(crate) async fn retry(&self, core: &Core, id: DeadLetterId) -> Result<()> {
+        let _turn = self.turn.lock().await;
+        // Looked at again, because somebody else may have had the turn.
+        let letter = dead_letter::open(core, id).await?;
+        let oldest = self.oldest_beside(core, &letter).await?;
+        if let Some(older) = oldest.filter(|oldest| oldest.id != id) {
+            return Err(Error::invalid_argument(
+                "dead letter",
+                format!("{} of the same stream is older: retry or discard it first", older.id),
+            ));
+        }
+        if let Some(failure) = self.run(core, &letter).await? {
+            return Err(Error::Component { component: self.name.to_owned(), message: failure.reason });
+        }
+        self.catch_up(core, &letter).await
+    }
+
+    /// Gives a parked event up. If it was the oldest of its stream, those behind it are tried.
+    pub(crate) async fn discard(&self, core: &Core, id: DeadLetterId, reason: String) -> Result<()> {
+        let _turn = self.turn.lock().await;
+        let letter = dead_letter::open(core, id).await?;
+        let oldest = self.oldest_beside(core, &letter).await?;
+        dead_letter::resolve(core, id, Resolution::Discarded { at: core.now(), reason }).await?;
+        match oldest {
+            Some(oldest) if oldest.id == id => self.catch_up(core, &letter).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn oldest_beside(&self, core: &Core, letter: &DeadLetter) -> Result<Option<DeadLetter>> {
+        match letter.event_place() {
+            Some((stream, _)) => Ok(core.storage.oldest_parked(self.name, &stream).await?),
+            None => Ok(None),
+        }
+    }
+
+    /// Runs the letters of a stream in order until one fails; without one the stream is free.
+    async fn catch_up(&self, core: &Core, resolved: &DeadLetter) -> Result<()> {
+        let Some((stream, _)) = resolved.event_place() else { return Ok(()) };
+        while let Some(letter) = core.storage.oldest_parked(self.name, &stream).await? {
+            if let Some(failure) = self.run(core, &letter).await? {
+                tracing::warn!(component = self.name, %stream, letter = %letter.id, reason = failure.reason, "the stream stays parked");
+                return Ok(());
+            }
+        }
+        self.parked.lock().remove(&stream);
+        Ok(())
+    }
+
+    /// Runs a letter's event and resolves the letter; if the handler fails again, the letter takes that in.
+    ///
+    /// With a read model the event takes effect once, whatever happens in between: the letter's own checkpoint is
+    /// committed with the rows. Without one it may run again if the process dies before the letter is resolved.
+    async fn run(&self, core: &Core, letter: &DeadLetter) -> Result<Option<EventFailure>> {
+        let component = |message: String| Error::Component { component: self.name.to_owned(), message };
+        let name = self.letter_name(letter.id);
+        let done = match &self.read_model {
+            Some(model) => model.checkpoint(&name).await.map_err(|error| component(error.to_string()))?.is_some(),
+            None => false,
+        };
+        if !done {
+            let item = dead_letter::parked_event(letter)?;
+            match self.once(core, &item, &name).await {
+                Ok(_) => {}
+                Err(Failure::Handler(error)) => {
+                    let failure = EventFailure::new(&error, 1);
+                    dead_letter::store(core, dead_letter::failed_again(letter, &failure)).await?;
+                    return Ok(Some(failure));
+                }
+                Err(Failure::Outage(reason)) => return Err(component(reason)),
+            }
+        }
+        dead_letter::resolve(core, letter.id, Resolution::Retried { at: core.now() }).await?;
+        Ok(None)
+    }
+
+    /// The name of the checkpoint that says that a letter was run.
+    pub(super) fn letter_name(&self, letter: DeadLetterId) -> String {
+        format!("{} letter {letter}", self.name)
+    }
+}
