@@ -145,7 +145,7 @@ pub enum Error {
     #[error("gave up on {stream} after {attempts} attempts against other writers")]
     Contention {
         /// The stream.
-        stream: StreamKey,
+        stream: Box<StreamKey>,
         /// How often it was tried.
         attempts: u32,
         /// What it is about.
@@ -158,7 +158,7 @@ pub enum Error {
     )]
     SchemaTooNew {
         /// The stream.
-        stream: StreamKey,
+        stream: Box<StreamKey>,
         /// The event.
         sequence: u32,
         /// Its type.
@@ -175,7 +175,7 @@ pub enum Error {
     #[error("{stream} #{sequence} (`{type_name}`): {message}")]
     UnreadableEvent {
         /// The stream.
-        stream: StreamKey,
+        stream: Box<StreamKey>,
         /// The event.
         sequence: u32,
         /// Its type.
@@ -521,4 +521,15 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> V
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
     scored.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From 128 bytes on, clippy complains about every function of a user that returns it.
+    #[test]
+    fn an_error_is_small_enough_to_be_returned() {
+        assert!(size_of::<Error>() <= 96, "{}", size_of::<Error>());
+    }
 }

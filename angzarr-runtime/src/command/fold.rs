@@ -246,7 +246,7 @@ impl Core {
         let (sequence, type_name) = (event.sequence, event.type_name.clone());
         self.registry.upcasters.upcast(event).map_err(|error| match error {
             UpcastError::TooNew { stored, known } => Error::SchemaTooNew {
-                stream: key.clone(),
+                stream: Box::new(key.clone()),
                 sequence,
                 type_name: type_name.to_string(),
                 stored,
@@ -270,7 +270,7 @@ fn hole(key: &StreamKey, from: u32, to: u32) -> Error {
 
 fn unreadable(stream: &StreamKey, sequence: u32, type_name: &Name, message: String) -> Error {
     Error::UnreadableEvent {
-        stream: stream.clone(),
+        stream: Box::new(stream.clone()),
         sequence,
         type_name: type_name.to_string(),
         message,

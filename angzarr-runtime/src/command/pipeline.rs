@@ -149,7 +149,11 @@ impl Core {
                 }
             }
         }
-        Err(Error::Contention { stream: submission.key.clone(), attempts: self.attempts, subject: Subject::default() })
+        Err(Error::Contention {
+            stream: Box::new(submission.key.clone()),
+            attempts: self.attempts,
+            subject: Subject::default(),
+        })
     }
 
     /// Counts a command, unless no more may begin.
