@@ -1,21 +1,22 @@
 //! A batch that is still open: who comes while it is worked on may join it.
 //!
-//! In: the writes that were there when it began. Out: those, and the ones that joined, in order. Never: a write that is
-//! handed out twice, or more of them than a batch may hold.
+//! In: the writes that were there when it began. Out: those, and the ones that joined, in order; then an outcome for each.
+//! Never: a write that is handed out twice, or more of them than a batch may hold.
 //!
 //! While a store works on the first writes, the callers of the next ones are being run: what they write joins the same
 //! transaction, instead of the store waiting for them first, or they for its commit.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Write;
+use super::{StorageError, Write, WriteError, Written};
 
 /// How long a store that is done with everything else waits for somebody who is expected.
 const PATIENCE: Duration = Duration::from_micros(50);
 /// How often others get their turn while nobody comes, where waiting is giving way.
 const TURNS: usize = 3;
 
-/// Answers whether somebody else joins.
+/// Whether somebody else joins.
 pub(super) enum Joining {
     /// These did.
     Came(Vec<Write>),
@@ -25,20 +26,22 @@ pub(super) enum Joining {
     Nobody,
 }
 
-/// Writes to be committed together, and those that may still join them.
+/// What is behind a batch: those who wait for it.
+pub(super) trait Callers: Send + Sync {
+    fn join(&self) -> Joining;
+    fn answer(&self, outcomes: Result<Vec<Result<Written, WriteError>>, StorageError>);
+}
+
+/// Writes to be committed together, and those that may still join them. If it is dropped without an
+/// [`answer`](Self::answer), everybody in it is told that nobody knows whether their write is stored.
 pub struct OpenBatch {
     first: Vec<Write>,
-    join: Box<dyn FnMut() -> Joining + Send>,
+    callers: Arc<dyn Callers>,
 }
 
 impl OpenBatch {
-    pub(super) fn new(first: Vec<Write>, join: impl FnMut() -> Joining + Send + 'static) -> Self {
-        Self { first, join: Box::new(join) }
-    }
-
-    /// One that nobody joins.
-    pub fn closed(writes: Vec<Write>) -> Self {
-        Self::new(writes, || Joining::Nobody)
+    pub(super) fn new(first: Vec<Write>, callers: Arc<dyn Callers>) -> Self {
+        Self { first, callers }
     }
 
     /// The next writes for the transaction: first those that it began with, then those that joined. `None` closes it.
@@ -49,7 +52,7 @@ impl OpenBatch {
         }
         let mut since = None;
         loop {
-            match (self.join)() {
+            match self.callers.join() {
                 Joining::Came(writes) => return Some(writes),
                 Joining::Nobody => return None,
                 Joining::Expected if since.get_or_insert_with(Instant::now).elapsed() > PATIENCE => return None,
@@ -61,11 +64,11 @@ impl OpenBatch {
 
     /// All of it, for a store that takes it as a whole: waits for those who are expected, but never longer than it takes
     /// the runtime to let everybody run once.
-    pub async fn close(mut self) -> Vec<Write> {
+    pub async fn close(&mut self) -> Vec<Write> {
         let mut writes = std::mem::take(&mut self.first);
         let mut idle = 0;
         while idle < TURNS {
-            match (self.join)() {
+            match self.callers.join() {
                 Joining::Came(more) => {
                     writes.extend(more);
                     idle = 0;
@@ -78,6 +81,14 @@ impl OpenBatch {
             }
         }
         writes
+    }
+
+    /// Answers everybody in it, in the order in which their writes came out of it: after the commit, from any thread.
+    ///
+    /// # Errors
+    /// As an argument: what happened to every one of them.
+    pub fn answer(self, outcomes: Result<Vec<Result<Written, WriteError>>, StorageError>) {
+        self.callers.answer(outcomes);
     }
 }
 

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::batch::Joining;
+use super::batch::{Callers, Joining};
 use super::{OpenBatch, Storage, StorageError, StorageErrorKind, Write, WriteError, Written};
 
 /// Writes in one batch. Beyond that a larger transaction gains nothing and makes the last caller wait.
@@ -260,14 +260,14 @@ impl Turn {
 
     /// The next batch; without one, the turn is over. Writes that nobody waits for are left for the next commit, unless
     /// they are overdue.
-    fn take(&mut self) -> Option<(Vec<Write>, Batch)> {
+    fn take(&mut self, expected: usize) -> Option<(Vec<Write>, Batch)> {
         let mut queue = self.shared.queue.lock();
         if queue.waiting.is_empty() || (queue.hurried == 0 && !queue.overdue) {
             queue.driven = false;
             self.ended = true;
             return None;
         }
-        let mut batch = Batch { shared: self.shared.clone(), joined: Mutex::default() };
+        let mut batch = Batch { shared: self.shared.clone(), expected, joined: Mutex::default() };
         let writes = batch.joined.get_mut().take_from(&mut queue);
         Some((writes, batch))
     }
@@ -276,6 +276,8 @@ impl Turn {
 /// A batch at the store. It gives its room back however it ends.
 struct Batch {
     shared: Arc<Shared>,
+    /// Callers that are likely to come.
+    expected: usize,
     joined: Mutex<Joined>,
 }
 
@@ -310,31 +312,46 @@ impl Joined {
     }
 }
 
-impl Batch {
+impl Callers for Batch {
     /// Whoever has come meanwhile.
-    fn join(&self, expected: usize) -> Joining {
+    fn join(&self) -> Joining {
         let mut joined = self.joined.lock();
         let mut queue = self.shared.queue.lock();
         let writes = joined.take_from(&mut queue);
         match (writes.is_empty(), queue.waiting.is_empty()) {
             (false, _) => Joining::Came(writes),
-            (true, true) if joined.hurried < expected => Joining::Expected,
+            (true, true) if joined.hurried < self.expected => Joining::Expected,
             _ => Joining::Nobody,
         }
     }
 
-    /// Ends it. Those who were in it, and those who have come since, are about as many as there will be next time.
-    fn answers(&self) -> Vec<Answer> {
-        let mut joined = self.joined.lock();
-        let expected = joined.hurried + self.shared.waiting();
-        self.shared.expected.store(expected.min(BATCH_WRITES), Ordering::Relaxed);
-        std::mem::take(&mut joined.answers)
+    fn answer(&self, outcomes: Result<Vec<Outcome>, StorageError>) {
+        let answers = {
+            let mut joined = self.joined.lock();
+            // Those who were in it, and those who have come since, are about as many as there will be next time.
+            let expected = joined.hurried + self.shared.waiting();
+            self.shared.expected.store(expected.min(BATCH_WRITES), Ordering::Relaxed);
+            std::mem::take(&mut joined.answers)
+        };
+        let (outcomes, otherwise) = match outcomes {
+            Ok(outcomes) => (outcomes, silent()),
+            Err(error) => (Vec::new(), error),
+        };
+        let mut outcomes = outcomes.into_iter();
+        for answer in answers {
+            self.shared.answer(answer, outcomes.next().unwrap_or_else(|| Err(otherwise.clone().into())));
+        }
     }
 }
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        self.shared.room.add_permits(self.joined.get_mut().units);
+        let joined = self.joined.get_mut();
+        self.shared.room.add_permits(joined.units);
+        // Otherwise nobody is left here.
+        for answer in joined.answers.drain(..) {
+            self.shared.answer(answer, Err(gone().into()));
+        }
     }
 }
 
@@ -363,23 +380,13 @@ async fn drive(mut turn: Turn) {
         if expected <= 1 {
             give_way(&shared).await;
         }
-        let Some((writes, batch)) = turn.take() else { return };
-        let batch = Arc::new(batch);
-        let outcomes = if expected <= 1 {
-            Ok(shared.storage.commit(writes).await)
+        let Some((writes, batch)) = turn.take(expected) else { return };
+        if expected <= 1 {
+            batch.answer(Ok(shared.storage.commit(writes).await));
         } else {
             // Callers that were just answered mostly come back with their next command. Committing the first of them
             // alone would make all others wait for a whole commit.
-            let joining = batch.clone();
-            shared.storage.commit_open(OpenBatch::new(writes, move || joining.join(expected))).await
-        };
-        let (outcomes, otherwise) = match outcomes {
-            Ok(outcomes) => (outcomes, silent()),
-            Err(error) => (Vec::new(), error),
-        };
-        let mut outcomes = outcomes.into_iter();
-        for answer in batch.answers() {
-            shared.answer(answer, outcomes.next().unwrap_or_else(|| Err(otherwise.clone().into())));
+            shared.storage.commit_open(OpenBatch::new(writes, Arc::new(batch))).await;
         }
     }
 }

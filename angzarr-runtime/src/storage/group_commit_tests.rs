@@ -69,10 +69,11 @@ impl Storage for Gated {
             self.memory.commit(batch).await
         })
     }
-    fn commit_open(&self, mut batch: OpenBatch) -> StorageFuture<'_, Vec<Outcome>> {
+    fn commit_open(&self, mut batch: OpenBatch) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             if !self.open.load(Ordering::Relaxed) {
-                return Ok(self.commit(batch.close().await).await);
+                let writes = batch.close().await;
+                return batch.answer(Ok(self.commit(writes).await));
             }
             let mut writes = batch.next_writes().unwrap_or_default();
             if let Ok(permit) = self.gate.acquire().await {
@@ -83,9 +84,10 @@ impl Storage for Gated {
             }
             self.batches.lock().push(writes.len());
             if self.broken.load(Ordering::Relaxed) {
-                return Err(StorageError::new(StorageErrorKind::Failed, "gated", "broken"));
+                let error = StorageError::new(StorageErrorKind::Failed, "gated", "broken");
+                return batch.answer(Err(error));
             }
-            Ok(self.memory.commit(writes).await)
+            batch.answer(Ok(self.memory.commit(writes).await));
         })
     }
     fn read_stream<'a>(&'a self, key: &'a StreamKey, read: StreamRead) -> StorageFuture<'a, StreamSlice> {

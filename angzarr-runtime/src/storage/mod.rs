@@ -78,14 +78,13 @@ pub trait Storage: Send + Sync + 'static {
     /// Commits a batch in one transaction, with one outcome for each write (promises 1 to 5).
     fn commit(&self, batch: Vec<Write>) -> BoxFuture<'_, Vec<Result<Written, WriteError>>>;
 
-    /// The same for a batch that others may join while the store works on it; one outcome for each write that was taken
-    /// out of it, in that order. A store that does not override this gets the batch as a whole, by
-    /// [`commit`](Self::commit).
-    ///
-    /// # Errors
-    /// What happened to every one of them.
-    fn commit_open(&self, batch: OpenBatch) -> StorageFuture<'_, Vec<Result<Written, WriteError>>> {
-        Box::pin(async move { Ok(self.commit(batch.close().await).await) })
+    /// The same for a batch that others may join while the store works on it, and that the store answers by itself, where
+    /// it stands. A store that does not override this gets the batch as a whole, by [`commit`](Self::commit).
+    fn commit_open(&self, mut batch: OpenBatch) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let writes = batch.close().await;
+            batch.answer(Ok(self.commit(writes).await));
+        })
     }
 
     /// Reads one stream. A stream that does not exist reads as empty, with `next_sequence` 0.

@@ -26,7 +26,7 @@ use parking_lot::RwLock;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use self::error::{failed, unavailable, unknown};
+use self::error::{failed, unknown};
 use self::reader::Readers;
 use self::writer::{Job, WriterThread};
 use super::{
@@ -153,11 +153,11 @@ pub(crate) struct SqliteStorage {
 }
 
 impl SqliteStorage {
-    /// Gives the writing thread a job; its sender goes with it, so that a thread that ended is noticed.
-    fn send(&self, job: Job) -> Result<(), StorageError> {
+    /// Gives the writing thread a job.
+    fn send(&self, job: Job) {
         match &*self.writer.read() {
             Some(writer) => writer.send(job),
-            None => Err(unavailable("the store is closed, or open for questions only; nothing was written")),
+            None => job.refuse("the store is closed, or open for questions only; nothing was written"),
         }
     }
 
@@ -206,19 +206,21 @@ impl Storage for SqliteStorage {
             return Box::pin(std::future::ready(vec![outcome]));
         }
         let count = batch.len();
-        let commit = self.commit_open(OpenBatch::closed(batch));
-        Box::pin(
-            async move { commit.await.unwrap_or_else(|error| (0..count).map(|_| Err(error.clone().into())).collect()) },
-        )
-    }
-
-    fn commit_open(&self, batch: OpenBatch) -> StorageFuture<'_, Vec<Result<Written, WriteError>>> {
         // Sent before the future is polled for the first time: an answer that nobody waits for changes nothing.
         let (answer, outcomes) = oneshot::channel();
-        let sent = self.send(Job::Commit { batch, answer });
+        self.send(Job::Commit { batch, answer });
         Box::pin(async move {
-            sent?;
-            outcomes.await.unwrap_or_else(|_| Err(thread_ended()))
+            let outcomes = outcomes.await.unwrap_or_else(|_| Err(thread_ended()));
+            outcomes.unwrap_or_else(|error| (0..count).map(|_| Err(error.clone().into())).collect())
+        })
+    }
+
+    fn commit_open(&self, batch: OpenBatch) -> BoxFuture<'_, ()> {
+        let (done, end) = oneshot::channel();
+        self.send(Job::CommitOpen { batch, done });
+        Box::pin(async move {
+            // However the job ended, its batch was answered.
+            let _ended = end.await;
         })
     }
 
@@ -302,11 +304,8 @@ impl Storage for SqliteStorage {
 
     fn resolve_dead_letter(&self, id: DeadLetterId, resolution: Resolution) -> StorageFuture<'_, bool> {
         let (answer, outcome) = oneshot::channel();
-        let sent = self.send(Job::Resolve { id, resolution, answer });
-        Box::pin(async move {
-            sent?;
-            outcome.await.unwrap_or_else(|_| Err(thread_ended()))
-        })
+        self.send(Job::Resolve { id, resolution, answer });
+        Box::pin(async move { outcome.await.unwrap_or_else(|_| Err(thread_ended())) })
     }
 
     fn close(&self) -> StorageFuture<'_, ()> {

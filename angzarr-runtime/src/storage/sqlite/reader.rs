@@ -328,7 +328,7 @@ impl Reader<'_> {
 
     pub(super) fn snapshots(&mut self, key: &StreamKey) -> Result<Vec<StoredSnapshot>, StorageError> {
         let Some((id, _)) = self.find(key)? else { return Ok(Vec::new()) };
-        let sql = "SELECT sequence, created_at, type, retention, state FROM snapshots WHERE stream = ?1 ORDER BY sequence, id";
+        let sql = "SELECT sequence, created_at, type, retention, state FROM snapshots WHERE stream = ?1 ORDER BY sequence, type";
         let mut snapshots = Vec::new();
         self.each(sql, &[&id], |reader, row| {
             snapshots.push(reader.snapshot(row)?);

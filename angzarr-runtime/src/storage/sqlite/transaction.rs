@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use rusqlite::Connection;
 
 use super::super::write::{StreamHead, one_append_per_stream};
-use super::super::{Append, Extras, OpenBatch, StorageError, Write, WriteError, Written};
+use super::super::{Append, Extras, StorageError, Write, WriteError, Written};
 use super::codec;
 use super::error::{concerns_all, is_busy, not_committed, while_doing};
 use super::statements::{EventRow, Statements};
@@ -104,11 +104,14 @@ impl Writer {
         self.connection
     }
 
-    /// Commits, and waits for another program that holds the file. An error is that of every write that was in the batch.
-    pub(super) fn commit(&mut self, mut batch: OpenBatch) -> Result<Vec<Outcome>, StorageError> {
+    /// Commits everything that comes, and waits for another program that holds the file. An error is that of every write.
+    pub(super) fn commit(
+        &mut self,
+        mut next: impl FnMut() -> Option<Vec<Write>>,
+    ) -> Result<Vec<Outcome>, StorageError> {
         let mut writes = Vec::new();
         let result = self.try_commit(|transaction, outcomes| {
-            while let Some(more) = batch.next_writes() {
+            while let Some(more) = next() {
                 let known = writes.len();
                 writes.extend(more);
                 transaction.write_all(&writes[known..], outcomes)?;

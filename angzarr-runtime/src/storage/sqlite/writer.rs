@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, SendError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -41,8 +41,21 @@ const LONGEST_LOG_PAGES: u32 = 12_000;
 const LAST_PAGES: u32 = 256;
 
 pub(super) enum Job {
-    Commit { batch: OpenBatch, answer: oneshot::Sender<Result<Vec<Outcome>, StorageError>> },
+    Commit { batch: Vec<Write>, answer: oneshot::Sender<Result<Vec<Outcome>, StorageError>> },
+    CommitOpen { batch: OpenBatch, done: oneshot::Sender<()> },
     Resolve { id: DeadLetterId, resolution: Resolution, answer: oneshot::Sender<Result<bool, StorageError>> },
+}
+
+impl Job {
+    /// Answers a job that was not begun. Whoever does not wait any more does not mind.
+    pub(super) fn refuse(self, why: &str) {
+        let error = unavailable(why);
+        match self {
+            Self::Commit { answer, .. } => drop(answer.send(Err(error))),
+            Self::CommitOpen { batch, .. } => batch.answer(Err(error)),
+            Self::Resolve { answer, .. } => drop(answer.send(Err(error))),
+        }
+    }
 }
 
 /// What callers and threads share.
@@ -132,11 +145,13 @@ impl WriterThread {
         outcome
     }
 
-    pub(super) fn send(&self, job: Job) -> Result<(), StorageError> {
-        let gone = || unavailable("the thread that writes has ended; nothing was written. Restart the process");
-        let (Some(shared), Some(jobs)) = (&self.shared, &self.jobs) else { return Err(gone()) };
+    pub(super) fn send(&self, job: Job) {
+        const GONE: &str = "the thread that writes has ended; nothing was written. Restart the process";
+        let (Some(shared), Some(jobs)) = (&self.shared, &self.jobs) else { return job.refuse(GONE) };
         shared.queued.fetch_add(1, Ordering::AcqRel);
-        jobs.send(job).map_err(|_| gone())
+        if let Err(SendError(job)) = jobs.send(job) {
+            job.refuse(GONE);
+        }
     }
 
     pub(super) fn close(mut self) -> Result<(), StorageError> {
@@ -168,6 +183,23 @@ impl Drop for WriterThread {
 }
 
 impl Shared {
+    /// A job of the thread: one transaction of everything that comes.
+    fn commit(
+        &self,
+        mover: &Sender<()>,
+        next: impl FnMut() -> Option<Vec<Write>>,
+    ) -> Result<Vec<Outcome>, StorageError> {
+        self.wait_for_log();
+        let outcomes = {
+            let mut writer = self.writer.lock();
+            let outcomes = writer.commit(next);
+            self.committed(&mut writer, mover);
+            outcomes
+        };
+        self.queued.fetch_sub(1, Ordering::AcqRel);
+        outcomes
+    }
+
     /// After a commit: shows it to readers, and sees to the log.
     fn committed(&self, writer: &mut Writer, mover: &Sender<()>) {
         self.head.store(writer.head(), Ordering::Release);
@@ -192,16 +224,16 @@ fn run(shared: &Shared, jobs: &Receiver<Job>, mover: &Sender<()>) {
     while let Some(job) = next(jobs) {
         match job {
             Job::Commit { batch, answer } => {
-                shared.wait_for_log();
-                let outcomes = {
-                    let mut writer = shared.writer.lock();
-                    let outcomes = writer.commit(batch);
-                    shared.committed(&mut writer, mover);
-                    outcomes
-                };
-                shared.queued.fetch_sub(1, Ordering::AcqRel);
+                let mut batch = Some(batch);
+                let outcomes = shared.commit(mover, || batch.take());
                 // Nobody waits: the caller was cancelled. What is stored is stored.
                 let _ = answer.send(outcomes);
+            }
+            Job::CommitOpen { mut batch, done } => {
+                let outcomes = shared.commit(mover, || batch.next_writes());
+                // Callers are answered from here: waking somebody up who then wakes them up would take as long again.
+                let _ = done.send(());
+                batch.answer(outcomes);
             }
             Job::Resolve { id, resolution, answer } => {
                 let resolved = shared.writer.lock().resolve(id, &resolution);
