@@ -5,6 +5,7 @@
 
 mod answer;
 mod decide;
+mod detached;
 mod fold;
 mod payloads;
 mod pipeline;
@@ -20,6 +21,7 @@ pub use query::{Preview, PreviewCommand, StateQuery};
 pub use send::{SendCommand, Sending};
 
 pub(crate) use answer::{cover_of, event_page};
+pub(crate) use detached::detached;
 pub(crate) use fold::Loaded;
 pub(crate) use pipeline::{Core, Submission, panic_text, retry_delays};
 pub(crate) use request::{Provenance, ReactionCommand, any_of, deferred_of};

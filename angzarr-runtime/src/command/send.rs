@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use super::detached::Detached;
 use super::pipeline::{Core, Decoded, Outcome, Page, Submission};
 use super::request::external_dedup;
 use super::{Receipt, SyncMode};
@@ -18,7 +19,7 @@ use crate::declare::{Aggregate, CommandContext, CommandOf, EventSink, MergeStrat
 use crate::error::{About, Error, Result};
 use crate::reaction::WaitResult;
 use crate::registry;
-use crate::storage::{BoxFuture, Dedup};
+use crate::storage::Dedup;
 use crate::stream::limits::shorten;
 use crate::stream::{Edition, Headers, StreamKey};
 
@@ -259,6 +260,9 @@ impl<A: Aggregate, C: CommandOf<A>> IntoFuture for SendCommand<A, C> {
 }
 
 /// The future of a [`SendCommand`]. It allocates only where something has to be waited for.
+///
+/// Once it was polled, the command runs to its end, even if this is dropped or not polled any more: nobody can tell by
+/// dropping it that nothing was stored. Within a tokio runtime, that is; without one, it runs while it is polled.
 #[must_use = "a command is not sent until it is awaited"]
 pub struct Sending<A, C> {
     state: SendState<A, C>,
@@ -266,11 +270,11 @@ pub struct Sending<A, C> {
 
 enum SendState<A, C> {
     New(SendCommand<A, C>),
-    Waiting(BoxFuture<'static, Result<Receipt>>),
+    Waiting(Detached<Receipt>),
     Done,
 }
 
-// Nothing in here is pinned in place but the box.
+// Nothing in here is pinned in place.
 impl<A, C> Unpin for Sending<A, C> {}
 
 impl<A: Aggregate, C: CommandOf<A>> Future for Sending<A, C> {
@@ -278,7 +282,7 @@ impl<A: Aggregate, C: CommandOf<A>> Future for Sending<A, C> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         if let SendState::Waiting(running) = &mut self.state {
-            return running.as_mut().poll(context);
+            return running.poll(context);
         }
         // A loop of commands that never wait still lets other tasks have their turn.
         let turn = std::task::ready!(tokio::task::coop::poll_proceed(context));
@@ -293,10 +297,14 @@ impl<A: Aggregate, C: CommandOf<A>> Future for Sending<A, C> {
             Err(target) => target,
         };
         drop(turn);
-        let mut running: BoxFuture<'static, _> = Box::pin(command.run(target));
-        let polled = running.as_mut().poll(context);
-        self.state = SendState::Waiting(running);
-        polled
+        match Detached::begin(Box::pin(command.run(target)), context) {
+            Ok(answer) => Poll::Ready(answer),
+            Err(mut rest) => {
+                let polled = rest.poll(context);
+                self.state = SendState::Waiting(rest);
+                polled
+            }
+        }
     }
 }
 

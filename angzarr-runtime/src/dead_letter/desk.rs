@@ -6,6 +6,7 @@ use proto::page_header::SequenceType;
 
 use super::letter::AT;
 use super::{DeadLetter, DeadLetterFilter, DeadLetterId, Resolution};
+use crate::command::detached;
 use crate::error::{Error, Result};
 use crate::reaction::Component;
 use crate::runtime::Runtime;
@@ -49,6 +50,11 @@ impl DeadLetters {
     /// The letter does not exist or is resolved, an older letter of the same stream is open, or the work fails again; then
     /// the letter stays open.
     pub async fn retry(&self, id: DeadLetterId) -> Result<()> {
+        let desk = self.clone();
+        detached(async move { desk.run_again(id).await }).await
+    }
+
+    async fn run_again(&self, id: DeadLetterId) -> Result<()> {
         let core = self.runtime.core();
         let letter = super::open(core, id).await?;
         match letter.letter.payload {
@@ -83,12 +89,16 @@ impl DeadLetters {
         if reason.trim().is_empty() {
             return Err(Error::invalid_argument("reason", "missing; say why this will not be done"));
         }
-        let core = self.runtime.core();
-        let letter = super::open(core, id).await?;
-        match self.runtime.component(&letter.letter.source_component) {
-            Some(Component::Projector(projector)) => projector.discard(core, id, reason).await,
-            _ => super::resolve(core, id, Resolution::Discarded { at: core.now(), reason }).await,
-        }
+        let desk = self.clone();
+        let discard = async move {
+            let core = desk.runtime.core();
+            let letter = super::open(core, id).await?;
+            match desk.runtime.component(&letter.letter.source_component) {
+                Some(Component::Projector(projector)) => projector.discard(core, id, reason).await,
+                _ => super::resolve(core, id, Resolution::Discarded { at: core.now(), reason }).await,
+            }
+        };
+        detached(discard).await
     }
 }
 

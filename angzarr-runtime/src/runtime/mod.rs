@@ -19,7 +19,7 @@ pub use edition::EditionHandle;
 #[cfg(feature = "cli")]
 pub(crate) use inspect::Inspection;
 
-use crate::command::{Core, PreviewCommand, Receipt, SendCommand, StateQuery};
+use crate::command::{Core, PreviewCommand, Receipt, SendCommand, StateQuery, detached};
 use crate::dead_letter::DeadLetters;
 use crate::declare::{Aggregate, CommandOf};
 use crate::error::{Error, Result};
@@ -91,12 +91,14 @@ impl Runtime {
         SendCommand::new(self.inner.core.clone(), root, command)
     }
 
-    /// The dynamic entry: a `CommandRequest` as any client sends it, through the same pipeline.
+    /// The dynamic entry: a `CommandRequest` as any client sends it, through the same pipeline. Once this was polled, the
+    /// command runs to its end, even if the caller goes away.
     ///
     /// # Errors
     /// What the pipeline refuses; see [`Error`].
     pub async fn handle_command(&self, request: proto::CommandRequest) -> Result<proto::CommandResponse> {
-        Ok(self.inner.core.handle_command(&request, None).await?.into_response())
+        let core = self.inner.core.clone();
+        Ok(detached(async move { core.handle_command(&request, None).await }).await?.into_response())
     }
 
     /// The same with the answer as the typed client has it.
@@ -104,7 +106,8 @@ impl Runtime {
     /// # Errors
     /// What the pipeline refuses; see [`Error`].
     pub async fn submit(&self, request: &proto::CommandRequest) -> Result<Receipt> {
-        self.inner.core.handle_command(request, None).await
+        let (core, request) = (self.inner.core.clone(), request.clone());
+        detached(async move { core.handle_command(&request, None).await }).await
     }
 
     /// The state of an aggregate, now or then. Await it.
