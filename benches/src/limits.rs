@@ -32,66 +32,67 @@ pub fn memory(seconds: f64) -> Measured {
     Measured::new(count, start.elapsed(), &latencies)
 }
 
-/// What the raw limit stores of an event.
-#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
+/// What a raw limit of SQLite stores of an event.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Shape {
     /// Everything that an event store has to know, in one table: domain, edition, root, type, version, correlation id.
+    /// Targets are shares of this one.
     Facts,
     /// Numbers only, as if somebody else knew what they stand for: less than any event store can do with.
     Lean,
 }
 
-/// The same inserts, with all the facts in one table.
-fn open_facts(directory: &Path, durable: bool) -> rusqlite::Result<Connection> {
-    let connection = connect(directory, durable)?;
-    connection.execute_batch(
-        "CREATE TABLE event (
-            position INTEGER PRIMARY KEY, domain TEXT NOT NULL, edition TEXT NOT NULL, root BLOB NOT NULL,
-            sequence INTEGER NOT NULL, created_at INTEGER NOT NULL, type TEXT NOT NULL, version INTEGER NOT NULL,
-            correlation_id TEXT, payload BLOB NOT NULL
-         );
-         CREATE UNIQUE INDEX event_of_stream ON event (domain, edition, root, sequence)",
-    )?;
-    Ok(connection)
+impl Shape {
+    fn table(self) -> &'static str {
+        match self {
+            Self::Facts => {
+                "CREATE TABLE event (
+                    position INTEGER PRIMARY KEY, domain TEXT NOT NULL, edition TEXT NOT NULL, root BLOB NOT NULL,
+                    sequence INTEGER NOT NULL, created_at INTEGER NOT NULL, type TEXT NOT NULL, version INTEGER NOT NULL,
+                    correlation_id TEXT, payload BLOB NOT NULL
+                 );
+                 CREATE UNIQUE INDEX event_of_stream ON event (domain, edition, root, sequence)"
+            }
+            Self::Lean => {
+                "CREATE TABLE event (
+                    position INTEGER PRIMARY KEY, stream INTEGER NOT NULL, sequence INTEGER NOT NULL,
+                    created_at INTEGER NOT NULL, type INTEGER NOT NULL, payload BLOB NOT NULL
+                 );
+                 CREATE UNIQUE INDEX event_of_stream ON event (stream, sequence)"
+            }
+        }
+    }
+
+    /// Stream, sequence, time, payload.
+    fn insert(self) -> &'static str {
+        match self {
+            Self::Facts => {
+                "INSERT INTO event (domain, edition, root, sequence, created_at, type, version, payload)
+                 VALUES ('account', '', ?1, ?2, ?3, 'bench.Deposited', 1, ?4)"
+            }
+            Self::Lean => "INSERT INTO event (stream, sequence, created_at, type, payload) VALUES (?1, ?2, ?3, 1, ?4)",
+        }
+    }
 }
 
-fn connect(directory: &Path, durable: bool) -> rusqlite::Result<Connection> {
+fn open(directory: &Path, durable: bool, shape: Shape) -> rusqlite::Result<Connection> {
     let connection = Connection::open(directory.join("limit.db"))?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", if durable { "full" } else { "normal" })?;
+    connection.execute_batch(shape.table())?;
     Ok(connection)
 }
-
-fn open(directory: &Path, durable: bool) -> rusqlite::Result<Connection> {
-    let connection = connect(directory, durable)?;
-    connection.execute_batch(
-        "CREATE TABLE event (
-            position INTEGER PRIMARY KEY, stream INTEGER NOT NULL, sequence INTEGER NOT NULL, created_at INTEGER NOT NULL,
-            type INTEGER NOT NULL, payload BLOB NOT NULL
-         );
-         CREATE UNIQUE INDEX event_of_stream ON event (stream, sequence)",
-    )?;
-    Ok(connection)
-}
-
-const INSERT_FACTS: &str = "INSERT INTO event (domain, edition, root, sequence, created_at, type, version, payload)
-    VALUES ('account', '', ?1, ?2, ?3, 'bench.Deposited', 1, ?4)";
-
-const INSERT: &str = "INSERT INTO event (stream, sequence, created_at, type, payload) VALUES (?1, ?2, ?3, 1, ?4)";
 
 /// One transaction for each batch of `batch` events of distinct streams, one prepared statement.
 pub fn sqlite(directory: &Path, durable: bool, batch: usize, seconds: f64, shape: Shape) -> rusqlite::Result<Measured> {
-    let connection = match shape {
-        Shape::Facts => open_facts(directory, durable)?,
-        Shape::Lean => open(directory, durable)?,
-    };
+    let connection = open(directory, durable, shape)?;
     let ids: Vec<[u8; 16]> = (0..ACCOUNTS).map(|n| account(n).into_bytes()).collect();
     let mut next = vec![0i64; ACCOUNTS];
     let mut latencies = histogram();
     let (mut count, mut stream) = (0u64, 0);
     let mut commit = |batch: usize| -> rusqlite::Result<()> {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let mut insert = connection.prepare_cached(if shape == Shape::Facts { INSERT_FACTS } else { INSERT })?;
+        let mut insert = connection.prepare_cached(shape.insert())?;
         for _ in 0..batch {
             let payload = Deposited { amount: 7, balance: (next[stream] * 7).cast_unsigned() }.encode_to_vec();
             match shape {
@@ -122,11 +123,11 @@ pub fn sqlite(directory: &Path, durable: bool, batch: usize, seconds: f64, shape
 
 /// Reads, decodes and sums one stream, again and again: events per second.
 pub fn fold(directory: &Path, events: usize, seconds: f64) -> rusqlite::Result<Measured> {
-    let mut connection = open(directory, false)?;
+    let mut connection = open(directory, false, Shape::Lean)?;
     let transaction = connection.transaction()?;
     for n in 0..events {
         let payload = Deposited { amount: 1, balance: n as u64 + 1 }.encode_to_vec();
-        transaction.prepare_cached(INSERT)?.execute(params![1, n as i64, n as i64, payload])?;
+        transaction.prepare_cached(Shape::Lean.insert())?.execute(params![1, n as i64, n as i64, payload])?;
     }
     transaction.commit()?;
     let mut latencies = histogram();
@@ -151,12 +152,12 @@ pub fn fold(directory: &Path, events: usize, seconds: f64) -> rusqlite::Result<M
 
 /// Reads events by position and adds them up in another file, a thousand in one transaction: events per second.
 pub fn catch_up(directory: &Path, events: usize) -> rusqlite::Result<Measured> {
-    let mut log = open(directory, false)?;
+    let mut log = open(directory, false, Shape::Lean)?;
     let transaction = log.transaction()?;
     for n in 0..events {
         let payload = Deposited { amount: 1, balance: n as u64 + 1 }.encode_to_vec();
         let (stream, sequence) = ((n % ACCOUNTS) as i64, (n / ACCOUNTS) as i64);
-        transaction.prepare_cached(INSERT)?.execute(params![stream, sequence, n as i64, payload])?;
+        transaction.prepare_cached(Shape::Lean.insert())?.execute(params![stream, sequence, n as i64, payload])?;
     }
     transaction.commit()?;
     let mut model = Connection::open(directory.join("model.db"))?;

@@ -18,9 +18,9 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 
 use crate::children::{Child, Children};
-use crate::load::Measured;
+use crate::limits::Shape;
 use crate::ours::Store;
-use crate::table::{Line, Target, times};
+use crate::table::{Line, Runs, Target, times};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
@@ -59,12 +59,17 @@ struct Arguments {
     /// Uses the programs beside this one as they are, without building them.
     #[arg(long)]
     no_build: bool,
-    /// What the raw limit of SQLite stores of an event.
-    #[arg(long, value_enum, default_value = "lean")]
-    limit: limits::Shape,
     /// Events of the long stream.
     #[arg(long, default_value_t = 1_000_000)]
     long_events: usize,
+}
+
+/// What a row is compared with that does without a framework.
+#[derive(Clone, Copy)]
+enum Limit {
+    HashMap,
+    /// rusqlite, with so many events in one transaction: in either shape.
+    Rows(usize),
 }
 
 /// A row of commands per second.
@@ -73,8 +78,7 @@ struct Row {
     store: Store,
     dynamic: bool,
     tasks: usize,
-    /// Events in one transaction of the raw limit; 0 for the hash map, none where there is no limit to compare with.
-    limit: Option<usize>,
+    limit: Option<Limit>,
     /// (cqrs-es, evento)
     peers: (bool, bool),
     targets: &'static [Target],
@@ -86,7 +90,7 @@ const ROWS: &[Row] = &[
         store: Store::Memory,
         dynamic: false,
         tasks: 1,
-        limit: Some(0),
+        limit: Some(Limit::HashMap),
         peers: (true, false),
         targets: &[Target::Rate(1.5e6)],
     },
@@ -95,7 +99,7 @@ const ROWS: &[Row] = &[
         store: Store::Memory,
         dynamic: true,
         tasks: 1,
-        limit: Some(0),
+        limit: Some(Limit::HashMap),
         peers: (true, false),
         targets: &[Target::Rate(0.7e6)],
     },
@@ -113,7 +117,7 @@ const ROWS: &[Row] = &[
         store: Store::Durable,
         dynamic: false,
         tasks: 1,
-        limit: Some(1),
+        limit: Some(Limit::Rows(1)),
         peers: (true, true),
         targets: &[Target::OfLimit(0.85)],
     },
@@ -122,7 +126,7 @@ const ROWS: &[Row] = &[
         store: Store::Durable,
         dynamic: false,
         tasks: 64,
-        limit: Some(64),
+        limit: Some(Limit::Rows(64)),
         peers: (true, true),
         targets: &[Target::OfLimit(0.7), Target::OfPeer(15.0)],
     },
@@ -131,7 +135,7 @@ const ROWS: &[Row] = &[
         store: Store::Durable,
         dynamic: false,
         tasks: 1_024,
-        limit: Some(1_000),
+        limit: Some(Limit::Rows(1_000)),
         peers: (false, false),
         targets: &[Target::OfLimit(0.7)],
     },
@@ -140,7 +144,7 @@ const ROWS: &[Row] = &[
         store: Store::Relaxed,
         dynamic: false,
         tasks: 1,
-        limit: Some(1),
+        limit: Some(Limit::Rows(1)),
         peers: (true, true),
         targets: &[Target::OfLimit(0.7)],
     },
@@ -149,7 +153,7 @@ const ROWS: &[Row] = &[
         store: Store::Relaxed,
         dynamic: false,
         tasks: 64,
-        limit: Some(64),
+        limit: Some(Limit::Rows(64)),
         peers: (true, true),
         targets: &[Target::OfLimit(0.7)],
     },
@@ -183,49 +187,52 @@ fn main() -> Result<()> {
 
     let rows: Vec<&Row> =
         ROWS.iter().filter(|row| wants(if row.store == Store::Memory { What::Memory } else { What::Sqlite })).collect();
-    let mut runs: Vec<[Vec<Measured>; 4]> = rows.iter().map(|_| Default::default()).collect();
+    let mut runs: Vec<Runs> = rows.iter().map(|_| Runs::default()).collect();
     for round in 1..=arguments.rounds {
         for (row, runs) in rows.iter().zip(&mut runs) {
             eprintln!("round {round} of {}: {}", arguments.rounds, row.name);
             let seconds = arguments.seconds;
             // Who comes first changes from round to round: whoever follows a heavy writer pays for its disk.
-            for arm in (0..4).map(|n| (n + round) % 4) {
+            for arm in (0..5).map(|n| (n + round) % 5) {
                 let directory = directory()?;
                 let directory = directory.path();
                 let durable = row.store == Store::Durable;
                 match (arm, row.limit) {
-                    (0, Some(0)) => runs[0].push(limits::memory(seconds)),
-                    (0, Some(batch)) => {
-                        runs[0].push(limits::sqlite(directory, durable, batch, seconds, arguments.limit)?);
+                    (0, Some(Limit::HashMap)) => runs.limit.push(limits::memory(seconds)),
+                    (0, Some(Limit::Rows(batch))) => {
+                        runs.limit.push(limits::sqlite(directory, durable, batch, seconds, Shape::Facts)?);
                     }
-                    (1, _) if row.peers.0 => {
-                        runs[1].extend(children.peer("cqrs-es", row.store.name(), row.tasks, seconds, directory)?);
+                    (1, Some(Limit::Rows(batch))) => {
+                        runs.lean.push(limits::sqlite(directory, durable, batch, seconds, Shape::Lean)?);
                     }
-                    (2, _) if row.peers.1 => {
-                        runs[2].extend(children.peer("evento", row.store.name(), row.tasks, seconds, directory)?);
+                    (2, _) if row.peers.0 => {
+                        runs.cqrs.extend(children.peer("cqrs-es", row.store.name(), row.tasks, seconds, directory)?);
                     }
-                    (3, _) => {
+                    (3, _) if row.peers.1 => {
+                        runs.evento.extend(children.peer("evento", row.store.name(), row.tasks, seconds, directory)?);
+                    }
+                    (4, _) => {
                         let ours = ours::commands(row.store, row.dynamic, row.tasks, seconds, directory);
-                        runs[3].push(tokio.block_on(ours)?);
+                        runs.ours.push(tokio.block_on(ours)?);
                     }
                     _ => {}
                 }
             }
         }
     }
-    for (row, [limit, cqrs, evento, ours]) in rows.iter().zip(runs) {
-        lines.push(Line::of_commands(row.name, row.targets, limit, cqrs, evento, ours));
+    for (row, runs) in rows.iter().zip(runs) {
+        lines.push(Line::of_commands(row.name, row.targets, runs));
     }
 
     if wants(What::Fold) {
-        let (mut limit, mut ours) = (Vec::new(), Vec::new());
+        let mut runs = Runs::default();
         for round in 1..=arguments.rounds {
             eprintln!("round {round} of {}: fold a stream", arguments.rounds);
-            limit.push(limits::fold(directory()?.path(), 100_000, arguments.seconds)?);
-            ours.push(tokio.block_on(ours::fold(100_000, arguments.seconds, directory()?.path()))?);
+            runs.lean.push(limits::fold(directory()?.path(), 100_000, arguments.seconds)?);
+            runs.ours.push(tokio.block_on(ours::fold(100_000, arguments.seconds, directory()?.path()))?);
         }
         let name = "SQLite, fold a stream of 100,000 (events/s)";
-        lines.push(Line::of_commands(name, &[Target::Rate(1.2e6)], limit, vec![], vec![], ours));
+        lines.push(Line::of_commands(name, &[Target::Rate(1.2e6)], runs));
     }
     if wants(What::Long) {
         eprintln!("a stream of {} events", arguments.long_events);
@@ -243,14 +250,14 @@ fn main() -> Result<()> {
     }
     if wants(What::Catchup) {
         let events = 300_000;
-        let (mut limit, mut ours) = (Vec::new(), Vec::new());
+        let mut runs = Runs::default();
         for round in 1..=arguments.rounds {
             eprintln!("round {round} of {}: catch up", arguments.rounds);
-            limit.push(limits::catch_up(directory()?.path(), events)?);
-            ours.extend(children.run(Child::CatchUp, &[&events.to_string()], directory()?.path())?);
+            runs.lean.push(limits::catch_up(directory()?.path(), events)?);
+            runs.ours.extend(children.run(Child::CatchUp, &[&events.to_string()], directory()?.path())?);
         }
         let name = "projector catching up, SQLite read model (events/s)";
-        lines.push(Line::of_commands(name, &[Target::Rate(1e5)], limit, vec![], vec![], ours));
+        lines.push(Line::of_commands(name, &[Target::Rate(1e5)], runs));
     }
     if wants(What::Startup) {
         let mut starts = Vec::new();

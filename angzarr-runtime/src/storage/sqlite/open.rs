@@ -67,7 +67,7 @@ pub(super) fn for_writing(config: &Sqlite) -> Result<Opened, StorageError> {
     set_up(&connection).map_err(doing())?;
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES).map_err(doing())?;
     set_cache(&connection, config.cache_bytes / 2).map_err(doing())?;
-    schema::migrate(&mut connection, &name, content)?;
+    schema::migrate(&mut connection, &name, content, schema::STEPS)?;
     if fresh {
         remember_file(&path)?;
     }

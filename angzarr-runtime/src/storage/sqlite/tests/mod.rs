@@ -1,4 +1,6 @@
-//! The contract, on SQLite, and what only a file can go through: locks, versions, damage, the end of the process.
+//! The contract, on SQLite, and what only a file can go through: locks, damage, the end of the process. Its versions: `schema`.
+
+mod schema;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +9,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::super::{Append, NewEvent, Storage, StorageErrorKind, StreamRead, Write, WriteError};
-use super::{Durability, Sqlite, SqliteStorage, schema};
+use super::{Durability, Sqlite, SqliteStorage};
 use crate::stream::{Headers, Name, StreamKey};
 use crate::testing::storage_contract::{Subject, block_on};
 
@@ -205,38 +207,6 @@ fn a_closed_file_can_be_looked_into() {
         let missing = Sqlite::open(directory.path().join("b.db")).start_read_only().await;
         refused(missing, StorageErrorKind::Failed, &["b.db"]);
         assert!(!directory.path().join("b.db").exists(), "looking creates nothing");
-    });
-}
-
-#[test]
-fn a_newer_version_is_refused() {
-    block_on(async {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("a.db");
-        drop(open(&path).await);
-        let newer = schema::VERSION + 1;
-        let other = rusqlite::Connection::open(&path).expect("it opens");
-        other.pragma_update(None, "user_version", newer).expect("it writes");
-        drop(other);
-        let before = std::fs::read(&path).expect("a file");
-        let words = [&newer.to_string()[..], &schema::VERSION.to_string()[..], "nothing was changed"];
-        refused(Sqlite::open(&path).start().await, StorageErrorKind::Incompatible, &words);
-        refused(Sqlite::open(&path).start_read_only().await, StorageErrorKind::Incompatible, &words);
-        assert_eq!(std::fs::read(&path).expect("a file"), before, "nothing was changed");
-    });
-}
-
-#[test]
-fn another_programs_database_is_refused() {
-    block_on(async {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("a.db");
-        let other = rusqlite::Connection::open(&path).expect("it opens");
-        other.execute_batch("CREATE TABLE users (id INTEGER)").expect("it writes");
-        drop(other);
-        let before = std::fs::read(&path).expect("a file");
-        refused(Sqlite::open(&path).start().await, StorageErrorKind::Incompatible, &["another program"]);
-        assert_eq!(std::fs::read(&path).expect("a file"), before, "nothing was changed");
     });
 }
 
