@@ -95,7 +95,7 @@ impl ProjectorRunner {
         let Some((stream, _)) = resolved.event_place() else { return Ok(()) };
         while let Some(letter) = core.storage.oldest_parked(self.name, &stream).await? {
             if let Some(failure) = self.run(core, &letter).await? {
-                tracing::warn!(component = self.name, %stream, letter = %letter.id, reason = failure.reason, "the stream stays parked");
+                telemetry::stays_parked(self.name, &letter, &failure.reason);
                 return Ok(());
             }
         }

@@ -34,6 +34,7 @@
 //! | `event dead-lettered` | WARN | `component`, `stream`, `sequence`, `correlation_id`, `reason` | a saga cannot handle the event |
 //! | `command dead-lettered` | WARN | `component`, `stream`, `sequence`, `correlation_id`, `to`, `command`, `code`, `error` | a saga's command was refused for good (row G3) |
 //! | `stream parked: its events wait in the dead letters` | ERROR | `component`, `stream`, `sequence`, `correlation_id`, `reason` | a projector cannot handle the event |
+//! | `stream stays parked` | WARN | `component`, `stream`, `sequence`, `correlation_id`, `letter`, `reason` | an event of the dead letters was tried again, and failed again |
 //! | `event parked behind an earlier one` | DEBUG | `component`, `stream`, `sequence`, `correlation_id` | it waits with its stream |
 //!
 //! Warnings and errors say by themselves what they are about: a program that listens to no more than those has no spans.
@@ -48,7 +49,7 @@ pub(crate) use command::{
 };
 pub(crate) use reaction::{
     AtEvent, command_dead_lettered, command_sent, committed, event_dead_lettered, failed, fell_back, handled, parked,
-    parked_behind, reaction_span,
+    parked_behind, reaction_span, stays_parked,
 };
 
 use tracing::{Instrument as _, Span};

@@ -6,6 +6,7 @@ use tracing::Span;
 
 use super::known;
 use crate::command::Receipt;
+use crate::dead_letter::DeadLetter;
 use crate::declare::{AnyCommand, ReactionError};
 use crate::error::Error;
 use crate::reaction::ComponentKind;
@@ -126,6 +127,21 @@ pub(crate) fn parked(about: AtEvent<'_>, reason: &str) {
         correlation_id = about.correlation_id(),
         reason,
         "stream parked: its events wait in the dead letters"
+    );
+}
+
+/// An event of the dead letters failed again: those behind it have to wait.
+pub(crate) fn stays_parked(component: &'static str, letter: &DeadLetter, reason: &str) {
+    let place = letter.event_place();
+    tracing::warn!(
+        target: TARGET,
+        component,
+        stream = place.as_ref().map(|(stream, _)| tracing::field::display(stream)),
+        sequence = place.as_ref().map(|(_, sequence)| sequence),
+        correlation_id = letter.letter.cover.as_ref().and_then(|cover| known(&cover.correlation_id)),
+        letter = %letter.id,
+        reason,
+        "stream stays parked"
     );
 }
 

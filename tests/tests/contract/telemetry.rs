@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
+use angzarr_runtime::dead_letter::DeadLetterFilter;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::proto::{self, CommandPageExt as _, CoverExt as _};
 use angzarr_runtime::stream::StreamKey;
@@ -441,5 +442,19 @@ async fn i1_g3_j2_warnings_say_by_themselves_what_they_are_about(store: Store) {
         about(&told.event("event parked behind an earlier one", projector), projector, &second);
     }
     told.event("batch falls back to single events", "");
+
+    // An operator lets the first go on, and the one behind it fails.
+    rig.journal.no_more_trouble(from, 2);
+    rig.journal.trouble(from, 3, Trouble::Permanent);
+    let filter = DeadLetterFilter { component: Some("journal".into()), ..DeadLetterFilter::default() };
+    let letters = runtime.dead_letters().list(&filter).await.unwrap();
+    let before = told.spans("reaction", &[("component", "journal"), ("sequence", "2")]).len();
+    runtime.dead_letters().retry(letters[0].id).await.unwrap();
+    let again = told.spans("reaction", &[("component", "journal"), ("sequence", "2")]);
+    assert_eq!(again.len(), before + 1);
+    assert_eq!(texts(&told.events_in(again[before].0)), ["event handled"]);
+    let event = told.event("stream stays parked", "journal");
+    about(&event, "journal", "3");
+    assert_eq!((event.level, field(&event.fields, "letter")), (Level::WARN, letters[1].id.to_string().as_str()));
     runtime.shutdown().await.unwrap();
 }
