@@ -380,7 +380,10 @@ async fn i1_g1_j1_reactions_and_what_they_cause_stand_in_their_spans(store: Stor
     }
     let committed =
         |event: &Event| event.text == "read model committed" && field(&event.fields, "component") == "balances";
-    assert_eq!(field(&told.events(committed)[0].fields, "position"), "1");
+    let committed = told.events(committed);
+    assert_eq!(committed.len(), 1);
+    // What the saga caused may have come with it: an event of no concern, which the checkpoint passes.
+    assert!(["1", "2"].contains(&field(&committed[0].fields, "position")));
     runtime.shutdown().await.unwrap();
 }
 
