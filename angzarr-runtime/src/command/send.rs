@@ -144,7 +144,7 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
         core.limits.check_payload(|| "command".into(), self.command.encoded_len())?;
         let Some(rare) = self.rare.as_deref() else {
             let key = core.key(aggregate, &Edition::main(), self.root)?;
-            return Ok((aggregate, Target::new::<A, C>(aggregate, key, Headers::default(), None)));
+            return Ok((aggregate, Target { key, headers: Headers::default(), dedup: None }));
         };
         let key = core.key(aggregate, &rare.edition, self.root)?;
         if let Some(id) = &rare.correlation_id {
@@ -161,7 +161,7 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
             None => None,
         };
         let headers = Headers::new(rare.correlation_id.as_deref().unwrap_or_default(), rare.ext.clone());
-        Ok((aggregate, Target::new::<A, C>(aggregate, key, headers, dedup)))
+        Ok((aggregate, Target { key, headers, dedup }))
     }
 
     fn page<'s>(&self, command: &'s Typed<'s, A, C>, expected: Option<u32>) -> Page<'s> {
@@ -172,10 +172,11 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
         &self,
         aggregate: &'s registry::Aggregate,
         target: Target,
+        span: Span,
         edition: &'s Edition,
         pages: &'s [Page<'s>],
     ) -> Submission<'s> {
-        let Target { key, headers, dedup, span } = target;
+        let Target { key, headers, dedup } = target;
         Submission { aggregate, key, edition, headers, pages, dedup, at: self.at.map(nanos_of), span }
     }
 
@@ -185,29 +186,30 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
             Ok(target) => target,
             Err(error) => return Now::Answer(Err(error)),
         };
+        let span = telemetry::command_span(aggregate, &target.key, &target.headers, C::full_name, 1);
         if self.sync == SyncMode::Simple || target.dedup.is_some() || !target.key.is_main() {
-            return Now::Waits(target);
+            return Now::Waits(target, span);
         }
         let main = Edition::main();
         let command = Typed::new(&self.command);
         let pages = [self.page(&command, self.expected)];
-        let submission = self.submission(aggregate, target, &main, &pages);
+        let submission = self.submission(aggregate, target, span, &main, &pages);
         match self.core.run_now(&submission) {
             Some(answer) => Now::Answer(answer),
             None => {
                 let Submission { key, headers, dedup, span, .. } = submission;
-                Now::Waits(Target { key, headers, dedup, span })
+                Now::Waits(Target { key, headers, dedup }, span)
             }
         }
     }
 
-    async fn run(self, target: Target) -> Result<Receipt> {
-        let answer = self.retrying(target).await;
+    async fn run(self, target: Target, span: Span) -> Result<Receipt> {
+        let answer = self.retrying(target, &span).await;
         telemetry::accepted_or_refused(&answer);
         answer
     }
 
-    async fn retrying(self, target: Target) -> Result<Receipt> {
+    async fn retrying(self, target: Target, span: &Span) -> Result<Receipt> {
         let aggregate = self.core.aggregate_of::<A>()?;
         let main = Edition::main();
         let edition = self.rare.as_deref().map_or(&main, |rare| &rare.edition);
@@ -217,7 +219,7 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
         let command = Typed::new(&self.command);
         loop {
             let pages = [self.page(&command, expected)];
-            let submission = self.submission(aggregate, target.clone(), edition, &pages);
+            let submission = self.submission(aggregate, target.clone(), span.clone(), edition, &pages);
             match self.core.run(&submission).await {
                 Err(Error::SequenceMismatch(mismatch)) if mismatch.strategy == MergeStrategy::Commutative => {
                     let Some(delay) = retries.as_mut().and_then(Iterator::next) else {
@@ -260,26 +262,13 @@ struct Target {
     key: StreamKey,
     headers: Headers,
     dedup: Option<Dedup>,
-    span: Span,
-}
-
-impl Target {
-    fn new<A: Aggregate, C: CommandOf<A>>(
-        aggregate: &registry::Aggregate,
-        key: StreamKey,
-        headers: Headers,
-        dedup: Option<Dedup>,
-    ) -> Self {
-        let span = telemetry::command_span(aggregate, &key, &headers, C::full_name, 1);
-        Self { key, headers, dedup, span }
-    }
 }
 
 /// What can be had at once.
 enum Now {
     Answer(Result<Receipt>),
     /// Something has to be waited for; this is what was found out.
-    Waits(Target),
+    Waits(Target, Span),
 }
 
 impl<A: Aggregate, C: CommandOf<A>> IntoFuture for SendCommand<A, C> {
@@ -318,20 +307,17 @@ impl<A: Aggregate, C: CommandOf<A>> Future for Sending<A, C> {
         let SendState::New(command) = std::mem::replace(&mut self.state, SendState::Done) else {
             unreachable!("a future is not polled after its end");
         };
-        let target = match command.run_now() {
+        let (target, span) = match command.run_now() {
             Now::Answer(answer) => {
                 turn.made_progress();
                 return Poll::Ready(answer);
             }
-            Now::Waits(target) => target,
+            Now::Waits(target, span) => (target, span),
         };
         drop(turn);
-        let span = target.span.clone();
-        let mut running: BoxFuture<'static, _> = if span.is_disabled() {
-            Box::pin(command.run(target))
-        } else {
-            Box::pin(command.run(target).instrument(span))
-        };
+        let running = command.run(target, span.clone());
+        let mut running: BoxFuture<'static, _> =
+            if span.is_disabled() { Box::pin(running) } else { Box::pin(running.instrument(span)) };
         let polled = running.as_mut().poll(context);
         self.state = SendState::Waiting(running);
         polled
