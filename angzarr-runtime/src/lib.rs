@@ -62,6 +62,7 @@ pub mod registry;
 mod runtime;
 pub mod storage;
 pub mod stream;
+pub mod telemetry;
 pub mod testing;
 pub mod transport;
 

@@ -16,6 +16,7 @@ use crate::error::{About, Error, Subject};
 use crate::reaction::Waiting;
 use crate::storage::{Append, Extras, NewEvent, Write};
 use crate::stream::{Nanos, StoredEvent};
+use crate::telemetry;
 
 /// The events of one submission, in place from the handler to the answer: they are large to move.
 #[derive(Default)]
@@ -97,6 +98,7 @@ impl Core {
             self.decide(submission, page, loaded, now, &milestone, &mut events.emitted)?;
             sync.resize(events.emitted.events.len(), page.sync);
         }
+        telemetry::decided(events.emitted.events.len());
         let first = loaded.next_sequence;
         let stored =
             events.emitted.events.iter().zip(first..).zip(&sync).map(|((event, sequence), sync)| StoredEvent {
@@ -241,7 +243,7 @@ impl Core {
         let reference = self.ids.next_id();
         let handler = format!("{}::{method}", submission.aggregate.descriptor.name);
         let text = panic_text(panic);
-        tracing::error!(%reference, handler, stream = %submission.key, %location, panic = text, "a command handler panicked");
+        telemetry::panicked(submission, reference, &handler, location, text);
         Error::HandlerPanicked { handler, reference, subject: Subject::default() }
     }
 

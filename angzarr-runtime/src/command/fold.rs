@@ -14,6 +14,7 @@ use crate::registry::Aggregate;
 use crate::storage::{StreamRead, StreamSlice};
 use crate::stream::upcast::{UpcastError, Upcasted};
 use crate::stream::{AsOf, Edition, Name, Nanos, StoredEvent, StoredSnapshot, StreamKey};
+use crate::telemetry;
 
 /// A state with what the next append needs to know.
 pub(crate) struct Loaded {
@@ -52,7 +53,11 @@ impl Core {
         as_of: AsOf,
     ) -> Result<Loaded> {
         let past = self.past(aggregate, key, edition, as_of, aggregate.descriptor.snapshot.as_ref()).await?;
-        self.fold(aggregate, key, past)
+        let snapshot = past.snapshot.as_ref().map(|(_, snapshot)| snapshot.sequence);
+        let events = past.parts.iter().map(|(_, events)| events.len()).sum();
+        let loaded = self.fold(aggregate, key, past)?;
+        telemetry::folded(key, snapshot, events, loaded.next_sequence);
+        Ok(loaded)
     }
 
     /// Reads a stream up to a point. An edition's own events follow on what it inherits from main (rows B1, B2). A snapshot

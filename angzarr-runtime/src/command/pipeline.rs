@@ -17,6 +17,7 @@ use crate::reaction::{WaitBoard, Waiting};
 use crate::registry::{Aggregate, Registry};
 use crate::storage::{Dedup, Extras, Storage, Write, WriteError, Writer, Written};
 use crate::stream::{AsOf, Edition, Headers, Limits, Nanos, StoredEvent, StreamKey};
+use crate::telemetry;
 use crate::transport::Transport;
 use backon::BackoffBuilder;
 use smallvec::SmallVec;
@@ -54,6 +55,8 @@ pub(crate) struct Submission<'a> {
     pub(crate) pages: &'a [Page<'a>],
     pub(crate) dedup: Option<Dedup>,
     pub(crate) at: Option<Nanos>,
+    /// What is told of it is told in here.
+    pub(crate) span: tracing::Span,
 }
 
 impl Submission<'_> {
@@ -64,6 +67,16 @@ impl Submission<'_> {
             about.command_type = (page.handler.command.full_name)();
         }
         about
+    }
+
+    /// Whether no page can be refused for the sequence that it expects.
+    fn expects(&self, next_sequence: u32) -> bool {
+        let mut pages = self.pages.iter();
+        let agrees = |page: &Page<'_>, with: Option<u32>| {
+            page.expected.is_none() || page.expected == with || page.strategy() == MergeStrategy::AggregateHandles
+        };
+        // How many events the first page gives is not known yet.
+        pages.next().is_none_or(|first| agrees(first, Some(next_sequence))) && pages.all(|page| agrees(page, None))
     }
 }
 
@@ -138,7 +151,7 @@ impl Core {
             match self.attempt(submission).await? {
                 Attempt::Done(outcome) => return Ok(outcome),
                 Attempt::Raced => {
-                    tracing::debug!(stream = %submission.key, attempt, "raced by another writer");
+                    telemetry::raced(&submission.key);
                     let delays = backoff.get_or_insert_with(|| retry_delays(self.attempts));
                     // The first retry follows at once: mostly it is our own cache that was stale.
                     if attempt > 1
@@ -180,7 +193,10 @@ impl Core {
         let at_hand = guard.take().filter(|_| key.is_main() || submission.edition.divergence(&key.domain).is_none());
         let from_cache = at_hand.is_some();
         let mut loaded = match at_hand {
-            Some(loaded) => loaded,
+            Some(loaded) => {
+                telemetry::at_hand(key, loaded.next_sequence);
+                loaded
+            }
             // An explicit divergence is checked against what is stored (row B7).
             None => {
                 let mut loaded = self.load(submission.aggregate, key, submission.edition, AsOf::Head).await?;
@@ -246,25 +262,27 @@ impl Core {
         }
         let slot = self.cache.slot(&submission.key);
         let mut guard = slot.state.try_lock().ok()?;
-        guard.as_ref()?;
+        // The answer to one that expects another sequence needs what is stored.
+        guard.as_ref().filter(|loaded| submission.expects(loaded.next_sequence))?;
         let _in_flight = match self.begin() {
             Ok(in_flight) => in_flight,
             Err(error) => return Some(Err(error)),
         };
         let mut loaded = guard.take()?;
+        telemetry::at_hand(&submission.key, loaded.next_sequence);
         let mut events = Events::default();
         let mut prepared = match self.prepare(submission, &mut loaded, &mut events) {
             Ok(prepared) => prepared,
             Err(unstored) => {
                 let Unstored { why, next_sequence, state_moved } = *unstored;
                 if self.storage.next_sequence_now(&submission.key) != Some(next_sequence) {
+                    telemetry::raced(&submission.key);
                     return None;
                 }
                 *guard = loaded.kept_if(!state_moved);
                 return match why {
                     Why::NoEvent => Some(Ok(Outcome::without_events(next_sequence))),
                     Why::Error(error) => Some(Err(error)),
-                    // The answer needs what is stored.
                     Why::Mismatch { .. } => None,
                 };
             }
@@ -278,7 +296,10 @@ impl Core {
                 match failed {
                     Ok(Err(WriteError::Storage(error))) => Some(Err(error.into())),
                     // Lost against another writer: the other way retries with fresh state (row C6).
-                    _ => None,
+                    _ => {
+                        telemetry::raced(&submission.key);
+                        None
+                    }
                 }
             }
         }
@@ -301,10 +322,7 @@ impl Core {
         }
         let (strategy, expected, actual, subject) = match why {
             Why::NoEvent => return Ok(Attempt::Done(Outcome::without_events(next_sequence))),
-            Why::Error(error) => {
-                tracing::debug!(stream = %submission.key, code = error.code(), %error, "command refused");
-                return Err(error);
-            }
+            Why::Error(error) => return Err(error),
             Why::Mismatch { strategy, expected, actual, subject } => (strategy, expected, actual, subject),
         };
         let book = self.event_book(submission.aggregate, &submission.key, submission.edition).await?;

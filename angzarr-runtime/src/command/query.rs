@@ -162,6 +162,7 @@ impl<A: Aggregate, C: CommandOf<A>> PreviewCommand<A, C> {
             pages: &[page],
             dedup: None,
             at: None,
+            span: tracing::Span::none(),
         };
         let mut events = Events::default();
         match core.prepare(&submission, &mut loaded, &mut events) {

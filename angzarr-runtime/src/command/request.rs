@@ -18,6 +18,7 @@ use crate::registry;
 use crate::storage::Dedup;
 use crate::stream::limits::shorten;
 use crate::stream::{Edition, Headers, Name, Nanos, StreamKey};
+use crate::telemetry;
 
 /// Where a reaction's command comes from: what makes it run once (row G2).
 #[derive(Clone, Debug, PartialEq)]
@@ -108,13 +109,49 @@ struct ParsedPage<E> {
     dedup: Option<Dedup>,
 }
 
+impl<E: Fn() -> prost_types::Any + Send + Sync> ParsedPage<E> {
+    fn page(&self) -> Page<'_> {
+        Page {
+            handler: self.command.handler,
+            command: &self.command,
+            expected: self.expected,
+            merge: Some(self.merge),
+            sync: self.sync,
+        }
+    }
+}
+
+/// A request that can be run.
+struct Parsed<'r, E> {
+    aggregate: &'r registry::Aggregate,
+    key: StreamKey,
+    edition: Edition,
+    headers: Headers,
+    dedup: Option<Dedup>,
+    /// At least one.
+    pages: SmallVec<[ParsedPage<E>; 1]>,
+}
+
 impl Core {
     /// Runs a `CommandRequest` (row C1). Its events are stored with the time `at`, if there is one, instead of now.
     pub(crate) async fn handle_command(&self, request: &proto::CommandRequest, at: Option<Nanos>) -> Result<Receipt> {
-        self.handle(request, at).await.map_err(|error| error.about(|| about_request(request)))
+        let parsed = self.parse(request).map_err(|error| {
+            let error = error.about(|| about_request(request));
+            let cover = request.command.as_ref().and_then(|book| book.cover.as_ref());
+            telemetry::refused_early(&error, cover.map_or("", |cover| &cover.correlation_id));
+            error
+        })?;
+        let Parsed { aggregate, key, edition, headers, dedup, pages } = parsed;
+        let pages: SmallVec<[Page<'_>; 1]> = pages.iter().map(ParsedPage::page).collect();
+        let span = telemetry::command_span(aggregate, &key, &headers, pages[0].handler.command.full_name, pages.len());
+        self.submit(&Submission { aggregate, key, edition: &edition, headers, pages: &pages, dedup, at, span }).await
     }
 
-    async fn handle(&self, request: &proto::CommandRequest, at: Option<Nanos>) -> Result<Receipt> {
+    /// Parse and validate, route.
+    fn parse<'r>(
+        &'r self,
+        request: &'r proto::CommandRequest,
+    ) -> Result<Parsed<'r, impl Fn() -> prost_types::Any + Send + Sync + 'r>> {
         let book = request.command.as_ref().ok_or_else(|| missing("command", "a CommandBook"))?;
         let cover = book.cover.as_ref().ok_or_else(|| missing("command.cover", "a Cover"))?;
         let (aggregate, key, edition) = self.route(cover)?;
@@ -147,21 +184,7 @@ impl Core {
                  send one book each",
             ));
         }
-        let pages: SmallVec<[Page<'_>; 1]> = parsed
-            .iter()
-            .map(|page| Page {
-                handler: page.command.handler,
-                command: &page.command,
-                expected: page.expected,
-                merge: Some(page.merge),
-                sync: page.sync,
-            })
-            .collect();
-        let submission = Submission { aggregate, key, edition: &edition, headers, pages: &pages, dedup, at };
-        match self.run_now(&submission) {
-            Some(answer) => answer,
-            None => self.run(&submission).await,
-        }
+        Ok(Parsed { aggregate, key, edition, headers, dedup, pages: parsed })
     }
 
     /// The stream that a cover names, and its aggregate.
@@ -309,21 +332,45 @@ pub(crate) struct ReactionCommand<'a> {
     pub(crate) headers: Headers,
 }
 
+/// A reaction's command that can be run.
+struct Emitted<'c> {
+    aggregate: &'c registry::Aggregate,
+    key: StreamKey,
+    handler: &'static CommandHandlerDescriptor,
+    decoded: AnyMessage,
+}
+
 impl Core {
     /// Runs a command that a saga emitted: idempotent by its provenance, with the event's edition, correlation id and
     /// extension (rows G1, G2, I1, I3).
     pub(crate) async fn handle_reaction(&self, reaction: &ReactionCommand<'_>) -> Result<Receipt> {
-        self.handle_emitted(reaction).await.map_err(|error| {
-            error.about(|| About {
-                domain: reaction.command.domain().to_owned(),
-                root: Some(reaction.command.root),
+        let command = reaction.command;
+        let Emitted { aggregate, key, handler, decoded } = self.parse_emitted(reaction).map_err(|error| {
+            let error = error.about(|| About {
+                domain: command.domain().to_owned(),
+                root: Some(command.root),
                 edition: reaction.edition.name().to_string(),
-                ..About::command(reaction.command.type_name())
-            })
+                ..About::command(command.type_name())
+            });
+            telemetry::refused_early(&error, reaction.headers.correlation_id());
+            error
+        })?;
+        let erased = Erased { handler, command: decoded, encode: || any_of(&command.type_name, &command.payload) };
+        let pages = [Page { handler, command: &erased, expected: None, merge: None, sync: SyncMode::Async }];
+        self.submit(&Submission {
+            span: telemetry::command_span(aggregate, &key, &reaction.headers, handler.command.full_name, 1),
+            aggregate,
+            key,
+            edition: reaction.edition,
+            headers: reaction.headers.clone(),
+            pages: &pages,
+            dedup: Some(reaction.provenance.dedup()),
+            at: command.at,
         })
+        .await
     }
 
-    async fn handle_emitted(&self, reaction: &ReactionCommand<'_>) -> Result<Receipt> {
+    fn parse_emitted(&self, reaction: &ReactionCommand<'_>) -> Result<Emitted<'_>> {
         let command = reaction.command;
         let aggregate =
             self.registry.aggregates.get(command.domain()).ok_or_else(|| self.unknown_domain(command.domain()))?;
@@ -332,21 +379,7 @@ impl Core {
         let key = self.key(aggregate, reaction.edition, command.root)?;
         let decoded = (handler.command.decode)(&command.payload)
             .map_err(|error| undecodable("command", command.type_name(), &error))?;
-        let erased = Erased { handler, command: decoded, encode: || any_of(&command.type_name, &command.payload) };
-        let pages = [Page { handler, command: &erased, expected: None, merge: None, sync: SyncMode::Async }];
-        let submission = Submission {
-            aggregate,
-            key,
-            edition: reaction.edition,
-            headers: reaction.headers.clone(),
-            pages: &pages,
-            dedup: Some(reaction.provenance.dedup()),
-            at: command.at,
-        };
-        match self.run_now(&submission) {
-            Some(answer) => answer,
-            None => self.run(&submission).await,
-        }
+        Ok(Emitted { aggregate, key, handler, decoded })
     }
 }
 

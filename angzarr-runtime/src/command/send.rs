@@ -8,20 +8,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::detached::Detached;
-use super::pipeline::{Core, Decoded, Outcome, Page, Submission};
+use super::pipeline::{Core, Decoded, Page, Submission};
 use super::request::external_dedup;
 use super::{Receipt, SyncMode};
 use crate::declare::{Aggregate, CommandContext, CommandOf, EventSink, MergeStrategy, Rejection, nanos_of};
 use crate::error::{About, Error, Result};
 use crate::reaction::WaitResult;
 use crate::registry;
-use crate::storage::Dedup;
+use crate::storage::{BoxFuture, Dedup};
 use crate::stream::limits::shorten;
 use crate::stream::{Edition, Headers, StreamKey};
+use crate::telemetry;
 
 /// A command on its way. Await it.
 #[must_use = "a command is not sent until it is awaited"]
@@ -126,12 +127,15 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
     /// Parse and validate, route.
     fn target(&self) -> Result<(&registry::Aggregate, Target)> {
         self.try_target().map_err(|error| {
-            error.about(|| About {
+            let error = error.about(|| About {
                 domain: A::DOMAIN.to_owned(),
                 root: Some(self.root),
                 edition: self.rare.as_deref().map(|rare| shorten(rare.edition.name())).unwrap_or_default(),
                 ..About::command(C::full_name())
-            })
+            });
+            let correlation_id = self.rare.as_deref().and_then(|rare| rare.correlation_id.as_deref());
+            telemetry::refused_early(&error, correlation_id.unwrap_or_default());
+            error
         })
     }
 
@@ -169,34 +173,44 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
         &self,
         aggregate: &'s registry::Aggregate,
         target: Target,
+        span: Span,
         edition: &'s Edition,
         pages: &'s [Page<'s>],
     ) -> Submission<'s> {
         let Target { key, headers, dedup } = target;
-        Submission { aggregate, key, edition, headers, pages, dedup, at: self.at.map(nanos_of) }
+        Submission { aggregate, key, edition, headers, pages, dedup, at: self.at.map(nanos_of), span }
     }
 
-    /// The answer, if it can be had without waiting; otherwise what was found out.
-    fn run_now(&self) -> Result<Result<Receipt>, Target> {
+    /// The answer, if it can be had without waiting.
+    fn run_now(&self) -> Now {
         let (aggregate, target) = match self.target() {
             Ok(target) => target,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Now::Answer(Err(error)),
         };
+        let span = telemetry::command_span(aggregate, &target.key, &target.headers, C::full_name, 1);
         if self.sync == SyncMode::Simple || target.dedup.is_some() || !target.key.is_main() {
-            return Err(target);
+            return Now::Waits(target, span);
         }
         let main = Edition::main();
         let command = Typed::new(&self.command);
         let pages = [self.page(&command, self.expected)];
-        let submission = self.submission(aggregate, target, &main, &pages);
-        self.core.run_now(&submission).ok_or_else(|| Target {
-            key: submission.key,
-            headers: submission.headers,
-            dedup: submission.dedup,
-        })
+        let submission = self.submission(aggregate, target, span, &main, &pages);
+        match self.core.run_now(&submission) {
+            Some(answer) => Now::Answer(answer),
+            None => {
+                let Submission { key, headers, dedup, span, .. } = submission;
+                Now::Waits(Target { key, headers, dedup }, span)
+            }
+        }
     }
 
-    async fn run(self, target: Target) -> Result<Receipt> {
+    async fn run(self, target: Target, span: Span) -> Result<Receipt> {
+        let answer = self.retrying(target, &span).await;
+        telemetry::accepted_or_refused(&answer);
+        answer
+    }
+
+    async fn retrying(self, target: Target, span: &Span) -> Result<Receipt> {
         let aggregate = self.core.aggregate_of::<A>()?;
         let main = Edition::main();
         let edition = self.rare.as_deref().map_or(&main, |rare| &rare.edition);
@@ -206,12 +220,13 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
         let command = Typed::new(&self.command);
         loop {
             let pages = [self.page(&command, expected)];
-            let submission = self.submission(aggregate, target.clone(), edition, &pages);
+            let submission = self.submission(aggregate, target.clone(), span.clone(), edition, &pages);
             match self.core.run(&submission).await {
                 Err(Error::SequenceMismatch(mismatch)) if mismatch.strategy == MergeStrategy::Commutative => {
                     let Some(delay) = retries.as_mut().and_then(Iterator::next) else {
                         return Err(Error::SequenceMismatch(mismatch));
                     };
+                    telemetry::retried(mismatch.expected, mismatch.actual);
                     tokio::time::sleep(delay).await;
                     expected = Some(mismatch.actual);
                 }
@@ -248,6 +263,13 @@ struct Target {
     key: StreamKey,
     headers: Headers,
     dedup: Option<Dedup>,
+}
+
+/// What can be had at once.
+enum Now {
+    Answer(Result<Receipt>),
+    /// Something has to be waited for; this is what was found out.
+    Waits(Target, Span),
 }
 
 impl<A: Aggregate, C: CommandOf<A>> IntoFuture for SendCommand<A, C> {
@@ -289,15 +311,18 @@ impl<A: Aggregate, C: CommandOf<A>> Future for Sending<A, C> {
         let SendState::New(command) = std::mem::replace(&mut self.state, SendState::Done) else {
             unreachable!("a future is not polled after its end");
         };
-        let target = match command.run_now() {
-            Ok(answer) => {
+        let (target, span) = match command.run_now() {
+            Now::Answer(answer) => {
                 turn.made_progress();
                 return Poll::Ready(answer);
             }
-            Err(target) => target,
+            Now::Waits(target, span) => (target, span),
         };
         drop(turn);
-        match Detached::begin(Box::pin(command.run(target)), context) {
+        let running = command.run(target, span.clone());
+        let running: BoxFuture<'static, _> =
+            if span.is_disabled() { Box::pin(running) } else { Box::pin(running.instrument(span)) };
+        match Detached::begin(running, context) {
             Ok(answer) => Poll::Ready(answer),
             Err(mut rest) => {
                 let polled = rest.poll(context);
@@ -309,36 +334,42 @@ impl<A: Aggregate, C: CommandOf<A>> Future for Sending<A, C> {
 }
 
 impl Core {
+    /// Runs a submission to its answer.
+    pub(super) async fn submit(&self, submission: &Submission<'_>) -> Result<Receipt> {
+        if let Some(answer) = self.run_now(submission) {
+            return answer;
+        }
+        telemetry::within(submission.span.clone(), async {
+            let answer = self.run(submission).await;
+            telemetry::accepted_or_refused(&answer);
+            answer
+        })
+        .await
+    }
+
     /// Runs a submission that needs no waiting; `None` where it does.
-    pub(crate) fn run_now(&self, submission: &Submission<'_>) -> Option<Result<Receipt>> {
-        let span = command_span(submission);
-        let _entered = span.enter();
-        let outcome = match self.execute_now(submission)? {
-            Ok(outcome) => outcome,
-            Err(error) => return Some(Err(error.about(|| submission.about()))),
+    fn run_now(&self, submission: &Submission<'_>) -> Option<Result<Receipt>> {
+        let _entered = submission.span.enter();
+        let answer = match self.execute_now(submission)? {
+            Ok(outcome) => Ok(Receipt::new(submission.key.clone(), outcome, WaitResult::default())),
+            Err(error) => Err(error.about(|| submission.about())),
         };
-        accepted(submission, &outcome);
-        Some(Ok(Receipt::new(submission.key.clone(), outcome, WaitResult::default())))
+        telemetry::accepted_or_refused(&answer);
+        Some(answer)
     }
 
-    /// Runs a submission inside its span and waits for what its sync mode says.
-    pub(crate) async fn run(&self, submission: &Submission<'_>) -> Result<Receipt> {
-        let span = command_span(submission);
-        let ran = if span.is_disabled() {
-            self.run_inside(submission).await
-        } else {
-            self.run_inside(submission).instrument(span).await
-        };
-        ran.map_err(|error| error.about(|| submission.about()))
+    /// Runs a submission and waits for what its sync mode says.
+    async fn run(&self, submission: &Submission<'_>) -> Result<Receipt> {
+        self.execute_and_wait(submission).await.map_err(|error| error.about(|| submission.about()))
     }
 
-    async fn run_inside(&self, submission: &Submission<'_>) -> Result<Receipt> {
+    async fn execute_and_wait(&self, submission: &Submission<'_>) -> Result<Receipt> {
         let mut outcome = self.execute(submission).await?;
-        accepted(submission, &outcome);
-        let mut waited = match outcome.waiting.take() {
-            Some(waiting) => self.waits.wait(waiting, self.sync_deadline).await,
-            None => WaitResult::default(),
-        };
+        let mut waited = WaitResult::default();
+        if let Some(waiting) = outcome.waiting.take() {
+            waited = self.waits.wait(waiting, self.sync_deadline).await;
+            telemetry::waited(&waited);
+        }
         if outcome.duplicate {
             waited = self.without_parked(&submission.key, waited).await?;
         }
@@ -363,26 +394,4 @@ impl Core {
             root,
         })
     }
-}
-
-/// The span of a command: domain, root, edition, correlation id, handler.
-fn command_span(submission: &Submission<'_>) -> tracing::Span {
-    tracing::debug_span!(
-        "command",
-        domain = %submission.key.domain,
-        root = %submission.key.root,
-        edition = %submission.key.edition,
-        correlation_id = submission.headers.correlation_id(),
-        handler = submission.pages.first().map(|page| page.handler.method),
-    )
-}
-
-fn accepted(submission: &Submission<'_>, outcome: &Outcome) {
-    tracing::debug!(
-        stream = %submission.key,
-        events = outcome.events.len(),
-        next_sequence = outcome.next_sequence,
-        duplicate = outcome.duplicate,
-        "command accepted"
-    );
 }

@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::reaction::{Missing, WaitResult, Waiting};
 use crate::storage::{StreamRead, Written};
 use crate::stream::StreamKey;
+use crate::telemetry;
 
 impl Core {
     /// The events are stored, and applied already: the state may be seen by the next command.
@@ -32,7 +33,9 @@ impl Core {
         self.weigh(submission.aggregate, &submission.key, slot, &mut loaded, prepared.state_bytes);
         *guard = loaded.kept_if(true);
         drop(guard);
-        self.answer(events.stored, written, prepared.waiting)
+        let outcome = self.answer(events.stored, written, prepared.waiting);
+        telemetry::stored(&submission.span, &written);
+        outcome
     }
 
     fn answer(&self, mut stored: StoredEvents, written: Written, waiting: Option<Waiting>) -> Outcome {

@@ -9,6 +9,7 @@ use crate::command::Core;
 use crate::dead_letter::{self, DeadLetter, DeadLetterId, EventFailure, Resolution};
 use crate::error::{Error, Result};
 use crate::stream::{LogEvent, StreamKey};
+use crate::telemetry;
 
 impl ProjectorRunner {
     /// Whether the stream waits for an operator. The store has the last word: a stream whose letters are all resolved
@@ -37,11 +38,11 @@ impl ProjectorRunner {
         let told = if open { format!("parked: {reason}") } else { "discarded by an operator".to_owned() };
         core.waits.handled(self.name, &item.stream, item.event.sequence, Err(told));
         // One that an operator has discarded is skipped: nobody would ever let its stream go on.
-        if open && self.parked.lock().insert(item.stream.clone()) {
-            tracing::error!(
-                component = self.name, stream = %item.stream, sequence = item.event.sequence, reason,
-                "stream parked: its events wait in the dead letters"
-            );
+        if open {
+            match self.parked.lock().insert(item.stream.clone()) {
+                true => telemetry::parked(self.at(item), reason),
+                false => telemetry::parked_behind(self.at(item)),
+            }
         }
         Ok(())
     }
@@ -94,7 +95,7 @@ impl ProjectorRunner {
         let Some((stream, _)) = resolved.event_place() else { return Ok(()) };
         while let Some(letter) = core.storage.oldest_parked(self.name, &stream).await? {
             if let Some(failure) = self.run(core, &letter).await? {
-                tracing::warn!(component = self.name, %stream, letter = %letter.id, reason = failure.reason, "the stream stays parked");
+                telemetry::stays_parked(self.name, &letter, &failure.reason);
                 return Ok(());
             }
         }
@@ -115,7 +116,8 @@ impl ProjectorRunner {
         };
         if !done {
             let item = dead_letter::parked_event(letter)?;
-            match self.once(core, &item, &name).await {
+            let span = telemetry::reaction_span(self.at(&item));
+            match telemetry::within(span, self.once(core, &item, &name)).await {
                 Ok(_) => {}
                 Err(Failure::Handler(error)) => {
                     let failure = EventFailure::new(&error, 1);

@@ -11,13 +11,14 @@ use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 
 use super::subscription::context_of;
-use super::{Checkpoint, ErasedReadModel};
+use super::{Checkpoint, ComponentKind, ErasedReadModel};
 use crate::command::{Core, panic_text};
 use crate::dead_letter::{DeadLetterFilter, EventFailure, letter_id};
 use crate::declare::{Instance, ReactionError};
 use crate::error::{Error, ForeignReadModel, Result};
 use crate::registry::Projector;
 use crate::stream::{LogEvent, StreamKey};
+use crate::telemetry::{self, AtEvent};
 
 type Unit = Arc<dyn std::any::Any + Send + Sync>;
 type Projection = Option<prost_types::Any>;
@@ -127,7 +128,9 @@ impl ProjectorRunner {
             Err(Failure::Handler(_)) => {}
         }
         self.one_by_one(core, batch).await?;
-        model.commit(model.unit(), self.name, checkpoint(core, upto)).await.map_err(|error| error.to_string())
+        model.commit(model.unit(), self.name, checkpoint(core, upto)).await.map_err(|error| error.to_string())?;
+        telemetry::committed(self.name, upto);
+        Ok(())
     }
 
     /// Leaves out what the read model holds already.
@@ -178,30 +181,41 @@ impl ProjectorRunner {
                 self.park_behind(core, item).await.map_err(Failure::Outage)?;
                 continue;
             }
-            match self.project(core, item, Some(&unit)).await {
+            let span = telemetry::reaction_span(self.at(item));
+            match telemetry::within(span.clone(), self.project(core, item, Some(&unit))).await {
                 Ok(projection) => told.push((item.stream.clone(), item.event.sequence, projection)),
                 Err(error) => {
-                    tracing::debug!(component = self.name, stream = %item.stream, %error, "a batch falls back to single events");
+                    span.in_scope(|| telemetry::fell_back(&error));
                     return Err(roll_back(model, unit, error).await);
                 }
             }
         }
         model.commit(unit, self.name, checkpoint(core, upto)).await.map_err(Failure::outage)?;
+        telemetry::committed(self.name, upto);
         Ok(told)
     }
 
     /// Event by event, each with its retries; one that keeps failing parks its stream.
     async fn one_by_one(&self, core: &Core, batch: Vec<LogEvent>) -> Result<(), String> {
         for item in &batch {
-            if self.is_parked(core, &item.stream).await? {
-                self.park_behind(core, item).await?;
-                continue;
-            }
-            if let Some(failure) = self.with_retries(core, item).await? {
-                self.park(core, item, &failure).await?;
-            }
+            telemetry::within(telemetry::reaction_span(self.at(item)), self.handle_one(core, item)).await?;
         }
         Ok(())
+    }
+
+    async fn handle_one(&self, core: &Core, item: &LogEvent) -> Result<(), String> {
+        if self.is_parked(core, &item.stream).await? {
+            return self.park_behind(core, item).await;
+        }
+        match self.with_retries(core, item).await? {
+            Some(failure) => self.park(core, item, &failure).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What this projector tells of an event.
+    pub(super) fn at<'e>(&self, item: &'e LogEvent) -> AtEvent<'e> {
+        AtEvent { component: self.name, kind: ComponentKind::Projector, stream: &item.stream, event: &item.event }
     }
 
     /// `None` where it was handled.
@@ -217,10 +231,7 @@ impl ProjectorRunner {
                 Err(Failure::Outage(reason)) => return Err(reason),
                 Err(Failure::Handler(error)) => error,
             };
-            tracing::warn!(
-                component = self.name, stream = %item.stream, sequence = item.event.sequence, tries, %error,
-                "projector handler failed"
-            );
+            telemetry::failed(self.at(item), tries, &error);
             match delays.next() {
                 Some(delay) if !error.is_permanent() => tokio::time::sleep(delay).await,
                 _ => return Ok(Some(EventFailure::new(&error, tries))),
@@ -238,6 +249,7 @@ impl ProjectorRunner {
         match self.project(core, item, Some(&unit)).await {
             Ok(projection) => {
                 model.commit(unit, name, checkpoint(core, item.event.position)).await.map_err(Failure::outage)?;
+                telemetry::committed(self.name, item.event.position);
                 Ok(projection)
             }
             Err(error) => Err(roll_back(model, unit, error).await),
@@ -259,7 +271,10 @@ impl ProjectorRunner {
             let call =
                 AssertUnwindSafe(async { (handler.project)(self.instance.as_ref(), &event.payload, &context).await });
             match call.catch_unwind().await {
-                Ok(result) => projection = result?.or(projection),
+                Ok(result) => {
+                    projection = result?.or(projection);
+                    telemetry::handled(handler.method, None);
+                }
                 Err(panic) => {
                     let text = panic_text(panic.as_ref());
                     return Err(ReactionError::transient(format!("`{}` panicked: {text}", handler.method)));

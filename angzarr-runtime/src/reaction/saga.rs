@@ -16,6 +16,7 @@ use crate::reaction::ComponentKind;
 use crate::registry::Saga;
 use crate::stream::upcast::Upcasted;
 use crate::stream::{Edition, LogEvent, Name, StoredEvent, StreamKey};
+use crate::telemetry::{self, AtEvent};
 
 /// Streams that one saga works on at a time; each of them in order.
 const STREAMS_AT_ONCE: usize = 256;
@@ -82,9 +83,18 @@ impl SagaRunner {
             Err(Failure::Event(failure)) => {
                 let item = LogEvent { stream: stream.clone(), event };
                 let letter = dead_letter::failed_event(core, self.name, ComponentKind::Saga, &item, &failure);
-                dead_letter::store(core, letter).await.map(|_| ()).map_err(|error| error.to_string())
+                // One that an operator has discarded is no news.
+                if dead_letter::store(core, letter).await.map_err(|error| error.to_string())? {
+                    telemetry::event_dead_lettered(self.at(&item.stream, &item.event), &failure.reason);
+                }
+                Ok(())
             }
         }
+    }
+
+    /// What this saga tells of an event.
+    fn at<'e>(&self, stream: &'e StreamKey, event: &'e StoredEvent) -> AtEvent<'e> {
+        AtEvent { component: self.name, kind: ComponentKind::Saga, stream, event }
     }
 
     /// Tries an event of the dead letters again. Commands that were done the first time are known by their provenance.
@@ -92,7 +102,8 @@ impl SagaRunner {
         let _turn = self.retries.lock().await;
         let letter = dead_letter::open(core, id).await?;
         let item = dead_letter::parked_event(&letter)?;
-        let message = match self.react(core, &item.stream, item.event).await {
+        let span = telemetry::reaction_span(self.at(&item.stream, &item.event));
+        let message = match telemetry::within(span, self.react(core, &item.stream, item.event)).await {
             Ok(()) => return dead_letter::resolve(core, id, Resolution::Retried { at: core.now() }).await,
             Err(Failure::Held(reason)) => reason,
             Err(Failure::Event(failure)) => {
@@ -120,11 +131,14 @@ impl SagaRunner {
                 (handler.react)(self.instance.as_ref(), &event.payload, &context, &mut commands)
             }));
             let error = match result {
-                Ok(Ok(())) => return Ok(commands),
+                Ok(Ok(())) => {
+                    telemetry::handled(handler.method, Some(commands.len()));
+                    return Ok(commands);
+                }
                 Ok(Err(error)) => error,
                 Err(panic) => ReactionError::transient(format!("panicked: {}", panic_text(panic.as_ref()))),
             };
-            tracing::warn!(component = self.name, %stream, sequence = event.sequence, tries, %error, "saga handler failed");
+            telemetry::failed(self.at(stream, event), tries, &error);
             match delays.next() {
                 Some(delay) if !error.is_permanent() => tokio::time::sleep(delay).await,
                 _ => return Err(EventFailure::new(&error, tries)),
@@ -149,10 +163,7 @@ impl SagaRunner {
         let error = loop {
             match core.handle_reaction(&reaction).await {
                 Ok(receipt) => {
-                    tracing::debug!(
-                        component = self.name, source = %stream, sequence = event.sequence, target = %receipt.stream(),
-                        correlation_id = event.headers.correlation_id(), repeat = receipt.already_processed(), "saga command done"
-                    );
+                    telemetry::command_sent(command, &receipt);
                     return Ok(());
                 }
                 // Not an outcome of the command: it comes again after the restart.
@@ -166,9 +177,11 @@ impl SagaRunner {
             }
             tries += 1;
         };
-        tracing::warn!(component = self.name, source = %stream, sequence = event.sequence, %error, "saga command dead-lettered");
         let letter = dead_letter::reaction_command(core, &reaction, &error, tries);
-        dead_letter::store(core, letter).await.map(|_| ()).map_err(|error| error.to_string())
+        if dead_letter::store(core, letter).await.map_err(|error| error.to_string())? {
+            telemetry::command_dead_lettered(self.at(stream, event), command, &error);
+        }
+        Ok(())
     }
 
     /// Where to begin; events up to this position are handled.
@@ -192,7 +205,8 @@ impl SagaRunner {
         let mut done = stream::iter(lanes)
             .map(|(stream, events)| async move {
                 for event in events {
-                    self.handle_one(core, &stream, event).await?;
+                    let span = telemetry::reaction_span(self.at(&stream, &event));
+                    telemetry::within(span, self.handle_one(core, &stream, event)).await?;
                 }
                 Ok::<(), String>(())
             })

@@ -17,5 +17,6 @@ mod rows;
 mod sagas;
 mod snapshots;
 mod sync_modes;
+mod telemetry;
 mod temporal;
 mod upcasting;

@@ -1,0 +1,65 @@
+//! What the runtime tells through [`tracing`]: spans around every command and every event, and one event for each stage.
+//!
+//! In: what a stage knows at its end. Out: spans and events under stable names. Never: a cost where nobody listens (a
+//! disabled span or event is one comparison: nothing is allocated, nothing formatted), or a payload.
+//!
+//! A program listens with any `tracing` subscriber; `angzarr_runtime=debug` is the filter for everything below. The
+//! names of targets, spans and fields and the texts of the events are stable. What is not known, or empty, is left out:
+//! `edition` on the main timeline, `correlation_id` where none was given.
+//!
+//! # Commands: target `angzarr_runtime::command`
+//! | span or event | level | fields | when |
+//! |---|---|---|---|
+//! | span `command` | DEBUG | `component` (the aggregate), `command` (full name; of a book with several the first), `commands` (how many, if several), `domain`, `root`, `edition`, `correlation_id`, `sequence` (of the first event, once it is stored) | from the moment the stream is known to the answer, once for each command or book, however often it is tried inside |
+//! | `state loaded` | DEBUG | `stream`, `source` (`cache` or `store`), `snapshot` (its sequence, if one was used), `events` (that were folded), `next_sequence` | the state is at hand; for queries and previews as well, outside of the span |
+//! | `decided` | DEBUG | `events` | the handlers have accepted, and the state has taken their events; for previews as well |
+//! | `a command handler panicked` | ERROR | `reference` (the answer has it too), `handler`, `stream`, `correlation_id`, `location`, `panic` | row C5 |
+//! | `raced by another writer` | DEBUG | `stream` | the try was lost (row C6): the stages before it come again |
+//! | `retried with the fresh sequence` | DEBUG | `expected`, `actual` | a mismatch under `retry()` (row M7): the stages before it come again |
+//! | `stored` | DEBUG | `sequence`, `events`, `position` | the events are stored and announced to the subscribers; a repeat stores nothing |
+//! | `projectors waited for` | DEBUG | `done`, `missing` (numbers of events) | a SIMPLE command has its projections |
+//! | `command accepted` | DEBUG | `events`, `next_sequence`, `repeat` | the answer, once |
+//! | `command refused` | DEBUG | `code`, `rejection` (the handler's code), `error` | the answer, once |
+//! | `command refused`, outside of the span | DEBUG | `code`, `error`, and as far as they are known `command`, `domain`, `root`, `edition`, `correlation_id`, `field` | it was refused before it had a stream: unknown names, malformed requests, limits |
+//!
+//! # Events: target `angzarr_runtime::reaction`
+//! | span or event | level | fields | when |
+//! |---|---|---|---|
+//! | span `reaction` | DEBUG | `component`, `kind` (`saga` or `projector`), `event` (full name, as stored), `domain`, `root`, `edition`, `sequence`, `correlation_id` | around each event that is delivered to a saga or projector; again where it comes again. The commands of a saga have their `command` spans inside |
+//! | `event handled` | DEBUG | `handler`, `commands` (of a saga) | a handler has returned; with a read model, its rows are committed later |
+//! | `read model committed` | DEBUG | `component`, `position` | rows and checkpoint are stored |
+//! | `batch falls back to single events` | DEBUG | `error` | a handler failed in a batch, which was rolled back (row J2) |
+//! | `command sent` | DEBUG | `to`, `command`, `next_sequence`, `repeat` | a saga's command was accepted |
+//! | `event failed` | WARN | `component`, `kind`, `stream`, `sequence`, `correlation_id`, `attempt`, `error` | a handler failed |
+//! | `event dead-lettered` | WARN | `component`, `stream`, `sequence`, `correlation_id`, `reason` | a saga cannot handle the event |
+//! | `command dead-lettered` | WARN | `component`, `stream`, `sequence`, `correlation_id`, `to`, `command`, `code`, `error` | a saga's command was refused for good (row G3) |
+//! | `stream parked: its events wait in the dead letters` | ERROR | `component`, `stream`, `sequence`, `correlation_id`, `reason` | a projector cannot handle the event |
+//! | `stream stays parked` | WARN | `component`, `stream`, `sequence`, `correlation_id`, `letter`, `reason` | an event of the dead letters was tried again, and failed again |
+//! | `event parked behind an earlier one` | DEBUG | `component`, `stream`, `sequence`, `correlation_id` | it waits with its stream |
+//!
+//! Warnings and errors say by themselves what they are about: a program that listens to no more than those has no spans.
+//! Others, of start, shutdown and store, carry the target of their module.
+
+mod command;
+mod reaction;
+
+pub(crate) use command::{
+    accepted_or_refused, at_hand, command_span, decided, folded, panicked, raced, refused_early, retried, stored,
+    waited,
+};
+pub(crate) use reaction::{
+    AtEvent, command_dead_lettered, command_sent, committed, event_dead_lettered, failed, fell_back, handled, parked,
+    parked_behind, reaction_span, stays_parked,
+};
+
+use tracing::{Instrument as _, Span};
+
+/// A future inside its span. Where nobody listens it runs as it is.
+pub(crate) async fn within<F: Future>(span: Span, future: F) -> F::Output {
+    if span.is_disabled() { future.await } else { future.instrument(span).await }
+}
+
+/// A text, unless it is empty.
+fn known(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
