@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use proto::page_header::SequenceType;
 use proto::{CommandPageExt as _, CoverExt as _, PageHeaderExt as _};
 use smallvec::SmallVec;
+use tracing::Span;
 use uuid::Uuid;
 
 use super::pipeline::{Core, Decoded, Page, Submission};
@@ -132,19 +133,59 @@ struct Parsed<'r, E> {
     pages: SmallVec<[ParsedPage<E>; 1]>,
 }
 
+impl<E: Fn() -> prost_types::Any + Send + Sync> Parsed<'_, E> {
+    fn pages(&self) -> SmallVec<[Page<'_>; 1]> {
+        self.pages.iter().map(ParsedPage::page).collect()
+    }
+
+    fn submission<'s>(&'s self, pages: &'s [Page<'s>], at: Option<Nanos>, span: Option<Span>) -> Submission<'s> {
+        let Self { aggregate, key, edition, headers, dedup, .. } = self;
+        let span = span.unwrap_or_else(|| {
+            telemetry::command_span(aggregate, key, headers, pages[0].handler.command.full_name, pages.len())
+        });
+        let (key, headers, dedup) = (key.clone(), headers.clone(), dedup.clone());
+        Submission { aggregate, key, edition, headers, pages, dedup, at, span }
+    }
+}
+
 impl Core {
-    /// Runs a `CommandRequest` (row C1). Its events are stored with the time `at`, if there is one, instead of now.
-    pub(crate) async fn handle_command(&self, request: &proto::CommandRequest, at: Option<Nanos>) -> Result<Receipt> {
-        let parsed = self.parse(request).map_err(|error| {
+    /// Runs a `CommandRequest` (row C1). Its events are stored with the time `at`, if there is one, instead of now. `span` is
+    /// what [`handle_now`](Self::handle_now) has begun.
+    pub(crate) async fn handle_command(
+        &self,
+        request: &proto::CommandRequest,
+        at: Option<Nanos>,
+        span: Option<Span>,
+    ) -> Result<Receipt> {
+        let parsed = self.parse_or_tell(request)?;
+        let pages = parsed.pages();
+        self.submit(&parsed.submission(&pages, at, span)).await
+    }
+
+    /// The same for what can be answered without waiting. Otherwise the span of the command, if it has one already.
+    pub(crate) fn handle_now(&self, request: &proto::CommandRequest) -> Result<Result<Receipt>, Option<Span>> {
+        if !self.storage.commits_now() {
+            return Err(None);
+        }
+        let parsed = match self.parse_or_tell(request) {
+            Ok(parsed) => parsed,
+            Err(error) => return Ok(Err(error)),
+        };
+        let pages = parsed.pages();
+        let submission = parsed.submission(&pages, None, None);
+        self.run_now(&submission).ok_or(Some(submission.span))
+    }
+
+    fn parse_or_tell<'r>(
+        &'r self,
+        request: &'r proto::CommandRequest,
+    ) -> Result<Parsed<'r, impl Fn() -> prost_types::Any + Send + Sync + 'r>> {
+        self.parse(request).map_err(|error| {
             let error = error.about(|| about_request(request));
             let cover = request.command.as_ref().and_then(|book| book.cover.as_ref());
             telemetry::refused_early(&error, cover.map_or("", |cover| &cover.correlation_id));
             error
-        })?;
-        let Parsed { aggregate, key, edition, headers, dedup, pages } = parsed;
-        let pages: SmallVec<[Page<'_>; 1]> = pages.iter().map(ParsedPage::page).collect();
-        let span = telemetry::command_span(aggregate, &key, &headers, pages[0].handler.command.full_name, pages.len());
-        self.submit(&Submission { aggregate, key, edition: &edition, headers, pages: &pages, dedup, at, span }).await
+        })
     }
 
     /// Parse and validate, route.

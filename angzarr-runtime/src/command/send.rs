@@ -348,7 +348,7 @@ impl Core {
     }
 
     /// Runs a submission that needs no waiting; `None` where it does.
-    fn run_now(&self, submission: &Submission<'_>) -> Option<Result<Receipt>> {
+    pub(super) fn run_now(&self, submission: &Submission<'_>) -> Option<Result<Receipt>> {
         let _entered = submission.span.enter();
         let answer = match self.execute_now(submission)? {
             Ok(outcome) => Ok(Receipt::new(submission.key.clone(), outcome, WaitResult::default())),

@@ -61,7 +61,7 @@ impl DeadLetters {
             Some(Payload::RejectedCommand(book)) => {
                 let request = proto::CommandRequest { command: Some(at_the_head(book, id)), ..Default::default() };
                 let at = letter.letter.metadata.get(AT).and_then(|text| text.parse().ok());
-                core.handle_command(&request, at).await?;
+                core.handle_command(&request, at, None).await?;
                 super::resolve(core, id, Resolution::Retried { at: core.now() }).await
             }
             Some(Payload::RejectedEvents(_)) => {

@@ -97,8 +97,11 @@ impl Runtime {
     /// # Errors
     /// What the pipeline refuses; see [`Error`].
     pub async fn handle_command(&self, request: proto::CommandRequest) -> Result<proto::CommandResponse> {
-        let core = self.inner.core.clone();
-        Ok(detached(async move { core.handle_command(&request, None).await }).await?.into_response())
+        Ok(match self.inner.core.handle_now(&request) {
+            Ok(answer) => answer?,
+            Err(span) => self.handle_detached(request, span).await?,
+        }
+        .into_response())
     }
 
     /// The same with the answer as the typed client has it.
@@ -106,8 +109,15 @@ impl Runtime {
     /// # Errors
     /// What the pipeline refuses; see [`Error`].
     pub async fn submit(&self, request: &proto::CommandRequest) -> Result<Receipt> {
-        let (core, request) = (self.inner.core.clone(), request.clone());
-        detached(async move { core.handle_command(&request, None).await }).await
+        match self.inner.core.handle_now(request) {
+            Ok(answer) => answer,
+            Err(span) => self.handle_detached(request.clone(), span).await,
+        }
+    }
+
+    async fn handle_detached(&self, request: proto::CommandRequest, span: Option<tracing::Span>) -> Result<Receipt> {
+        let core = self.inner.core.clone();
+        detached(async move { core.handle_command(&request, None, span).await }).await
     }
 
     /// The state of an aggregate, now or then. Await it.
