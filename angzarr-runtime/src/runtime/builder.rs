@@ -290,6 +290,9 @@ impl Builder {
     /// Checks the whole program and starts it: opens the store, and every component goes on behind its checkpoint, so that
     /// reactions that a crash prevented run now (row R1).
     ///
+    /// Components, and commits of several commands together, run on the tokio runtime that this is awaited in: keep it
+    /// running as long as the [`Runtime`] is used.
+    ///
     /// # Errors
     /// Every wiring mistake of the whole program in one error; or the store cannot be opened.
     pub async fn build(mut self) -> Result<Runtime> {

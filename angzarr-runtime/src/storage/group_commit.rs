@@ -10,13 +10,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
+use tokio::task::AbortHandle;
 
 use super::batch::{Callers, Joining};
 use super::{OpenBatch, Storage, StorageError, StorageErrorKind, Write, WriteError, Written};
@@ -44,18 +45,60 @@ pub(crate) struct Writer {
 
 struct Shared {
     storage: Arc<dyn Storage>,
-    queue: Mutex<Queue>,
-    room: Semaphore,
-    failed: AtomicU64,
-    /// Callers in the last batch, and those who waited meanwhile: about so many are there for the next one.
-    expected: AtomicUsize,
+    lobby: Arc<Lobby>,
     start: Instant,
     /// When others get their turn next, in microseconds since the start, and how long it was until then.
     give_way_at: AtomicU64,
     alone_for: AtomicU64,
     /// Where this was made, and what is left over is finished: a caller's own runtime may end before others have their
     /// answers.
-    home: Option<Handle>,
+    home: Option<Home>,
+}
+
+/// The runtime that this was made in, for as long as it lives.
+struct Home {
+    runtime: Handle,
+    ended: Arc<AtomicBool>,
+    watch: AbortHandle,
+}
+
+impl Home {
+    fn new(runtime: Handle) -> Self {
+        /// Dropped with the runtime that it waits in.
+        struct Waits(Arc<AtomicBool>);
+        impl Drop for Waits {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Release);
+            }
+        }
+        let ended = Arc::new(AtomicBool::new(false));
+        let waits = Waits(ended.clone());
+        let watch = runtime.spawn(async move {
+            let _waits = waits;
+            std::future::pending::<()>().await;
+        });
+        Self { runtime, ended, watch: watch.abort_handle() }
+    }
+
+    fn runtime(&self) -> Option<&Handle> {
+        (!self.ended.load(Ordering::Acquire)).then_some(&self.runtime)
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
+/// Where writes wait. A batch at the store knows this and not the store: a store's own thread must not become the last
+/// one that holds it.
+struct Lobby {
+    queue: Mutex<Queue>,
+    room: Semaphore,
+    failed: AtomicU64,
+    /// Callers in the last batch, and those who waited meanwhile: about so many are there for the next one.
+    expected: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -92,16 +135,19 @@ enum Answer {
 impl Writer {
     /// Made within the runtime that lives as long as the store.
     pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
-        let shared = Shared {
-            storage,
+        let lobby = Lobby {
             queue: Mutex::default(),
             room: Semaphore::new(ROOM as usize),
             failed: AtomicU64::new(0),
             expected: AtomicUsize::new(0),
+        };
+        let shared = Shared {
+            storage,
+            lobby: Arc::new(lobby),
             start: Instant::now(),
             give_way_at: AtomicU64::new(0),
             alone_for: AtomicU64::new(0),
-            home: Handle::try_current().ok(),
+            home: Handle::try_current().ok().map(Home::new),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -120,12 +166,12 @@ impl Writer {
             Err(write) => write,
         };
         let units = units(&write);
-        match self.shared.room.acquire_many(units).await {
+        match self.shared.lobby.room.acquire_many(units).await {
             Ok(permit) => permit.forget(),
             Err(_) => return Err(gone().into()),
         }
         let (sender, receiver) = oneshot::channel();
-        if self.shared.enqueue(Waiting { write, units, answer: Answer::Caller(sender) }) {
+        if self.shared.lobby.enqueue(Waiting { write, units, answer: Answer::Caller(sender) }) {
             self.shared.begin_driving().await;
         }
         receiver.await.unwrap_or_else(|_| Err(gone().into()))
@@ -136,16 +182,16 @@ impl Writer {
     pub(crate) fn submit(&self, write: Write) {
         let facts = facts(&write);
         let write = match self.shared.storage.commit_now(write) {
-            Ok(outcome) => return self.shared.note(&facts, outcome),
+            Ok(outcome) => return self.shared.lobby.note(&facts, outcome),
             Err(write) => write,
         };
         let units = units(&write);
-        match self.shared.room.try_acquire_many(units) {
+        match self.shared.lobby.room.try_acquire_many(units) {
             Ok(permit) => permit.forget(),
             Err(_) => {
                 let message = "the queue is full; the store does not keep up";
                 let error = StorageError::new(StorageErrorKind::Unavailable, "storage", message);
-                return self.shared.note(&facts, Err(error.into()));
+                return self.shared.lobby.note(&facts, Err(error.into()));
             }
         }
         self.shared.enqueue_unhurried(Waiting { write, units, answer: Answer::Facts(facts) });
@@ -159,19 +205,11 @@ impl Writer {
 
     /// Number of submitted writes that failed.
     pub(crate) fn failed_submissions(&self) -> u64 {
-        self.shared.failed.load(Ordering::Relaxed)
+        self.shared.lobby.failed.load(Ordering::Relaxed)
     }
 }
 
 impl Shared {
-    /// Whether the caller has to drive.
-    fn enqueue(&self, waiting: Waiting) -> bool {
-        let mut queue = self.queue.lock();
-        queue.waiting.push_back(waiting);
-        queue.hurried += 1;
-        !std::mem::replace(&mut queue.driven, true)
-    }
-
     /// Drives for as long as nothing has to be waited for; the rest goes on in a task.
     async fn begin_driving(self: &Arc<Self>) {
         let mut drive = Box::pin(drive(Turn::new(self.clone())));
@@ -186,7 +224,7 @@ impl Shared {
     }
 
     fn enqueue_unhurried(self: &Arc<Self>, waiting: Waiting) {
-        let mut queue = self.queue.lock();
+        let mut queue = self.lobby.queue.lock();
         queue.waiting.push_back(waiting);
         if queue.watched {
             return;
@@ -201,7 +239,7 @@ impl Shared {
                 let shared = watch.0.clone();
                 drop(watch);
                 let drives = {
-                    let mut queue = shared.queue.lock();
+                    let mut queue = shared.lobby.queue.lock();
                     queue.overdue = !queue.waiting.is_empty();
                     queue.overdue && !std::mem::replace(&mut queue.driven, true)
                 };
@@ -213,7 +251,17 @@ impl Shared {
     }
 
     fn runtime(&self) -> Option<Handle> {
-        self.home.clone().or_else(|| Handle::try_current().ok())
+        self.home.as_ref().and_then(Home::runtime).cloned().or_else(|| Handle::try_current().ok())
+    }
+}
+
+impl Lobby {
+    /// Whether the caller has to drive.
+    fn enqueue(&self, waiting: Waiting) -> bool {
+        let mut queue = self.queue.lock();
+        queue.waiting.push_back(waiting);
+        queue.hurried += 1;
+        !std::mem::replace(&mut queue.driven, true)
     }
 
     fn note(&self, facts: &str, outcome: Outcome) {
@@ -242,7 +290,7 @@ struct Watch(Arc<Shared>);
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.0.queue.lock().watched = false;
+        self.0.lobby.queue.lock().watched = false;
     }
 }
 
@@ -261,13 +309,13 @@ impl Turn {
     /// The next batch; without one, the turn is over. Writes that nobody waits for are left for the next commit, unless
     /// they are overdue.
     fn take(&mut self, expected: usize) -> Option<(Vec<Write>, Batch)> {
-        let mut queue = self.shared.queue.lock();
+        let mut queue = self.shared.lobby.queue.lock();
         if queue.waiting.is_empty() || (queue.hurried == 0 && !queue.overdue) {
             queue.driven = false;
             self.ended = true;
             return None;
         }
-        let mut batch = Batch { shared: self.shared.clone(), expected, joined: Mutex::default() };
+        let mut batch = Batch { lobby: self.shared.lobby.clone(), expected, joined: Mutex::default() };
         let writes = batch.joined.get_mut().take_from(&mut queue);
         Some((writes, batch))
     }
@@ -275,7 +323,7 @@ impl Turn {
 
 /// A batch at the store. It gives its room back however it ends.
 struct Batch {
-    shared: Arc<Shared>,
+    lobby: Arc<Lobby>,
     /// Callers that are likely to come.
     expected: usize,
     joined: Mutex<Joined>,
@@ -316,7 +364,7 @@ impl Callers for Batch {
     /// Whoever has come meanwhile.
     fn join(&self) -> Joining {
         let mut joined = self.joined.lock();
-        let mut queue = self.shared.queue.lock();
+        let mut queue = self.lobby.queue.lock();
         let writes = joined.take_from(&mut queue);
         match (writes.is_empty(), queue.waiting.is_empty()) {
             (false, _) => Joining::Came(writes),
@@ -329,8 +377,8 @@ impl Callers for Batch {
         let answers = {
             let mut joined = self.joined.lock();
             // Those who were in it, and those who have come since, are about as many as there will be next time.
-            let expected = joined.hurried + self.shared.waiting();
-            self.shared.expected.store(expected.min(BATCH_WRITES), Ordering::Relaxed);
+            let expected = joined.hurried + self.lobby.waiting();
+            self.lobby.expected.store(expected.min(BATCH_WRITES), Ordering::Relaxed);
             std::mem::take(&mut joined.answers)
         };
         let (outcomes, otherwise) = match outcomes {
@@ -339,7 +387,7 @@ impl Callers for Batch {
         };
         let mut outcomes = outcomes.into_iter();
         for answer in answers {
-            self.shared.answer(answer, outcomes.next().unwrap_or_else(|| Err(otherwise.clone().into())));
+            self.lobby.answer(answer, outcomes.next().unwrap_or_else(|| Err(otherwise.clone().into())));
         }
     }
 }
@@ -347,10 +395,10 @@ impl Callers for Batch {
 impl Drop for Batch {
     fn drop(&mut self) {
         let joined = self.joined.get_mut();
-        self.shared.room.add_permits(joined.units);
+        self.lobby.room.add_permits(joined.units);
         // Otherwise nobody is left here.
         for answer in joined.answers.drain(..) {
-            self.shared.answer(answer, Err(gone().into()));
+            self.lobby.answer(answer, Err(gone().into()));
         }
     }
 }
@@ -360,15 +408,16 @@ impl Drop for Turn {
         if self.ended {
             return;
         }
+        let lobby = &self.shared.lobby;
         let rest = {
-            let mut queue = self.shared.queue.lock();
+            let mut queue = lobby.queue.lock();
             queue.driven = false;
             queue.hurried = 0;
             std::mem::take(&mut queue.waiting)
         };
-        self.shared.room.add_permits(rest.iter().map(|it| it.units as usize).sum());
+        lobby.room.add_permits(rest.iter().map(|it| it.units as usize).sum());
         for waiting in rest {
-            self.shared.answer(waiting.answer, Err(gone().into()));
+            lobby.answer(waiting.answer, Err(not_begun().into()));
         }
     }
 }
@@ -376,7 +425,7 @@ impl Drop for Turn {
 async fn drive(mut turn: Turn) {
     loop {
         let shared = turn.shared.clone();
-        let expected = shared.expected.load(Ordering::Relaxed);
+        let expected = shared.lobby.expected.load(Ordering::Relaxed);
         if expected <= 1 {
             give_way(&shared).await;
         }
@@ -394,7 +443,7 @@ async fn drive(mut turn: Turn) {
 /// A store may commit where its caller runs. Now and then the others there get their turn first: for their own sake, and
 /// because they may turn out to have something to commit as well. The longer nobody came, the seldomer.
 async fn give_way(shared: &Shared) {
-    let before = shared.waiting();
+    let before = shared.lobby.waiting();
     let now = u64::try_from(shared.start.elapsed().as_micros()).unwrap_or(u64::MAX);
     if before == 0 || now < shared.give_way_at.load(Ordering::Relaxed) {
         return;
@@ -404,7 +453,7 @@ async fn give_way(shared: &Shared) {
         tokio::task::yield_now().await;
     }
     let (shortest, longest) = (ALONE.as_micros() as u64, LONG_ALONE.as_micros() as u64);
-    let alone_for = match shared.waiting() > before {
+    let alone_for = match shared.lobby.waiting() > before {
         true => shortest,
         false => (shared.alone_for.load(Ordering::Relaxed) * 2).clamp(shortest, longest),
     };
@@ -414,18 +463,7 @@ async fn give_way(shared: &Shared) {
 
 /// What a write takes of the room: one for itself and one for each KiB.
 fn units(write: &Write) -> u32 {
-    let mut bytes = write.append.as_ref().map_or(0, append_bytes);
-    if let Some(extras) = &write.extras {
-        bytes += extras.appends.iter().map(append_bytes).sum::<usize>();
-        bytes += extras.snapshots.iter().map(|it| it.snapshot.state.len() + 64).sum::<usize>();
-        bytes += extras.checkpoints.len() * 32;
-        bytes += extras.dead_letters.iter().map(|it| prost::Message::encoded_len(&it.letter)).sum::<usize>();
-    }
-    u32::try_from(bytes / 1_024 + 1).unwrap_or(u32::MAX).min(ROOM)
-}
-
-fn append_bytes(append: &super::Append) -> usize {
-    append.events.iter().map(|event| event.payload.len() + 64).sum()
+    u32::try_from(write.bytes() / 1_024 + 1).unwrap_or(u32::MAX).min(ROOM)
 }
 
 /// What a write that nobody waits for is about, for the trace of its failure.
@@ -453,8 +491,14 @@ fn facts(write: &Write) -> String {
     facts
 }
 
+fn not_begun() -> StorageError {
+    let message = "the async runtime ended before the write came to its turn; nothing was written";
+    StorageError::new(StorageErrorKind::Unavailable, "storage", message)
+}
+
 fn gone() -> StorageError {
-    let message = "the runtime ended before the write was answered; whether it is stored shows when the stream is read";
+    let message =
+        "the async runtime ended before the write was answered; whether it is stored shows when the stream is read";
     StorageError::new(StorageErrorKind::Unknown, "storage", message)
 }
 

@@ -1,7 +1,5 @@
 //! Group commit in front of a store whose commits can be held, counted and made to fail.
 
-use std::sync::atomic::AtomicBool;
-
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -250,7 +248,7 @@ fn who_comes_while_a_batch_is_worked_on_joins_it() {
             assert_eq!(outcome.is_err(), n == 25, "{n}: {outcome:?}");
         }
         assert_eq!(store.batches()[before..], [12], "one permit, one batch");
-        assert_eq!(writer.shared.room.available_permits(), ROOM as usize);
+        assert_eq!(writer.shared.lobby.room.available_permits(), ROOM as usize);
 
         store.broken.store(true, Ordering::Relaxed);
         let failing: Vec<_> = (40..44).map(|n| spawn(n, 0)).collect();
@@ -309,13 +307,13 @@ fn callers_wait_for_room() {
             })
             .collect();
         settle().await;
-        assert!(writer.shared.waiting() <= 16, "64 MiB, not 160");
+        assert!(writer.shared.lobby.waiting() <= 16, "64 MiB, not 160");
         store.let_go(100);
         for caller in callers {
             caller.await.expect("no panic").expect("stored");
         }
         assert_eq!(store.stored(), 40);
-        assert_eq!(writer.shared.room.available_permits(), ROOM as usize, "all room was given back");
+        assert_eq!(writer.shared.lobby.room.available_permits(), ROOM as usize, "all room was given back");
     });
 }
 
@@ -347,7 +345,7 @@ fn a_cancelled_caller_loses_nothing_for_the_others() {
         }
         assert_eq!(store.stored(), 10, "whoever was in the queue is stored, gone or not");
         assert_eq!(writer.commit(write(0, 1)).await.expect("stored").first_sequence, 1);
-        assert_eq!(writer.shared.room.available_permits(), ROOM as usize);
+        assert_eq!(writer.shared.lobby.room.available_permits(), ROOM as usize);
     });
 }
 
@@ -443,15 +441,40 @@ fn a_runtime_that_ends_leaves_nobody_waiting() {
         let writer = writer.clone();
         move || block_on(async move { writer.commit(write(2, 0)).await })
     });
-    while writer.shared.waiting() == 0 {
+    while writer.shared.lobby.waiting() == 0 {
         std::thread::yield_now();
     }
     drop(first);
-    assert!(matches!(waiting.join().expect("no panic"), Err(WriteError::Storage(_))));
+    let Err(WriteError::Storage(error)) = waiting.join().expect("no panic") else {
+        panic!("nobody was left to write it")
+    };
+    assert!(error.is_retryable(), "it never came to its turn: {error}");
     // And the next one starts afresh.
     store.let_go(100);
     block_on(async { writer.commit(write(3, 0)).await }).expect("stored");
-    assert_eq!(writer.shared.room.available_permits(), ROOM as usize);
+    assert_eq!(writer.shared.lobby.room.available_permits(), ROOM as usize);
+}
+
+#[test]
+fn callers_outlive_the_runtime_that_it_was_made_in() {
+    let home = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (store, writer) = home.block_on(async { gated(true) });
+    drop(home);
+    block_on(async {
+        for n in 0..3 {
+            writer.commit(write(1, n)).await.expect("stored");
+        }
+        let callers: Vec<_> = (2..20u128)
+            .map(|n| {
+                let writer = writer.clone();
+                tokio::spawn(async move { writer.commit(write(n, 0)).await })
+            })
+            .collect();
+        for caller in callers {
+            caller.await.expect("no panic").expect("stored");
+        }
+    });
+    assert_eq!(store.stored(), 21);
 }
 
 #[test]

@@ -42,6 +42,19 @@ impl Write {
     pub fn extras(extras: Extras) -> Self {
         Self { append: None, extras: Some(Box::new(extras)) }
     }
+
+    /// About how many bytes it stores.
+    pub(crate) fn bytes(&self) -> usize {
+        let appended = |append: &Append| append.events.iter().map(|event| event.payload.len() + 64).sum::<usize>();
+        let mut bytes = self.append.as_ref().map_or(0, appended);
+        if let Some(extras) = &self.extras {
+            bytes += extras.appends.iter().map(appended).sum::<usize>();
+            bytes += extras.snapshots.iter().map(|it| it.snapshot.state.len() + 64).sum::<usize>();
+            bytes += extras.checkpoints.len() * 32;
+            bytes += extras.dead_letters.iter().map(|it| prost::Message::encoded_len(&it.letter)).sum::<usize>();
+        }
+        bytes
+    }
 }
 
 /// Events for the end of one stream.

@@ -28,13 +28,13 @@ pub(super) fn unknown(message: impl Into<String>) -> StorageError {
 
 /// The commit itself failed. If the disk failed under it, its last page may be in the log all the same: a process that is
 /// killed before the next commit would find it there. Nobody can tell until then.
-pub(super) fn not_committed(error: rusqlite::Error) -> StorageError {
-    match error.sqlite_error_code() {
+pub(super) fn not_committed(what: &str) -> impl FnOnce(rusqlite::Error) -> StorageError {
+    move |error| match error.sqlite_error_code() {
         Some(ErrorCode::SystemIoFailure) => unknown(format!(
-            "the disk failed during the commit: {error}; whether the write is stored shows when the stream is read after a \
-             restart. Look into the system's log"
+            "the disk failed during the commit: {error}; whether it is stored after all shows after a restart. Look into the \
+             system's log"
         )),
-        _ => while_doing("not stored")(error),
+        _ => while_doing(what)(error),
     }
 }
 

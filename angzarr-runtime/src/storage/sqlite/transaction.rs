@@ -66,7 +66,7 @@ impl From<Failure> for StorageError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::All(error) | Failure::One(error) => while_doing("not stored")(error),
-            Failure::Commit(error) => not_committed(error),
+            Failure::Commit(error) => not_committed("not stored")(error),
         }
     }
 }
@@ -183,7 +183,7 @@ impl Writer {
     pub(super) fn resolve(&mut self, id: DeadLetterId, resolution: &Resolution) -> Result<bool, StorageError> {
         // A single statement is a transaction by itself.
         let resolved = Statements::new(&self.connection).resolve(id, resolution);
-        resolved.map_err(while_doing("the dead letter was not resolved"))
+        resolved.map_err(not_committed("the dead letter was not resolved"))
     }
 
     /// Pages in the log that are not in the database yet, if it is time to look.

@@ -161,7 +161,10 @@ impl WriterThread {
     fn end(&mut self) -> Result<(), StorageError> {
         self.jobs = None;
         self.mover = None;
-        let panicked = self.threads.drain(..).map(JoinHandle::join).filter(Result::is_err).count();
+        // A thread cannot wait for its own end; it ends by itself then.
+        let own = std::thread::current().id();
+        let others = self.threads.drain(..).filter(|thread| thread.thread().id() != own);
+        let panicked = others.map(JoinHandle::join).filter(Result::is_err).count();
         let closed = match self.shared.take().and_then(Arc::into_inner) {
             Some(shared) => close(shared.writer.into_inner().into_connection()),
             None => Ok(()),
@@ -287,10 +290,10 @@ fn close(connection: Connection) -> Result<(), StorageError> {
 }
 
 fn is_small(write: &Write) -> bool {
-    let events = write.append.as_ref().map_or(&[][..], |append| &append.events);
+    let events = write.append.as_ref().map_or(0, |append| append.events.len());
     let extras = write.extras.as_ref().map_or(0, |extras| {
         let appended: usize = extras.appends.iter().map(|it| it.events.len()).sum();
         appended + extras.snapshots.len() + extras.checkpoints.len() + extras.dead_letters.len()
     });
-    events.len() + extras <= SMALL_EVENTS && events.iter().map(|it| it.payload.len()).sum::<usize>() <= SMALL_BYTES
+    events + extras <= SMALL_EVENTS && write.bytes() <= SMALL_BYTES
 }

@@ -1,5 +1,6 @@
 //! The contract, on SQLite, and what only a file can go through: locks, damage, the end of the process. Its versions: `schema`.
 
+mod open_batch;
 mod schema;
 
 use std::path::Path;
@@ -459,13 +460,13 @@ fn r1_a_killed_process_loses_nothing_that_was_acknowledged() {
 #[test]
 fn r1_a_disk_that_fails_under_a_commit_leaves_it_open() {
     let failed = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
-    let open = super::error::not_committed(failed(rusqlite::ffi::SQLITE_IOERR_FSYNC));
+    let open = super::error::not_committed("not stored")(failed(rusqlite::ffi::SQLITE_IOERR_FSYNC));
     assert_eq!(open.kind, StorageErrorKind::Unknown, "{open}");
     let open = crate::Error::from(open);
     assert_eq!((open.code(), open.is_retryable()), ("OUTCOME_UNKNOWN", false));
-    let full = super::error::not_committed(failed(rusqlite::ffi::SQLITE_FULL));
+    let full = super::error::not_committed("not stored")(failed(rusqlite::ffi::SQLITE_FULL));
     assert_eq!(full.kind, StorageErrorKind::Failed, "{full}");
-    let busy = crate::Error::from(super::error::not_committed(failed(rusqlite::ffi::SQLITE_BUSY)));
+    let busy = crate::Error::from(super::error::not_committed("not stored")(failed(rusqlite::ffi::SQLITE_BUSY)));
     assert!(busy.is_retryable(), "{busy}");
 }
 
