@@ -8,11 +8,13 @@ use super::super::super::batch::{Callers, Joining};
 use super::super::super::{OpenBatch, StorageError, Writer, Written};
 use super::*;
 
+type Answer = Result<Vec<Result<Written, WriteError>>, StorageError>;
+
 /// Callers who come one portion after the other.
 #[derive(Default)]
 struct Late {
     portions: Mutex<Vec<Vec<Write>>>,
-    answer: Mutex<Option<Result<Vec<Result<Written, WriteError>>, StorageError>>>,
+    answer: Mutex<Option<Answer>>,
 }
 
 impl Callers for Late {
@@ -20,16 +22,12 @@ impl Callers for Late {
         let mut portions = self.portions.lock();
         if portions.is_empty() { Joining::Nobody } else { Joining::Came(portions.remove(0)) }
     }
-    fn answer(&self, outcomes: Result<Vec<Result<Written, WriteError>>, StorageError>) {
+    fn answer(&self, outcomes: Answer) {
         *self.answer.lock() = Some(outcomes);
     }
 }
 
-async fn commit(
-    storage: &SqliteStorage,
-    first: Vec<Write>,
-    joining: Vec<Vec<Write>>,
-) -> Result<Vec<Result<Written, WriteError>>, StorageError> {
+async fn commit(storage: &SqliteStorage, first: Vec<Write>, joining: Vec<Vec<Write>>) -> Answer {
     let late = Arc::new(Late { portions: Mutex::new(joining), ..Late::default() });
     storage.commit_open(OpenBatch::new(first, late.clone())).await;
     // The answer may come a moment after the end of the future.
