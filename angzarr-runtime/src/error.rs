@@ -271,6 +271,30 @@ pub struct SequenceMismatch {
     pub subject: Subject,
 }
 
+/// Where each error keeps what it is about; borrowed as the caller says.
+macro_rules! subject_of {
+    ($error:ident, $($borrow:tt)+) => {
+        match $error {
+            Error::Rejected(rejection) => Some($($borrow)+ rejection.subject),
+            Error::SequenceMismatch(mismatch) | Error::DeadLettered { mismatch, .. } => {
+                Some($($borrow)+ mismatch.subject)
+            }
+            Error::Storage(error) => Some($($borrow)+ error.subject),
+            Error::UnknownDomain { subject, .. }
+            | Error::UnknownCommand { subject, .. }
+            | Error::InvalidArgument { subject, .. }
+            | Error::Limit { subject, .. }
+            | Error::HandlerPanicked { subject, .. }
+            | Error::UnreadableReturn { subject, .. }
+            | Error::Contention { subject, .. }
+            | Error::SchemaTooNew { subject, .. }
+            | Error::UnreadableEvent { subject, .. }
+            | Error::NotOffered { subject, .. } => Some(subject),
+            Error::Wiring(_) | Error::Component { .. } | Error::ReadModel { .. } | Error::ShuttingDown => None,
+        }
+    };
+}
+
 impl Error {
     pub(crate) fn invalid_argument(field: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self::InvalidArgument { field: field.into(), message: message.into(), subject: Subject::default() }
@@ -293,41 +317,11 @@ impl Error {
     }
 
     fn subject(&self) -> Option<&Subject> {
-        match self {
-            Self::Rejected(rejection) => Some(&rejection.subject),
-            Self::SequenceMismatch(mismatch) | Self::DeadLettered { mismatch, .. } => Some(&mismatch.subject),
-            Self::Storage(error) => Some(&error.subject),
-            Self::UnknownDomain { subject, .. }
-            | Self::UnknownCommand { subject, .. }
-            | Self::InvalidArgument { subject, .. }
-            | Self::Limit { subject, .. }
-            | Self::HandlerPanicked { subject, .. }
-            | Self::UnreadableReturn { subject, .. }
-            | Self::Contention { subject, .. }
-            | Self::SchemaTooNew { subject, .. }
-            | Self::UnreadableEvent { subject, .. }
-            | Self::NotOffered { subject, .. } => Some(subject),
-            Self::Wiring(_) | Self::Component { .. } | Self::ReadModel { .. } | Self::ShuttingDown => None,
-        }
+        subject_of!(self, &)
     }
 
     fn subject_mut(&mut self) -> Option<&mut Subject> {
-        match self {
-            Self::Rejected(rejection) => Some(&mut rejection.subject),
-            Self::SequenceMismatch(mismatch) | Self::DeadLettered { mismatch, .. } => Some(&mut mismatch.subject),
-            Self::Storage(error) => Some(&mut error.subject),
-            Self::UnknownDomain { subject, .. }
-            | Self::UnknownCommand { subject, .. }
-            | Self::InvalidArgument { subject, .. }
-            | Self::Limit { subject, .. }
-            | Self::HandlerPanicked { subject, .. }
-            | Self::UnreadableReturn { subject, .. }
-            | Self::Contention { subject, .. }
-            | Self::SchemaTooNew { subject, .. }
-            | Self::UnreadableEvent { subject, .. }
-            | Self::NotOffered { subject, .. } => Some(subject),
-            Self::Wiring(_) | Self::Component { .. } | Self::ReadModel { .. } | Self::ShuttingDown => None,
-        }
+        subject_of!(self, &mut)
     }
 
     /// The stable code, `UPPER_SNAKE`. For a rejection it is the framework's `REJECTED`; the handler's own code is in the
