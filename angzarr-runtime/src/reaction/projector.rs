@@ -3,7 +3,7 @@
 //! In: a batch of events, in order. Out: handler calls; with a read model, rows and checkpoint in one transaction. Never:
 //! an event of a stream whose earlier event failed: it is parked behind it, in order (row J2).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -30,7 +30,8 @@ pub(crate) struct ProjectorRunner {
     all_editions: bool,
     instance: Instance,
     pub(super) read_model: Option<Arc<dyn ErasedReadModel>>,
-    pub(super) parked: Mutex<HashSet<StreamKey>>,
+    /// Streams that wait for an operator, and a sequence below which none of their events does.
+    pub(super) parked: Mutex<HashMap<StreamKey, u32>>,
     /// One at a time: a batch of the log, or a dead letter that is tried again.
     pub(super) turn: tokio::sync::Mutex<Turn>,
 }
@@ -39,6 +40,8 @@ pub(crate) struct ProjectorRunner {
 pub(super) struct Turn {
     /// The read model may hold events of the next batch: a commit may have gone through whose answer was lost.
     in_doubt: bool,
+    /// Events up to this position are handled or parked.
+    pub(super) reached: u64,
 }
 
 /// Projections that are told to waiting commands once they are committed.
@@ -67,14 +70,22 @@ impl ProjectorRunner {
             all_editions: descriptor.all_editions,
             read_model: (descriptor.read_model)(instance.as_ref()),
             instance,
-            parked: Mutex::new(HashSet::new()),
-            turn: tokio::sync::Mutex::new(Turn { in_doubt: true }),
+            parked: Mutex::new(HashMap::new()),
+            turn: tokio::sync::Mutex::new(Turn { in_doubt: true, reached: 0 }),
         }
     }
 
     /// Where to begin; events up to this position are handled.
     pub(super) async fn start(&self, core: &Core) -> Result<u64> {
-        *self.parked.lock() = core.storage.parked_streams(self.name).await?.into_iter().collect();
+        // The store is asked for the sequences when an event comes.
+        let parked = core.storage.parked_streams(self.name).await?;
+        *self.parked.lock() = parked.into_iter().map(|stream| (stream, 0)).collect();
+        let position = self.find_start(core).await?;
+        self.turn.lock().await.reached = position;
+        Ok(position)
+    }
+
+    async fn find_start(&self, core: &Core) -> Result<u64> {
         let Some(model) = &self.read_model else {
             return Ok(core.storage.checkpoint(self.name).await?.unwrap_or(0));
         };
@@ -99,16 +110,20 @@ impl ProjectorRunner {
         let mut turn = self.turn.lock().await;
         let was_in_doubt = std::mem::replace(&mut turn.in_doubt, true);
         let done = match &self.read_model {
-            Some(model) => self.in_transactions(core, model.as_ref(), batch, upto, was_in_doubt).await,
-            None => self.one_by_one(core, batch).await,
+            Some(model) => self.in_transactions(core, &mut turn, model.as_ref(), batch, upto, was_in_doubt).await,
+            None => self.one_by_one(core, &mut turn, batch).await,
         };
         turn.in_doubt = done.is_err();
+        if done.is_ok() {
+            turn.reached = upto;
+        }
         done
     }
 
     async fn in_transactions(
         &self,
         core: &Core,
+        turn: &mut Turn,
         model: &dyn ErasedReadModel,
         mut batch: Vec<LogEvent>,
         upto: u64,
@@ -127,7 +142,7 @@ impl ProjectorRunner {
             Err(Failure::Outage(reason)) => return Err(reason),
             Err(Failure::Handler(_)) => {}
         }
-        self.one_by_one(core, batch).await?;
+        self.one_by_one(core, turn, batch).await?;
         model.commit(model.unit(), self.name, checkpoint(core, upto)).await.map_err(|error| error.to_string())?;
         telemetry::committed(self.name, upto);
         Ok(())
@@ -177,7 +192,7 @@ impl ProjectorRunner {
         let unit = model.unit();
         let mut told = Vec::with_capacity(batch.len());
         for item in batch {
-            if self.is_parked(core, &item.stream).await.map_err(Failure::Outage)? {
+            if self.is_parked(core, item).await.map_err(Failure::Outage)? {
                 self.park_behind(core, item).await.map_err(Failure::Outage)?;
                 continue;
             }
@@ -196,15 +211,16 @@ impl ProjectorRunner {
     }
 
     /// Event by event, each with its retries; one that keeps failing parks its stream.
-    async fn one_by_one(&self, core: &Core, batch: Vec<LogEvent>) -> Result<(), String> {
+    async fn one_by_one(&self, core: &Core, turn: &mut Turn, batch: Vec<LogEvent>) -> Result<(), String> {
         for item in &batch {
             telemetry::within(telemetry::reaction_span(self.at(item)), self.handle_one(core, item)).await?;
+            turn.reached = item.event.position;
         }
         Ok(())
     }
 
     async fn handle_one(&self, core: &Core, item: &LogEvent) -> Result<(), String> {
-        if self.is_parked(core, &item.stream).await? {
+        if self.is_parked(core, item).await? {
             return self.park_behind(core, item).await;
         }
         match self.with_retries(core, item).await? {
