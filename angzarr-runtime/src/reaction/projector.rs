@@ -89,20 +89,24 @@ impl ProjectorRunner {
         let Some(model) = &self.read_model else {
             return Ok(core.storage.checkpoint(self.name).await?.unwrap_or(0));
         };
-        let found = model.checkpoint(self.name).await.map_err(|error| Error::Component {
+        let silent = |error: ReactionError| Error::Component {
             component: self.name.to_owned(),
             message: format!("its read model does not tell the checkpoint: {error}"),
-        })?;
+        };
+        let refused = |problem| Err(Error::ReadModel { component: self.name.to_owned(), problem });
+        if model.is_of_earlier_version().await.map_err(silent)? {
+            return refused(ForeignReadModel::EarlierVersion);
+        }
+        let found = model.checkpoint(self.name).await.map_err(silent)?;
         let Some(Checkpoint { store: of, position }) = found else { return Ok(0) };
         let (store, head) = (core.storage.id(), core.storage.head());
-        let problem = if of != store {
-            ForeignReadModel::OtherStore { read_model: of, store }
-        } else if position > head {
-            ForeignReadModel::Ahead { read_model: position, head }
-        } else {
-            return Ok(position);
-        };
-        Err(Error::ReadModel { component: self.name.to_owned(), problem })
+        if of != store {
+            return refused(ForeignReadModel::OtherStore { read_model: of, store });
+        }
+        if position > head {
+            return refused(ForeignReadModel::Ahead { read_model: position, head });
+        }
+        Ok(position)
     }
 
     /// Handles a batch. An error leaves the rest of it unhandled: the batch comes again.
