@@ -208,7 +208,7 @@ impl Runtime {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statistics {
-    /// Commands that run now.
+    /// Commands, and retries and discards of dead letters, that run now.
     pub commands_in_flight: usize,
     /// About how many bytes of states are kept for the next command.
     pub state_cache_bytes: u64,
