@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use angzarr_runtime::dead_letter::{DeadLetterFilter, Resolution};
+use angzarr_runtime::Limits;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::proto::angzarr_dead_letter::{Payload, RejectionDetails};
 use angzarr_runtime::proto::{self, CommandPageExt as _, CoverExt as _, EventPageExt as _, PageHeaderExt as _};
@@ -118,6 +119,19 @@ on_every_store! {
         assert_eq!(book.pages.iter().map(|it| it.merge_strategy).collect::<Vec<_>>(), strategies);
         runtime.dead_letters().retry(letter.id).await.unwrap();
         assert_eq!(events_of(runtime.storage(), &StreamKey::main("account", id)).await.len(), 3);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// The id that a retry gives to a command without one of its own passes the limit of ids.
+    async fn d2_l_a_retry_needs_no_longer_ids_than_a_uuid(store) {
+        let limits = Limits { id_bytes: 36, ..Limits::default() };
+        let runtime = store.describe(Rig::new().builder().limits(limits)).build().await.unwrap();
+        let id = Uuid::new_v4();
+        let note = Note { text: "once".into() };
+        runtime.send::<Account>(id, note).merge(MergeStrategy::Manual).expect_sequence(9).await.unwrap_err();
+        let letter = runtime.dead_letters().list(&all()).await.unwrap().remove(0);
+        runtime.dead_letters().retry(letter.id).await.unwrap();
+        assert_eq!(events_of(runtime.storage(), &StreamKey::main("account", id)).await.len(), 1);
         runtime.shutdown().await.unwrap();
     }
 
