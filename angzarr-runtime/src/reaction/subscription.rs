@@ -188,8 +188,23 @@ impl Subscription {
                     }
                 }
                 Err(reason) => {
-                    tracing::error!(component = name, position, reason, "subscription held back; it will try again");
-                    *self.stalled.lock() = Some(reason);
+                    if core.closing.load(Ordering::Acquire) {
+                        // What runs is refused new commands, as it should be: the batch comes again after the start.
+                        tracing::debug!(
+                            component = name,
+                            position,
+                            reason,
+                            "subscription held back while shutting down"
+                        );
+                    } else {
+                        tracing::error!(
+                            component = name,
+                            position,
+                            reason,
+                            "subscription held back; it will try again"
+                        );
+                        *self.stalled.lock() = Some(reason);
+                    }
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         _ = stop.changed() => break,
