@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use angzarr_runtime::dead_letter::{DeadLetterFilter, Resolution};
 use angzarr_runtime::Limits;
+use angzarr_runtime::dead_letter::{DeadLetterFilter, Resolution};
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::proto::angzarr_dead_letter::{Payload, RejectionDetails};
 use angzarr_runtime::proto::{self, CommandPageExt as _, CoverExt as _, EventPageExt as _, PageHeaderExt as _};
