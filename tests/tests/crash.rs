@@ -47,7 +47,7 @@ fn r1_c10_a_hundred_kills_under_load_lose_and_double_nothing() {
         seed ^= seed << 13;
         seed ^= seed >> 7;
         seed ^= seed << 17;
-        let longest = LONGEST << (idle / 4);
+        let longest = LONGEST << (idle / 4).min(10);
         let span = Duration::from_millis(20 + seed % (longest - 20));
         let wrote = one_life(directory.path(), lives, span, &mut said);
         assert!(wrote || span < HANGS, "life {lives} wrote nothing in {span:?}");
