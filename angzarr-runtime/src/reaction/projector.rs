@@ -4,15 +4,12 @@
 //! an event of a stream whose earlier event failed: it is parked behind it, in order (row J2).
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 
-use super::subscription::context_of;
 use super::{Checkpoint, ComponentKind, ErasedReadModel};
-use crate::command::{Core, panic_text};
+use crate::command::Core;
 use crate::dead_letter::{DeadLetterFilter, EventFailure, letter_id};
 use crate::declare::{Instance, ReactionError};
 use crate::error::{Error, ForeignReadModel, Result};
@@ -20,8 +17,8 @@ use crate::registry::Projector;
 use crate::stream::{LogEvent, StreamKey};
 use crate::telemetry::{self, AtEvent};
 
-type Unit = Arc<dyn std::any::Any + Send + Sync>;
-type Projection = Option<prost_types::Any>;
+pub(super) type Unit = Arc<dyn std::any::Any + Send + Sync>;
+pub(super) type Projection = Option<prost_types::Any>;
 
 /// Runs one projector.
 pub(crate) struct ProjectorRunner {
@@ -281,27 +278,8 @@ impl ProjectorRunner {
         let upcast = core
             .upcast(&item.stream, item.event.clone())
             .map_err(|error| ReactionError::permanent(error.to_string()))?;
-        let mut projection = None;
-        for event in upcast {
-            let Some(handler) = core.registry.projectors[self.name].handlers.get(event.type_name.as_str()) else {
-                continue;
-            };
-            let mut context = context_of(core, &item.stream, &event);
-            context.transaction = unit.cloned();
-            let call =
-                AssertUnwindSafe(async { (handler.project)(self.instance.as_ref(), &event.payload, &context).await });
-            match call.catch_unwind().await {
-                Ok(result) => {
-                    projection = result?.or(projection);
-                    telemetry::handled(handler.method, None);
-                }
-                Err(panic) => {
-                    let text = panic_text(panic.as_ref());
-                    return Err(ReactionError::transient(format!("`{}` panicked: {text}", handler.method)));
-                }
-            }
-        }
-        Ok(projection)
+        let projector = &core.registry.projectors[self.name];
+        super::project(core, projector, &self.instance, &item.stream, upcast, unit).await
     }
 
     /// Streams that are parked.

@@ -330,7 +330,7 @@ impl Core {
 }
 
 /// What a handler may know about a stored event.
-pub(crate) fn context_of(core: &Core, stream: &StreamKey, event: &StoredEvent) -> EventContext {
+pub(super) fn context_of(core: &Core, stream: &StreamKey, event: &StoredEvent) -> EventContext {
     EventContext {
         stream: stream.clone(),
         edition: Edition::named(stream.edition.as_str()),
