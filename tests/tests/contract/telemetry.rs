@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use angzarr_runtime::dead_letter::DeadLetterFilter;
 use angzarr_runtime::prelude::*;
@@ -87,6 +87,10 @@ impl<S: tracing::Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Told {
 impl Told {
     /// Whatever is told on this thread until the guard is dropped.
     fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
+        // As long as there is one subscriber only, `tracing` asks the thread that comes to a span first whether anybody
+        // listens: that of a test that does not would say no for all. With a second one it asks them all.
+        static ANOTHER: OnceLock<tracing::Dispatch> = OnceLock::new();
+        ANOTHER.get_or_init(|| tracing::Dispatch::new(Registry::default()));
         let told = Self::default();
         let listening = tracing::subscriber::set_default(Registry::default().with(told.clone()));
         (told, listening)
