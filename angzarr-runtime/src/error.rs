@@ -251,6 +251,9 @@ pub enum ForeignReadModel {
         /// The newest position of the store.
         head: u64,
     },
+    /// It keeps its checkpoint in a form that this version does not read.
+    #[error("its read model was written by an earlier version")]
+    EarlierVersion,
 }
 
 /// A command expected one sequence and its stream had another.
@@ -463,16 +466,16 @@ impl Error {
             }
             Self::Component { component, .. } => vec![("component", component.clone())],
             Self::ReadModel { component, problem } => {
-                let (names, values) = match problem {
+                let mut facts = vec![("component", component.clone())];
+                match problem {
                     ForeignReadModel::OtherStore { read_model, store } => {
-                        (["read_model_store", "store"], [read_model.to_string(), store.to_string()])
+                        facts.extend([("read_model_store", read_model.to_string()), ("store", store.to_string())]);
                     }
                     ForeignReadModel::Ahead { read_model, head } => {
-                        (["read_model_position", "head"], [read_model.to_string(), head.to_string()])
+                        facts.extend([("read_model_position", read_model.to_string()), ("head", head.to_string())]);
                     }
-                };
-                let mut facts = vec![("component", component.clone())];
-                facts.extend(names.into_iter().zip(values));
+                    ForeignReadModel::EarlierVersion => {}
+                }
                 facts
             }
             Self::Storage(error) => {

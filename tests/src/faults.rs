@@ -29,8 +29,8 @@ pub enum Fault {
     Delay(Duration),
     /// The store begins when the test says so: see [`Faults::release`].
     Hold,
-    /// The store takes its time, and then says no.
-    FailLate(Duration),
+    /// The store begins when the test says so, and then says no.
+    HoldThenFail,
     /// The store panics before it stores anything.
     Panic,
 }
@@ -94,6 +94,12 @@ impl Faults {
     /// Lets one held append go on.
     pub fn release(&self) {
         self.held.add_permits(1);
+    }
+
+    async fn wait_for_release(&self) {
+        if let Ok(permit) = self.held.acquire().await {
+            permit.forget();
+        }
     }
 
     /// Whether look-ups of duplicates, which are asked and answered, wait with their answers.
@@ -256,13 +262,11 @@ impl Storage for Faulty {
                     (Some(Fault::Conflict), Some(conflict)) => outcomes.push(Err(conflict)),
                     (Some(Fault::Fail(kind)), _) => outcomes.push(Err(failure(kind))),
                     (Some(Fault::Hold), _) => {
-                        if let Ok(permit) = self.faults.held.acquire().await {
-                            permit.forget();
-                        }
+                        self.faults.wait_for_release().await;
                         outcomes.append(&mut self.inner.commit(vec![write]).await);
                     }
-                    (Some(Fault::FailLate(pause)), _) => {
-                        tokio::time::sleep(pause).await;
+                    (Some(Fault::HoldThenFail), _) => {
+                        self.faults.wait_for_release().await;
                         outcomes.push(Err(failure(StorageErrorKind::Unavailable)));
                     }
                     (Some(Fault::Panic), _) => panic!("the store panics on purpose"),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::decide::{Events, Prepared, Unstored, Why};
+use super::decide::{Events, Unstored, Why};
 use super::{StateCache, SyncMode};
 use crate::dead_letter;
 use crate::declare::{Clock, CommandContext, CommandHandlerDescriptor, EventSink, IdSource, MergeStrategy, Rejection};
@@ -124,8 +124,8 @@ impl Outcome {
     }
 }
 
-/// Counts a command for as long as it runs, so that a shutdown can wait for it.
-struct InFlight<'a>(&'a Core);
+/// Counts a command, or what an operator does with a letter, for as long as it runs, so that a shutdown can wait for it.
+pub(crate) struct InFlight<'a>(&'a Core);
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
@@ -170,7 +170,7 @@ impl Core {
     }
 
     /// Counts a command, unless no more may begin.
-    fn begin(&self) -> Result<InFlight<'_>> {
+    pub(crate) fn begin(&self) -> Result<InFlight<'_>> {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
         let in_flight = InFlight(self);
         if self.closing.load(Ordering::Acquire) {
@@ -226,7 +226,6 @@ impl Core {
         match committed {
             Ok(written) => Ok(Attempt::Done(self.settle(submission, &slot, guard, loaded, prepared, events, written))),
             Err(error) => {
-                self.withdraw(prepared);
                 // After an unclear failure the events may be there or not: the next command reads what is true.
                 drop(guard);
                 match error {
@@ -235,12 +234,6 @@ impl Core {
                     WriteError::Storage(error) => Err(error.into()),
                 }
             }
-        }
-    }
-
-    fn withdraw(&self, prepared: Prepared) {
-        if let Some(waiting) = prepared.waiting {
-            self.waits.withdraw(waiting);
         }
     }
 
@@ -292,7 +285,6 @@ impl Core {
         match self.writer.commit_now(write) {
             Ok(Ok(written)) => Some(Ok(self.settle(submission, &slot, guard, loaded, prepared, events, written))),
             failed => {
-                self.withdraw(prepared);
                 match failed {
                     Ok(Err(WriteError::Storage(error))) => Some(Err(error.into())),
                     // Lost against another writer: the other way retries with fresh state (row C6).

@@ -48,7 +48,8 @@ impl DeadLetters {
     ///
     /// # Errors
     /// The letter does not exist or is resolved, an older letter of the same stream is open, or the work fails again; then
-    /// the letter stays open.
+    /// the letter stays open. So it does where a projector that builds its read model anew has not come to the event yet,
+    /// and where the runtime is shutting down.
     pub async fn retry(&self, id: DeadLetterId) -> Result<()> {
         let desk = self.clone();
         detached(async move { desk.run_again(id).await }).await
@@ -56,6 +57,7 @@ impl DeadLetters {
 
     async fn run_again(&self, id: DeadLetterId) -> Result<()> {
         let core = self.runtime.core();
+        let _in_flight = core.begin()?;
         let letter = super::open(core, id).await?;
         match letter.letter.payload {
             Some(Payload::RejectedCommand(book)) => {
@@ -83,7 +85,7 @@ impl DeadLetters {
     /// with [`retry`](Self::retry).
     ///
     /// # Errors
-    /// The letter does not exist or is resolved, the reason is empty, or the store fails.
+    /// The letter does not exist or is resolved, the reason is empty, the runtime is shutting down, or the store fails.
     pub async fn discard(&self, id: DeadLetterId, reason: impl Into<String>) -> Result<()> {
         let reason = reason.into();
         if reason.trim().is_empty() {
@@ -92,6 +94,7 @@ impl DeadLetters {
         let desk = self.clone();
         let discard = async move {
             let core = desk.runtime.core();
+            let _in_flight = core.begin()?;
             let letter = super::open(core, id).await?;
             match desk.runtime.component(&letter.letter.source_component) {
                 Some(Component::Projector(projector)) => projector.discard(core, id, reason).await,
@@ -108,7 +111,8 @@ fn at_the_head(mut book: proto::CommandBook, letter: DeadLetterId) -> proto::Com
     for page in &mut book.pages {
         let sequence_type = &mut page.header.get_or_insert_default().sequence_type;
         if matches!(sequence_type, None | Some(SequenceType::Sequence(_))) {
-            let external_id = format!("dead letter {letter}");
+            // Nothing but the id, because it has to pass the limit of ids.
+            let external_id = letter.to_string();
             let external = proto::ExternalDeferredSequence { external_id, ..Default::default() };
             *sequence_type = Some(SequenceType::ExternalDeferred(external));
         }

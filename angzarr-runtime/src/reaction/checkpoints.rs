@@ -12,6 +12,10 @@ pub(super) const TABLE: &str = "CREATE TABLE IF NOT EXISTS angzarr_checkpoints (
     position INTEGER NOT NULL
 ) WITHOUT ROWID";
 
+/// Whether the table is one of those that named the projector and knew no store.
+pub(super) const IS_OLD: &str = "SELECT EXISTS (SELECT 1 FROM pragma_table_info('angzarr_checkpoints'))
+    AND NOT EXISTS (SELECT 1 FROM pragma_table_info('angzarr_checkpoints') WHERE name = 'store')";
+
 pub(super) const FIND: &str = "SELECT store, position FROM angzarr_checkpoints WHERE name = ?1";
 
 pub(super) const STORE: &str = "INSERT INTO angzarr_checkpoints (name, store, position) VALUES (?1, ?2, ?3)

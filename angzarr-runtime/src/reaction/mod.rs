@@ -3,6 +3,7 @@
 //! In: committed events, in order of position. Out: commands that run once each, read models with their checkpoint. Never:
 //! a second path: what SIMPLE waits for is the same subscription that would have handled the event later (row S7).
 
+mod call;
 #[cfg(any(feature = "sqlite", feature = "sqlx-sqlite"))]
 mod checkpoints;
 mod parking;
@@ -22,7 +23,8 @@ pub use sqlite_read_model::{SqliteReadModel, SqliteTransaction};
 pub use subscription::{ComponentKind, SubscriptionStatus};
 pub use wait_board::Missing;
 
+pub(crate) use call::{project, react};
 pub(crate) use projector::ProjectorRunner;
 pub(crate) use saga::SagaRunner;
-pub(crate) use subscription::{Component, Subscription, Subscriptions, context_of};
+pub(crate) use subscription::{Component, Subscription, Subscriptions};
 pub(crate) use wait_board::{WaitBoard, WaitResult, Waiting};

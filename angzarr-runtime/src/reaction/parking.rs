@@ -3,7 +3,7 @@
 //! In: an event that failed or waits behind one, and what an operator decided. Out: letters; rows, once the oldest letter
 //! of a stream is resolved and the stream catches up. Never: a younger event of a stream before an older one.
 
-use super::projector::{Failure, ProjectorRunner};
+use super::projector::{Failure, ProjectorRunner, Turn};
 use super::subscription::ComponentKind;
 use crate::command::Core;
 use crate::dead_letter::{self, DeadLetter, DeadLetterId, EventFailure, Resolution};
@@ -11,23 +11,37 @@ use crate::error::{Error, Result};
 use crate::stream::{LogEvent, StreamKey};
 use crate::telemetry;
 
+impl Turn {
+    /// Whether everything before a parked event was handled. While a read model is built anew, its event must not run before
+    /// the older ones of its stream.
+    fn has_come_to(&self, letter: &DeadLetter) -> bool {
+        dead_letter::parked_event(letter).is_ok_and(|item| item.event.position <= self.reached)
+    }
+}
+
 impl ProjectorRunner {
-    /// Whether the stream waits for an operator. The store has the last word: a stream whose letters are all resolved
-    /// goes on, even if nobody could say so at the time.
-    pub(super) async fn is_parked(&self, core: &Core, stream: &StreamKey) -> Result<bool, String> {
-        if !self.seems_parked(stream) {
+    /// Whether the event waits behind one that an operator has to decide on. An older one does not: it comes again, because
+    /// the read model is built anew. The store has the last word: a stream whose letters are all resolved goes on, even if
+    /// nobody could say so at the time.
+    pub(super) async fn is_parked(&self, core: &Core, item: &LogEvent) -> Result<bool, String> {
+        let (stream, sequence) = (&item.stream, item.event.sequence);
+        if !self.seems_parked(stream, sequence) {
             return Ok(false);
         }
         let oldest = core.storage.oldest_parked(self.name, stream).await.map_err(|error| error.to_string())?;
-        if oldest.is_none() {
-            self.parked.lock().remove(stream);
-        }
-        Ok(oldest.is_some())
+        let mut parked = self.parked.lock();
+        let Some(letter) = oldest else {
+            parked.remove(stream);
+            return Ok(false);
+        };
+        let oldest = letter.event_place().map_or(0, |(_, sequence)| sequence);
+        parked.insert(stream.clone(), oldest);
+        Ok(oldest <= sequence)
     }
 
-    fn seems_parked(&self, stream: &StreamKey) -> bool {
+    fn seems_parked(&self, stream: &StreamKey, sequence: u32) -> bool {
         let parked = self.parked.lock();
-        !parked.is_empty() && parked.contains(stream)
+        !parked.is_empty() && parked.get(stream).is_some_and(|oldest| *oldest <= sequence)
     }
 
     /// The event goes to the dead letters, durably, before the checkpoint moves past it.
@@ -39,9 +53,13 @@ impl ProjectorRunner {
         core.waits.handled(self.name, &item.stream, item.event.sequence, Err(told));
         // One that an operator has discarded is skipped: nobody would ever let its stream go on.
         if open {
-            match self.parked.lock().insert(item.stream.clone()) {
-                true => telemetry::parked(self.at(item), reason),
-                false => telemetry::parked_behind(self.at(item)),
+            let sequence = item.event.sequence;
+            let mut parked = self.parked.lock();
+            parked.entry(item.stream.clone()).and_modify(|oldest| *oldest = sequence.min(*oldest)).or_insert(sequence);
+            drop(parked);
+            match failure.tries {
+                0 => telemetry::parked_behind(self.at(item)),
+                _ => telemetry::parked(self.at(item), reason),
             }
         }
         Ok(())
@@ -55,7 +73,7 @@ impl ProjectorRunner {
 
     /// Tries a parked event again, and those behind it until one fails.
     pub(crate) async fn retry(&self, core: &Core, id: DeadLetterId) -> Result<()> {
-        let _turn = self.turn.lock().await;
+        let turn = self.turn.lock().await;
         // Looked at again, because somebody else may have had the turn.
         let letter = dead_letter::open(core, id).await?;
         let oldest = self.oldest_beside(core, &letter).await?;
@@ -65,20 +83,26 @@ impl ProjectorRunner {
                 format!("{} of the same stream is older: retry or discard it first", older.id),
             ));
         }
+        if !turn.has_come_to(&letter) {
+            return Err(Error::Component {
+                component: self.name.to_owned(),
+                message: format!("it has not come to the event of {id} again yet; retry it then"),
+            });
+        }
         if let Some(failure) = self.run(core, &letter).await? {
             return Err(Error::Component { component: self.name.to_owned(), message: failure.reason });
         }
-        self.catch_up(core, &letter).await
+        self.catch_up(core, &turn, &letter).await
     }
 
     /// Gives a parked event up. If it was the oldest of its stream, those behind it are tried.
     pub(crate) async fn discard(&self, core: &Core, id: DeadLetterId, reason: String) -> Result<()> {
-        let _turn = self.turn.lock().await;
+        let turn = self.turn.lock().await;
         let letter = dead_letter::open(core, id).await?;
         let oldest = self.oldest_beside(core, &letter).await?;
         dead_letter::resolve(core, id, Resolution::Discarded { at: core.now(), reason }).await?;
         match oldest {
-            Some(oldest) if oldest.id == id => self.catch_up(core, &letter).await,
+            Some(oldest) if oldest.id == id => self.catch_up(core, &turn, &letter).await,
             _ => Ok(()),
         }
     }
@@ -91,9 +115,12 @@ impl ProjectorRunner {
     }
 
     /// Runs the letters of a stream in order until one fails; without one the stream is free.
-    async fn catch_up(&self, core: &Core, resolved: &DeadLetter) -> Result<()> {
+    async fn catch_up(&self, core: &Core, turn: &Turn, resolved: &DeadLetter) -> Result<()> {
         let Some((stream, _)) = resolved.event_place() else { return Ok(()) };
         while let Some(letter) = core.storage.oldest_parked(self.name, &stream).await? {
+            if !turn.has_come_to(&letter) {
+                return Ok(());
+            }
             if let Some(failure) = self.run(core, &letter).await? {
                 telemetry::stays_parked(self.name, &letter, &failure.reason);
                 return Ok(());

@@ -3,16 +3,13 @@
 //! In: a batch of events, in order. Out: handler calls; with a read model, rows and checkpoint in one transaction. Never:
 //! an event of a stream whose earlier event failed: it is parked behind it, in order (row J2).
 
-use std::collections::HashSet;
-use std::panic::AssertUnwindSafe;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 
-use super::subscription::context_of;
 use super::{Checkpoint, ComponentKind, ErasedReadModel};
-use crate::command::{Core, panic_text};
+use crate::command::Core;
 use crate::dead_letter::{DeadLetterFilter, EventFailure, letter_id};
 use crate::declare::{Instance, ReactionError};
 use crate::error::{Error, ForeignReadModel, Result};
@@ -20,8 +17,8 @@ use crate::registry::Projector;
 use crate::stream::{LogEvent, StreamKey};
 use crate::telemetry::{self, AtEvent};
 
-type Unit = Arc<dyn std::any::Any + Send + Sync>;
-type Projection = Option<prost_types::Any>;
+pub(super) type Unit = Arc<dyn std::any::Any + Send + Sync>;
+pub(super) type Projection = Option<prost_types::Any>;
 
 /// Runs one projector.
 pub(crate) struct ProjectorRunner {
@@ -30,7 +27,8 @@ pub(crate) struct ProjectorRunner {
     all_editions: bool,
     instance: Instance,
     pub(super) read_model: Option<Arc<dyn ErasedReadModel>>,
-    pub(super) parked: Mutex<HashSet<StreamKey>>,
+    /// Streams that wait for an operator, and a sequence below which none of their events does.
+    pub(super) parked: Mutex<HashMap<StreamKey, u32>>,
     /// One at a time: a batch of the log, or a dead letter that is tried again.
     pub(super) turn: tokio::sync::Mutex<Turn>,
 }
@@ -39,6 +37,8 @@ pub(crate) struct ProjectorRunner {
 pub(super) struct Turn {
     /// The read model may hold events of the next batch: a commit may have gone through whose answer was lost.
     in_doubt: bool,
+    /// Events up to this position are handled or parked.
+    pub(super) reached: u64,
 }
 
 /// Projections that are told to waiting commands once they are committed.
@@ -67,31 +67,43 @@ impl ProjectorRunner {
             all_editions: descriptor.all_editions,
             read_model: (descriptor.read_model)(instance.as_ref()),
             instance,
-            parked: Mutex::new(HashSet::new()),
-            turn: tokio::sync::Mutex::new(Turn { in_doubt: true }),
+            parked: Mutex::new(HashMap::new()),
+            turn: tokio::sync::Mutex::new(Turn { in_doubt: true, reached: 0 }),
         }
     }
 
     /// Where to begin; events up to this position are handled.
     pub(super) async fn start(&self, core: &Core) -> Result<u64> {
-        *self.parked.lock() = core.storage.parked_streams(self.name).await?.into_iter().collect();
+        // The store is asked for the sequences when an event comes.
+        let parked = core.storage.parked_streams(self.name).await?;
+        *self.parked.lock() = parked.into_iter().map(|stream| (stream, 0)).collect();
+        let position = self.find_start(core).await?;
+        self.turn.lock().await.reached = position;
+        Ok(position)
+    }
+
+    async fn find_start(&self, core: &Core) -> Result<u64> {
         let Some(model) = &self.read_model else {
             return Ok(core.storage.checkpoint(self.name).await?.unwrap_or(0));
         };
-        let found = model.checkpoint(self.name).await.map_err(|error| Error::Component {
+        let silent = |error: ReactionError| Error::Component {
             component: self.name.to_owned(),
             message: format!("its read model does not tell the checkpoint: {error}"),
-        })?;
+        };
+        let refused = |problem| Err(Error::ReadModel { component: self.name.to_owned(), problem });
+        if model.is_of_earlier_version().await.map_err(silent)? {
+            return refused(ForeignReadModel::EarlierVersion);
+        }
+        let found = model.checkpoint(self.name).await.map_err(silent)?;
         let Some(Checkpoint { store: of, position }) = found else { return Ok(0) };
         let (store, head) = (core.storage.id(), core.storage.head());
-        let problem = if of != store {
-            ForeignReadModel::OtherStore { read_model: of, store }
-        } else if position > head {
-            ForeignReadModel::Ahead { read_model: position, head }
-        } else {
-            return Ok(position);
-        };
-        Err(Error::ReadModel { component: self.name.to_owned(), problem })
+        if of != store {
+            return refused(ForeignReadModel::OtherStore { read_model: of, store });
+        }
+        if position > head {
+            return refused(ForeignReadModel::Ahead { read_model: position, head });
+        }
+        Ok(position)
     }
 
     /// Handles a batch. An error leaves the rest of it unhandled: the batch comes again.
@@ -99,16 +111,20 @@ impl ProjectorRunner {
         let mut turn = self.turn.lock().await;
         let was_in_doubt = std::mem::replace(&mut turn.in_doubt, true);
         let done = match &self.read_model {
-            Some(model) => self.in_transactions(core, model.as_ref(), batch, upto, was_in_doubt).await,
-            None => self.one_by_one(core, batch).await,
+            Some(model) => self.in_transactions(core, &mut turn, model.as_ref(), batch, upto, was_in_doubt).await,
+            None => self.one_by_one(core, &mut turn, batch).await,
         };
         turn.in_doubt = done.is_err();
+        if done.is_ok() {
+            turn.reached = upto;
+        }
         done
     }
 
     async fn in_transactions(
         &self,
         core: &Core,
+        turn: &mut Turn,
         model: &dyn ErasedReadModel,
         mut batch: Vec<LogEvent>,
         upto: u64,
@@ -127,7 +143,7 @@ impl ProjectorRunner {
             Err(Failure::Outage(reason)) => return Err(reason),
             Err(Failure::Handler(_)) => {}
         }
-        self.one_by_one(core, batch).await?;
+        self.one_by_one(core, turn, batch).await?;
         model.commit(model.unit(), self.name, checkpoint(core, upto)).await.map_err(|error| error.to_string())?;
         telemetry::committed(self.name, upto);
         Ok(())
@@ -177,7 +193,7 @@ impl ProjectorRunner {
         let unit = model.unit();
         let mut told = Vec::with_capacity(batch.len());
         for item in batch {
-            if self.is_parked(core, &item.stream).await.map_err(Failure::Outage)? {
+            if self.is_parked(core, item).await.map_err(Failure::Outage)? {
                 self.park_behind(core, item).await.map_err(Failure::Outage)?;
                 continue;
             }
@@ -196,15 +212,16 @@ impl ProjectorRunner {
     }
 
     /// Event by event, each with its retries; one that keeps failing parks its stream.
-    async fn one_by_one(&self, core: &Core, batch: Vec<LogEvent>) -> Result<(), String> {
+    async fn one_by_one(&self, core: &Core, turn: &mut Turn, batch: Vec<LogEvent>) -> Result<(), String> {
         for item in &batch {
             telemetry::within(telemetry::reaction_span(self.at(item)), self.handle_one(core, item)).await?;
+            turn.reached = item.event.position;
         }
         Ok(())
     }
 
     async fn handle_one(&self, core: &Core, item: &LogEvent) -> Result<(), String> {
-        if self.is_parked(core, &item.stream).await? {
+        if self.is_parked(core, item).await? {
             return self.park_behind(core, item).await;
         }
         match self.with_retries(core, item).await? {
@@ -261,27 +278,8 @@ impl ProjectorRunner {
         let upcast = core
             .upcast(&item.stream, item.event.clone())
             .map_err(|error| ReactionError::permanent(error.to_string()))?;
-        let mut projection = None;
-        for event in upcast {
-            let Some(handler) = core.registry.projectors[self.name].handlers.get(event.type_name.as_str()) else {
-                continue;
-            };
-            let mut context = context_of(core, &item.stream, &event);
-            context.transaction = unit.cloned();
-            let call =
-                AssertUnwindSafe(async { (handler.project)(self.instance.as_ref(), &event.payload, &context).await });
-            match call.catch_unwind().await {
-                Ok(result) => {
-                    projection = result?.or(projection);
-                    telemetry::handled(handler.method, None);
-                }
-                Err(panic) => {
-                    let text = panic_text(panic.as_ref());
-                    return Err(ReactionError::transient(format!("`{}` panicked: {text}", handler.method)));
-                }
-            }
-        }
-        Ok(projection)
+        let projector = &core.registry.projectors[self.name];
+        super::project(core, projector, &self.instance, &item.stream, upcast, unit).await
     }
 
     /// Streams that are parked.

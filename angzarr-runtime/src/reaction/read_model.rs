@@ -33,6 +33,12 @@ pub trait ReadModel: Send + Sync + 'static {
     /// An open transaction.
     type Transaction: Send + 'static;
 
+    /// Whether the checkpoints are in a form that only earlier versions wrote. The runtime asks before it starts the
+    /// projector, and refuses such a read model instead of guessing where it stands.
+    fn is_of_earlier_version(&self) -> BoxFuture<'_, Result<bool, ReactionError>> {
+        Box::pin(async { Ok(false) })
+    }
+
     /// Begins a transaction.
     fn begin(&self) -> BoxFuture<'_, Result<Self::Transaction, ReactionError>>;
 
@@ -60,6 +66,8 @@ pub trait ReadModel: Send + Sync + 'static {
 pub trait ErasedReadModel: Send + Sync {
     /// A new unit; nothing is begun yet.
     fn unit(&self) -> Arc<dyn Any + Send + Sync>;
+    /// See [`ReadModel::is_of_earlier_version`].
+    fn is_of_earlier_version(&self) -> BoxFuture<'_, Result<bool, ReactionError>>;
     /// See [`ReadModel::checkpoint`].
     fn checkpoint<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>, ReactionError>>;
     /// Commits the unit with the checkpoint. Fails where its transaction could not begin, whatever the handler made of
@@ -108,6 +116,10 @@ impl<R: ReadModel + Clone> ErasedReadModel for Erased<R> {
     fn unit(&self) -> Arc<dyn Any + Send + Sync> {
         let (transaction, failure) = Default::default();
         Arc::new(Unit::<R> { model: self.model.clone(), transaction, failure })
+    }
+
+    fn is_of_earlier_version(&self) -> BoxFuture<'_, Result<bool, ReactionError>> {
+        self.model.is_of_earlier_version()
     }
 
     fn checkpoint<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>, ReactionError>> {

@@ -3,14 +3,11 @@
 //! In: a batch of events of the saga's domain. Out: commands, each run once by its provenance. Never: state; a repeat of
 //! the same event gives the same commands, and their targets know them.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use futures_util::stream::{self, StreamExt as _};
 
-use super::subscription::context_of;
-use crate::command::{Core, Provenance, ReactionCommand, panic_text};
+use crate::command::{Core, Provenance, ReactionCommand};
 use crate::dead_letter::{self, DeadLetterId, EventFailure, Resolution};
-use crate::declare::{AnyCommand, Instance, ReactionError};
+use crate::declare::{AnyCommand, Instance};
 use crate::error::{Error, Result};
 use crate::reaction::ComponentKind;
 use crate::registry::Saga;
@@ -121,22 +118,12 @@ impl SagaRunner {
         stream: &StreamKey,
         event: &StoredEvent,
     ) -> Result<Vec<AnyCommand>, EventFailure> {
-        let Some(handler) = self.saga(core).handlers.get(event.type_name.as_str()) else { return Ok(Vec::new()) };
-        let context = context_of(core, stream, event);
         let mut delays = core.reaction_delays();
         let mut tries = 1;
         loop {
-            let mut commands = Vec::new();
-            let result = catch_unwind(AssertUnwindSafe(|| {
-                (handler.react)(self.instance.as_ref(), &event.payload, &context, &mut commands)
-            }));
-            let error = match result {
-                Ok(Ok(())) => {
-                    telemetry::handled(handler.method, Some(commands.len()));
-                    return Ok(commands);
-                }
-                Ok(Err(error)) => error,
-                Err(panic) => ReactionError::transient(format!("panicked: {}", panic_text(panic.as_ref()))),
+            let error = match super::react(core, self.saga(core), &self.instance, stream, event) {
+                Ok(commands) => return Ok(commands),
+                Err(error) => error,
             };
             telemetry::failed(self.at(stream, event), tries, &error);
             match delays.next() {

@@ -142,6 +142,10 @@ impl ReadModel for SqliteReadModel {
         })
     }
 
+    fn is_of_earlier_version(&self) -> BoxFuture<'_, Result<bool, ReactionError>> {
+        Box::pin(async move { Ok(self.writer.lock().await.query_row(checkpoints::IS_OLD, [], |row| row.get(0))?) })
+    }
+
     fn checkpoint<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>, ReactionError>> {
         Box::pin(async move {
             let connection = self.writer.lock().await;

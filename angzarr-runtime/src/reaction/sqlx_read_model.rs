@@ -13,6 +13,10 @@ impl ReadModel for SqlitePool {
         Box::pin(async move { Ok(SqlitePool::begin(self).await?) })
     }
 
+    fn is_of_earlier_version(&self) -> BoxFuture<'_, Result<bool, ReactionError>> {
+        Box::pin(async move { Ok(sqlx::query_scalar(checkpoints::IS_OLD).fetch_one(self).await?) })
+    }
+
     fn checkpoint<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>, ReactionError>> {
         Box::pin(async move {
             sqlx::query(checkpoints::TABLE).execute(self).await?;

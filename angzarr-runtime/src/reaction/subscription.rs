@@ -188,8 +188,23 @@ impl Subscription {
                     }
                 }
                 Err(reason) => {
-                    tracing::error!(component = name, position, reason, "subscription held back; it will try again");
-                    *self.stalled.lock() = Some(reason);
+                    if core.closing.load(Ordering::Acquire) {
+                        // What runs is refused new commands, as it should be: the batch comes again after the start.
+                        tracing::debug!(
+                            component = name,
+                            position,
+                            reason,
+                            "subscription held back while shutting down"
+                        );
+                    } else {
+                        tracing::error!(
+                            component = name,
+                            position,
+                            reason,
+                            "subscription held back; it will try again"
+                        );
+                        *self.stalled.lock() = Some(reason);
+                    }
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         _ = stop.changed() => break,
@@ -315,7 +330,7 @@ impl Core {
 }
 
 /// What a handler may know about a stored event.
-pub(crate) fn context_of(core: &Core, stream: &StreamKey, event: &StoredEvent) -> EventContext {
+pub(super) fn context_of(core: &Core, stream: &StreamKey, event: &StoredEvent) -> EventContext {
     EventContext {
         stream: stream.clone(),
         edition: Edition::named(stream.edition.as_str()),

@@ -194,11 +194,6 @@ impl WaitBoard {
         Some(Waiting(Box::new(Noted { board: self.0.clone(), id, key: key.clone(), done })))
     }
 
-    /// The events were not stored after all.
-    pub(crate) fn withdraw(&self, waiting: Waiting) {
-        drop(waiting);
-    }
-
     /// Waits until everything noted has happened, or the deadline has passed.
     pub(crate) async fn wait(&self, Waiting(mut waiting): Waiting, deadline: Duration) -> WaitResult {
         let in_time = tokio::time::timeout(deadline, &mut waiting.done).await.is_ok();

@@ -43,6 +43,9 @@ struct Inner {
     drain_limit: Duration,
 }
 
+/// The store has at least this long to close.
+const CLOSING: Duration = Duration::from_secs(10);
+
 type Ending = futures_util::future::Shared<BoxFuture<'static, Result<(), StorageError>>>;
 
 impl Inner {
@@ -69,6 +72,8 @@ impl Inner {
         if tokio::time::timeout(limit, core.writer.drain()).await.is_err() {
             tracing::warn!("the store still wrote when the limit of the shutdown passed");
         }
+        // A short limit is for what runs: a store that is left open is no use to anybody.
+        let limit = limit.max(CLOSING);
         match tokio::time::timeout(limit, core.storage.close()).await {
             Ok(closed) => closed,
             Err(_) => Err(not_closed(format!("the store was not closed within {limit:?}"))),
@@ -186,10 +191,10 @@ impl Runtime {
 
     /// Stops in order (row R6): takes no more commands, finishes what runs, lets every component finish its batch, stores
     /// what is under way. Other handles answer [`Error::ShuttingDown`] from now on. Every step has the drain limit of its
-    /// own. It goes on if the caller does not wait for it; whoever calls meanwhile, or later, gets the same answer.
+    /// own; closing the store has ten seconds at least. It goes on if the caller does not wait for it; whoever calls meanwhile, or later, gets the same answer.
     ///
     /// # Errors
-    /// The store cannot be closed properly, or not within the drain limit.
+    /// The store cannot be closed properly, or not in time.
     pub async fn shutdown(self) -> Result<()> {
         let ending = self.inner.ending.get_or_init(|| {
             self.inner.core.closing.store(true, Ordering::Release);
@@ -218,7 +223,7 @@ impl Runtime {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statistics {
-    /// Commands that run now.
+    /// Commands, and retries and discards of dead letters, that run now.
     pub commands_in_flight: usize,
     /// About how many bytes of states are kept for the next command.
     pub state_cache_bytes: u64,

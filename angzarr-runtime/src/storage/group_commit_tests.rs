@@ -392,6 +392,8 @@ fn a_caller_that_is_kept_and_not_polled_holds_up_nobody() {
 #[test]
 fn what_is_submitted_goes_along_or_soon_after() {
     block_on(async {
+        // The clock moves only where everybody waits for it.
+        tokio::time::pause();
         let (store, writer) = gated(true);
         writer.submit(snapshot(1));
         writer.commit(write(1, 0)).await.expect("stored");

@@ -135,3 +135,16 @@ async fn the_read_model_shows_balances() {
         sqlx::query_as("SELECT account, amount FROM balance").fetch_all(&pool).await.unwrap();
     assert_eq!(rows, [(ada.to_string(), 70)]);
 }
+
+/// Row J1: the checkpoints of an earlier version knew no store.
+#[tokio::test]
+async fn j1_a_pool_that_an_earlier_version_wrote_is_refused() {
+    let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
+    let old = "CREATE TABLE angzarr_checkpoints (projector TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID";
+    sqlx::query(old).execute(&pool).await.unwrap();
+    let start = || Runtime::builder().storage(Memory::new()).with(Balances { pool: pool.clone() }).build();
+    let error = start().await.expect_err("refused");
+    assert!(error.to_string().contains("earlier version; delete the read model"), "{error}");
+    sqlx::query("DROP TABLE angzarr_checkpoints").execute(&pool).await.unwrap();
+    start().await.expect("it starts").shutdown().await.expect("it ends");
+}

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use angzarr_runtime::Limits;
 use angzarr_runtime::dead_letter::{DeadLetterFilter, Resolution};
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::proto::angzarr_dead_letter::{Payload, RejectionDetails};
@@ -118,6 +119,19 @@ on_every_store! {
         assert_eq!(book.pages.iter().map(|it| it.merge_strategy).collect::<Vec<_>>(), strategies);
         runtime.dead_letters().retry(letter.id).await.unwrap();
         assert_eq!(events_of(runtime.storage(), &StreamKey::main("account", id)).await.len(), 3);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// The id that a retry gives to a command without one of its own passes the limit of ids.
+    async fn d2_l_a_retry_needs_no_longer_ids_than_a_uuid(store) {
+        let limits = Limits { id_bytes: 36, ..Limits::default() };
+        let runtime = store.describe(Rig::new().builder().limits(limits)).build().await.unwrap();
+        let id = Uuid::new_v4();
+        let note = Note { text: "once".into() };
+        runtime.send::<Account>(id, note).merge(MergeStrategy::Manual).expect_sequence(9).await.unwrap_err();
+        let letter = runtime.dead_letters().list(&all()).await.unwrap().remove(0);
+        runtime.dead_letters().retry(letter.id).await.unwrap();
+        assert_eq!(events_of(runtime.storage(), &StreamKey::main("account", id)).await.len(), 1);
         runtime.shutdown().await.unwrap();
     }
 
@@ -312,6 +326,93 @@ on_every_store! {
         rig.balances.no_more_trouble(retried, 0);
         runtime.dead_letters().retry(open[0].id).await.unwrap();
         assert_eq!(balance_row(&rig.model, retried).await, Some((1, 1, 0)));
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// The read model is built anew while letters are open: what came before them is no part of the trouble.
+    async fn j1_j2_events_before_a_parked_one_are_projected_again(store) {
+        let rig = Rig::new();
+        let id = Uuid::new_v4();
+        rig.balances.trouble(id, 3, Trouble::Permanent);
+        let runtime = rig.start(&store).await;
+        for amount in [1, 10, 100, 1_000, 10_000] {
+            runtime.send::<Account>(id, Deposit { amount }).await.unwrap();
+        }
+        runtime.settled().await;
+        let of_balances = DeadLetterFilter { component: Some("balances".into()), ..all() };
+        let letters = runtime.dead_letters().list(&of_balances).await.unwrap();
+        assert_eq!(letters.len(), 2, "the third and the one behind it");
+        runtime.shutdown().await.unwrap();
+        let rig = Rig { model: Rig::new().model, ..rig };
+        let runtime = rig.start(&store).await;
+        runtime.settled().await;
+        assert_eq!(balance_row(&rig.model, id).await, Some((111, 3, 2)), "as before");
+        assert_eq!(runtime.dead_letters().list(&of_balances).await.unwrap(), letters, "no letter more, each as it was");
+        rig.balances.no_more_trouble(id, 3);
+        runtime.dead_letters().retry(letters[0].id).await.unwrap();
+        assert_eq!(balance_row(&rig.model, id).await, Some((11_111, 5, 4)), "in order, each once");
+        assert!(runtime.dead_letters().list(&all()).await.unwrap().is_empty());
+        runtime.send::<Account>(id, Deposit { amount: 1 }).sync(SyncMode::Simple).await.unwrap();
+        assert_eq!(balance_row(&rig.model, id).await, Some((11_112, 6, 5)));
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// An older event fails while a younger one is parked: the stream waits from there on, and goes on from there.
+    async fn j2_an_older_event_that_fails_is_parked_before_the_younger(store) {
+        let rig = Rig::new();
+        let id = Uuid::new_v4();
+        rig.balances.trouble(id, 2, Trouble::Permanent);
+        let runtime = rig.start(&store).await;
+        for amount in [1, 10, 100] {
+            runtime.send::<Account>(id, Deposit { amount }).await.unwrap();
+        }
+        runtime.settled().await;
+        runtime.shutdown().await.unwrap();
+        let rig = Rig { model: Rig::new().model, ..rig };
+        rig.balances.trouble(id, 1, Trouble::Permanent);
+        let runtime = rig.start(&store).await;
+        runtime.settled().await;
+        assert_eq!(balance_row(&rig.model, id).await, Some((1, 1, 0)));
+        let letters = runtime.dead_letters().list(&all()).await.unwrap();
+        let of = |sequence: u32| {
+            let mut found = letters.iter().filter(|letter| {
+                let Some(Payload::RejectedEvents(book)) = &letter.letter.payload else { panic!("no events") };
+                book.pages[0].sequence() == Some(sequence)
+            });
+            found.next().unwrap()
+        };
+        assert_eq!((letters.len(), of(1).attempts), (2, 1));
+        assert!(runtime.dead_letters().retry(of(2).id).await.unwrap_err().to_string().contains("older"));
+        rig.balances.no_more_trouble(id, 1);
+        rig.balances.no_more_trouble(id, 2);
+        runtime.dead_letters().retry(of(1).id).await.unwrap();
+        assert_eq!(balance_row(&rig.model, id).await, Some((111, 3, 2)));
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A letter is retried while the read model is still being built: not before the older events of its stream.
+    async fn j2_d2_a_retry_waits_until_the_projector_has_come_to_its_event(store) {
+        let rig = Rig::new();
+        let id = Uuid::new_v4();
+        rig.balances.trouble(id, 1, Trouble::Permanent);
+        let runtime = rig.start(&store).await;
+        for amount in [1, 10] {
+            runtime.send::<Account>(id, Deposit { amount }).await.unwrap();
+        }
+        runtime.settled().await;
+        runtime.shutdown().await.unwrap();
+        let rig = Rig { model: Rig::new().model, ..rig };
+        rig.balances.no_more_trouble(id, 1);
+        let faults = Faults::new();
+        faults.log_is_down(true);
+        let runtime = faults.describe(&store, rig.builder()).build().await.unwrap();
+        let letter = runtime.dead_letters().list(&all()).await.unwrap().remove(0);
+        assert_eq!(runtime.dead_letters().retry(letter.id).await.unwrap_err().code(), "COMPONENT");
+        assert_eq!(balance_row(&rig.model, id).await, None);
+        faults.log_is_down(false);
+        runtime.settled().await;
+        runtime.dead_letters().retry(letter.id).await.unwrap();
+        assert_eq!(balance_row(&rig.model, id).await, Some((11, 2, 1)));
         runtime.shutdown().await.unwrap();
     }
 

@@ -180,6 +180,26 @@ on_every_store! {
         rig.start(&store).await.shutdown().await.unwrap();
     }
 
+    /// Its checkpoints knew no store yet: which events it holds cannot be told.
+    async fn j1_a_read_model_of_an_earlier_version_is_refused(store) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("model.db");
+        let old = "DROP TABLE angzarr_checkpoints;
+            CREATE TABLE angzarr_checkpoints (projector TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
+            INSERT INTO angzarr_checkpoints VALUES ('balances', 0)";
+        drop(SqliteReadModel::open(&path, old).unwrap());
+        let rig = Rig::with_model(SqliteReadModel::open(&path, BALANCES).unwrap());
+        let error = store.describe(rig.builder()).build().await.unwrap_err();
+        assert_eq!(error.code(), "READ_MODEL");
+        let Error::ReadModel { component, problem } = &error else { panic!("{error}") };
+        assert_eq!((component.as_str(), *problem), ("balances", ForeignReadModel::EarlierVersion));
+        assert!(error.to_string().contains("earlier version; delete the read model"), "{error}");
+        // The file that this version makes is none of those, nor is the store held.
+        let rig = Rig::with_model(SqliteReadModel::open(directory.path().join("new.db"), BALANCES).unwrap());
+        rig.start(&store).await.shutdown().await.unwrap();
+        rig.start(&store).await.shutdown().await.unwrap();
+    }
+
     /// The read model is out of reach: that is no fault of the events.
     async fn j2_j5_an_outage_of_the_read_model_parks_nothing(store) {
         let (rig, id) = (Rig::new(), Uuid::new_v4());

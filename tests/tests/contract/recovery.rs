@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use angzarr_runtime::Checkpoint;
+use angzarr_runtime::dead_letter::DeadLetterFilter;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::stream::StreamKey;
 use angzarr_tests::account::Account;
@@ -174,6 +175,49 @@ on_every_store! {
         assert_eq!(runtime.state::<Ledger>(to).await.unwrap().total, 50);
         assert_eq!(events_of(runtime.storage(), &StreamKey::main("ledger", to)).await.len(), 10);
         runtime.shutdown().await.unwrap();
+    }
+
+    /// What an operator does with a letter is finished before the store is closed, and nothing of it begins afterwards.
+    async fn r6_d2_a_shutdown_waits_for_the_desk(store) {
+        for discard in [false, true] {
+            let rig = Rig::new();
+            let id = Uuid::new_v4();
+            rig.balances.trouble(id, 0, Trouble::Permanent);
+            let runtime = store.describe(rig.builder().drain_limit(Duration::from_secs(600))).build().await.unwrap();
+            for amount in [1, 10] {
+                runtime.send::<Account>(id, Deposit { amount }).await.unwrap();
+            }
+            runtime.settled().await;
+            // The event that runs meanwhile: the letter's own, or the one behind it.
+            let stuck = u32::from(discard);
+            rig.balances.no_more_trouble(id, 0);
+            rig.balances.trouble(id, stuck, Trouble::Stuck);
+            let tries = rig.balances.tries(id, stuck);
+            let desk = runtime.dead_letters();
+            let letters = desk.list(&DeadLetterFilter::default()).await.unwrap();
+            let (of_operator, letter) = (desk.clone(), letters[0].id);
+            let under_way = tokio::spawn(async move {
+                if discard { of_operator.discard(letter, "not worth it").await } else { of_operator.retry(letter).await }
+            });
+            eventually("it is stuck", async || rig.balances.tries(id, stuck) > tries).await;
+            let mut ending = Box::pin(runtime.shutdown());
+            assert!(futures_util::poll!(&mut ending).is_pending());
+            // Half a second only bounds how long a shutdown that does not wait may take to show it.
+            tokio::time::timeout(Duration::from_millis(500), &mut ending).await.expect_err("the desk is at work");
+            assert_eq!(desk.retry(letters[1].id).await.unwrap_err().code(), "SHUTTING_DOWN");
+            assert_eq!(desk.discard(letters[1].id, "too late").await.unwrap_err().code(), "SHUTTING_DOWN");
+            rig.balances.no_more_trouble(id, stuck);
+            under_way.await.unwrap().unwrap();
+            ending.await.unwrap();
+            assert_eq!(desk.retry(letter).await.unwrap_err().code(), "SHUTTING_DOWN");
+            drop(desk);
+            let runtime = rig.start(&store).await;
+            runtime.settled().await;
+            let wanted = if discard { (10, 1, 1) } else { (11, 2, 1) };
+            assert_eq!(balance_row(&rig.model, id).await, Some(wanted));
+            assert!(runtime.dead_letters().list(&DeadLetterFilter::default()).await.unwrap().is_empty());
+            runtime.shutdown().await.unwrap();
+        }
     }
 
     /// A second handle waits for the same end, and a caller that goes away does not stop it half-way.

@@ -23,6 +23,13 @@ fn stuck_at(id: Uuid, sequence: u32) -> Rig {
     rig
 }
 
+/// Whoever does not wait for the test has handled what is stored.
+async fn all_but_the_journal_have_come_to_the_end(runtime: &Runtime) {
+    let others_are_done =
+        async || runtime.subscriptions().iter().all(|status| status.name == "journal" || status.lag == 0);
+    eventually("the others are done", others_are_done).await;
+}
+
 on_every_store! {
     async fn s1_s2_the_answer_does_not_wait(store) {
         let id = Uuid::new_v4();
@@ -143,7 +150,8 @@ on_every_store! {
         let (id, slow) = (Uuid::new_v4(), Uuid::new_v4());
         let rig = Rig::new();
         rig.tagger.trouble(slow, 0, Trouble::Stuck);
-        let runtime = rig.start(&store).await;
+        let builder = rig.builder().sync_deadline(Duration::from_secs(600));
+        let runtime = store.describe(builder).build().await.unwrap();
         runtime.send::<Account>(slow, AddTag { tag: "x".into() }).await.unwrap();
         let crowd: Vec<_> = (0..8)
             .map(|_| {
@@ -173,15 +181,22 @@ on_every_store! {
         let rig = stuck_at(id, 0);
         let builder = rig.builder().sync_deadline(Duration::from_millis(300));
         let runtime = store.describe(builder).build().await.unwrap();
-        let receipt = runtime.send::<Account>(id, Deposit { amount: 4 }).sync(SyncMode::Simple).await.unwrap();
+        let send = |external, mode| runtime.send::<Account>(id, Deposit { amount: 4 }).external_id(external).sync(mode);
+        send("d-1", SyncMode::Async).await.unwrap();
+        all_but_the_journal_have_come_to_the_end(&runtime).await;
+        let receipt = send("d-1", SyncMode::Simple).await.unwrap();
         let missing: Vec<_> = receipt.missing().iter().map(|it| (it.projector.as_str(), it.sequence, it.reason.clone())).collect();
         assert_eq!(missing, [("journal", 0, None)]);
-        assert_eq!(receipt.projections_of::<BalanceView>("balances").next().unwrap().balance, 4, "who has them, says so");
+        assert_eq!(receipt.done(), ["balances", "everywhere", "tally"], "who has them, says so");
         // The events are stored all the same, and are handled in the end.
         assert_eq!(events_of(runtime.storage(), &StreamKey::main("account", id)).await.len(), 1);
         rig.journal.no_more_trouble(id, 0);
-        let receipt = runtime.send::<Account>(id, Deposit { amount: 4 }).sync(SyncMode::Simple).await.unwrap();
-        assert!(receipt.missing().is_empty());
+        send("d-2", SyncMode::Async).await.unwrap();
+        runtime.settled().await;
+        for external in ["d-1", "d-2"] {
+            let receipt = send(external, SyncMode::Simple).await.unwrap();
+            assert!(receipt.missing().is_empty());
+        }
         assert_eq!(rig.journal.sequences(id), [0, 1]);
         runtime.shutdown().await.unwrap();
     }
@@ -193,7 +208,10 @@ on_every_store! {
         rig.balances.trouble(parked, 0, Trouble::Permanent);
         let builder = rig.builder().sync_deadline(Duration::from_millis(300));
         let runtime = store.describe(builder).build().await.unwrap();
-        let receipt = runtime.send::<Account>(id, Deposit { amount: 4 }).sync(SyncMode::Simple).await.unwrap();
+        let send = |id, mode| runtime.send::<Account>(id, Deposit { amount: 4 }).external_id("d-1").sync(mode);
+        send(id, SyncMode::Async).await.unwrap();
+        all_but_the_journal_have_come_to_the_end(&runtime).await;
+        let receipt = send(id, SyncMode::Simple).await.unwrap();
         assert_eq!(receipt.done(), ["balances", "everywhere", "tally"], "tally answers no projection, tagger is not concerned");
         assert!(receipt.projections().iter().all(|it| it.projector != "tally"));
         let errors = receipt.into_response().cascade_errors;
@@ -202,8 +220,10 @@ on_every_store! {
         assert_eq!(errors[0].source_domain, "account");
         assert!(errors[0].error_message.contains("#0") && errors[0].error_message.contains("deadline"), "{errors:?}");
         rig.journal.no_more_trouble(id, 0);
+        send(parked, SyncMode::Async).await.unwrap();
         runtime.settled().await;
-        let request = proto::CommandRequest { sync_mode: SIMPLE, ..request(account(parked), [page(&Deposit { amount: 1 })]) };
+        let again = page(&Deposit { amount: 4 }).with_header(proto::PageHeader::external("d-1", ""));
+        let request = proto::CommandRequest { sync_mode: SIMPLE, ..request(account(parked), [again]) };
         let errors = runtime.handle_command(request).await.unwrap().cascade_errors;
         assert_eq!((errors.len(), errors[0].component_name.as_str()), (1, "balances"));
         assert!(errors[0].error_message.contains("trouble for good"), "{errors:?}");
@@ -278,6 +298,8 @@ on_every_store! {
             assert_eq!((missing.projector.as_str(), missing.sequence), ("journal", sequence));
             assert!(missing.reason.as_deref().unwrap().contains("parked"), "{missing:?}");
             assert_eq!(receipt.missing().len(), 1);
+            let balance = receipt.projections_of::<BalanceView>("balances").next().unwrap().balance;
+            assert_eq!(balance, 4 * (i64::from(sequence) + 1), "who has them, says so");
         }
         runtime.shutdown().await.unwrap();
     }
@@ -286,9 +308,14 @@ on_every_store! {
     async fn s9_a_cancelled_wait_harms_nobody(store) {
         let id = Uuid::new_v4();
         let rig = stuck_at(id, 0);
-        let runtime = rig.start(&store).await;
+        let builder = rig.builder().sync_deadline(Duration::from_secs(600));
+        let runtime = store.describe(builder).build().await.unwrap();
         let answer = runtime.send::<Account>(id, Deposit { amount: 1 }).sync(SyncMode::Simple).into_future();
-        tokio::time::timeout(Duration::from_millis(50), answer).await.expect_err("it is stuck");
+        let stuck = eventually("it is stuck", async || rig.journal.tries(id, 0) > 0);
+        tokio::select! {
+            _ = answer => panic!("it is stuck"),
+            () = stuck => {}
+        }
         rig.journal.no_more_trouble(id, 0);
         let receipt = runtime.send::<Account>(id, Deposit { amount: 1 }).sync(SyncMode::Simple).await.unwrap();
         assert_eq!(receipt.events()[0].sequence, 1);

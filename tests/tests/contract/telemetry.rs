@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use angzarr_runtime::dead_letter::DeadLetterFilter;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::proto::{self, CommandPageExt as _, CoverExt as _};
 use angzarr_runtime::stream::StreamKey;
 use angzarr_tests::account::Account;
+use angzarr_tests::ledger::Ledger;
 use angzarr_tests::messages::*;
 use angzarr_tests::reactions::Trouble;
-use angzarr_tests::rig::{account, page, request};
+use angzarr_tests::rig::{account, eventually, page, request};
 use angzarr_tests::store::{plant, stored};
-use angzarr_tests::{Rig, Store};
+use angzarr_tests::{Fault, Faults, Rig, Store};
 use tracing::field::{Field, Visit};
 use tracing::{Level, span};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
@@ -86,6 +87,10 @@ impl<S: tracing::Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Told {
 impl Told {
     /// Whatever is told on this thread until the guard is dropped.
     fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
+        // As long as there is one subscriber only, `tracing` asks the thread that comes to a span first whether anybody
+        // listens: that of a test that does not would say no for all. With a second one it asks them all.
+        static ANOTHER: OnceLock<tracing::Dispatch> = OnceLock::new();
+        ANOTHER.get_or_init(|| tracing::Dispatch::new(Registry::default()));
         let told = Self::default();
         let listening = tracing::subscriber::set_default(Registry::default().with(told.clone()));
         (told, listening)
@@ -169,6 +174,7 @@ on_one_thread! {
     i1_c7_l_a_refusal_without_a_stream_says_what_is_known
     i1_g1_j1_reactions_and_what_they_cause_stand_in_their_spans
     i1_g3_j2_warnings_say_by_themselves_what_they_are_about
+    i1_r6_a_shutdown_in_the_middle_of_a_saga_is_no_error
 }
 
 const ACCEPTED: [&str; 4] = ["state loaded", "decided", "stored", "command accepted"];
@@ -459,5 +465,31 @@ async fn i1_g3_j2_warnings_say_by_themselves_what_they_are_about(store: Store) {
     let event = told.event("stream stays parked", "journal");
     about(&event, "journal", "3");
     assert_eq!((event.level, field(&event.fields, "letter")), (Level::WARN, letters[1].id.to_string().as_str()));
+    runtime.shutdown().await.unwrap();
+}
+
+/// A saga is between two commands of one event when the shutdown comes: the second one comes again after the restart.
+async fn i1_r6_a_shutdown_in_the_middle_of_a_saga_is_no_error(store: Store) {
+    let (told, _listening) = Told::listen();
+    let (rig, faults) = (Rig::new(), Faults::new());
+    let runtime = faults.describe(&store, rig.builder()).build().await.unwrap();
+    let to = Uuid::new_v4();
+    faults.next("ledger", [Fault::Hold]);
+    runtime.send::<Account>(Uuid::new_v4(), SendMoney { copies: 2, ..money(to, "") }).await.unwrap();
+    eventually("the first one is being stored", async || faults.struck() == 1).await;
+    let handle = runtime.clone();
+    let mut ending = Box::pin(runtime.shutdown());
+    assert!(futures_util::poll!(&mut ending).is_pending());
+    faults.release();
+    ending.await.unwrap();
+    let held_back = told.events(|event| event.text == "subscription held back while shutting down");
+    assert!(!held_back.is_empty() && held_back.iter().all(|event| event.level == Level::DEBUG), "{held_back:#?}");
+    let errors = told.events(|event| event.level == Level::ERROR);
+    assert!(errors.is_empty(), "{errors:#?}");
+    assert!(handle.subscriptions().iter().all(|status| status.stalled.is_none()));
+    drop(handle);
+    let runtime = rig.start(&store).await;
+    runtime.settled().await;
+    assert_eq!(runtime.state::<Ledger>(to).await.unwrap().total, 10, "each once");
     runtime.shutdown().await.unwrap();
 }

@@ -1,22 +1,20 @@
 //! Scenarios of a projector.
 
-use std::any::{Any, TypeId};
+use std::any::TypeId;
 use std::fmt;
 use std::future::IntoFuture;
-use std::panic::{AssertUnwindSafe, Location};
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use uuid::Uuid;
 
 use super::events::{KnownEvent, KnownType};
 use super::report::{Holds, Story};
 use super::told::{Told, unhandled};
-use crate::command::panic_text;
 use crate::declare::{Domain, Instance, Message, ReactionError};
-use crate::reaction::{Checkpoint, ErasedReadModel, context_of};
+use crate::reaction::{self, Checkpoint, ErasedReadModel};
 use crate::registry::Projector;
 use crate::storage::BoxFuture;
 use crate::stream::{Name, StoredEvent, StreamKey};
@@ -111,7 +109,8 @@ impl ProjectorScenario {
         Projecting { scenario: self, stream, event, called: Location::caller() }
     }
 
-    /// The handlers, inside the read model's transaction, which is committed with the checkpoint.
+    /// The handlers, inside the read model's transaction, which is committed with the checkpoint; but once: a test does not
+    /// wait for a retry.
     async fn project(
         &self,
         stream: &StreamKey,
@@ -123,7 +122,9 @@ impl ProjectorScenario {
             model.checkpoint(self.name).await?;
         }
         let unit = self.read_model.as_ref().map(|model| (model, model.unit()));
-        let outcome = self.handle(stream, events, unit.as_ref().map(|(_, unit)| unit)).await;
+        let (core, lent) = (&self.told.core, unit.as_ref().map(|(_, unit)| unit));
+        let events = events.iter().cloned();
+        let outcome = reaction::project(core, self.projector(), &self.instance, stream, events, lent).await;
         match (unit, &outcome) {
             (None, _) => {}
             (Some((model, unit)), Ok(_)) => {
@@ -132,31 +133,6 @@ impl ProjectorScenario {
             (Some((model, unit)), Err(_)) => model.rollback(unit).await?,
         }
         outcome
-    }
-
-    /// As the runtime calls them, but once: a test does not wait for a retry.
-    async fn handle(
-        &self,
-        stream: &StreamKey,
-        events: &[StoredEvent],
-        unit: Option<&Arc<dyn Any + Send + Sync>>,
-    ) -> Result<Option<prost_types::Any>, ReactionError> {
-        let mut projection = None;
-        for event in events {
-            let Some(handler) = self.projector().handlers.get(event.type_name.as_str()) else { continue };
-            let mut context = context_of(&self.told.core, stream, event);
-            context.transaction = unit.cloned();
-            let call =
-                AssertUnwindSafe(async { (handler.project)(self.instance.as_ref(), &event.payload, &context).await });
-            match call.catch_unwind().await {
-                Ok(result) => projection = result?.or(projection),
-                Err(panic) => {
-                    let text = panic_text(panic.as_ref());
-                    return Err(ReactionError::transient(format!("`{}` panicked: {text}", handler.method)));
-                }
-            }
-        }
-        Ok(projection)
     }
 
     fn projector(&self) -> &Projector {

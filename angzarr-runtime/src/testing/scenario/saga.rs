@@ -2,7 +2,6 @@
 
 use std::any::TypeId;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -11,11 +10,10 @@ use uuid::Uuid;
 
 use super::report::Story;
 use super::told::{Told, unhandled};
-use crate::command::panic_text;
 use crate::declare::{AnyCommand, Domain, Instance, Message, ReactionError, SagaOutput};
 use crate::error::nearest;
 use crate::proto::TimestampExt as _;
-use crate::reaction::context_of;
+use crate::reaction;
 use crate::registry::{Registry, Saga};
 use crate::stream::{Name, StoredEvent, StreamKey};
 
@@ -133,17 +131,7 @@ impl SagaScenario {
     fn react(&self, stream: &StreamKey, events: &[StoredEvent]) -> Result<Vec<AnyCommand>, ReactionError> {
         let mut commands = Vec::new();
         for event in events {
-            let Some(handler) = self.saga().handlers.get(event.type_name.as_str()) else { continue };
-            let context = context_of(&self.told.core, stream, event);
-            let result = catch_unwind(AssertUnwindSafe(|| {
-                (handler.react)(self.instance.as_ref(), &event.payload, &context, &mut commands)
-            }));
-            match result {
-                Ok(result) => result?,
-                Err(panic) => {
-                    return Err(ReactionError::transient(format!("panicked: {}", panic_text(panic.as_ref()))));
-                }
-            }
+            commands.extend(reaction::react(&self.told.core, self.saga(), &self.instance, stream, event)?);
         }
         Ok(commands)
     }

@@ -1,0 +1,64 @@
+//! Calls of the handlers of sagas and projectors, for the runtime and for scenarios alike.
+//!
+//! In: an event in the form of today. Out: what its handler gave. Never: a panic of a handler; it is a transient failure.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use futures_util::FutureExt as _;
+
+use super::projector::{Projection, Unit};
+use super::subscription::context_of;
+use crate::command::{Core, panic_text};
+use crate::declare::{AnyCommand, Instance, ReactionError};
+use crate::registry::{Projector, Saga};
+use crate::stream::{StoredEvent, StreamKey};
+use crate::telemetry;
+
+/// The commands that a saga wants for one event, none if it has no handler for it.
+pub(crate) fn react(
+    core: &Core,
+    saga: &Saga,
+    instance: &Instance,
+    stream: &StreamKey,
+    event: &StoredEvent,
+) -> Result<Vec<AnyCommand>, ReactionError> {
+    let mut commands = Vec::new();
+    let Some(handler) = saga.handlers.get(event.type_name.as_str()) else { return Ok(commands) };
+    let context = context_of(core, stream, event);
+    let result =
+        catch_unwind(AssertUnwindSafe(|| (handler.react)(instance.as_ref(), &event.payload, &context, &mut commands)));
+    match result {
+        Ok(result) => result?,
+        Err(panic) => return Err(ReactionError::transient(format!("panicked: {}", panic_text(panic.as_ref())))),
+    }
+    telemetry::handled(handler.method, Some(commands.len()));
+    Ok(commands)
+}
+
+/// Projects what one stored event is today: its parts, in order, until one fails. The projection is that of the last part
+/// that has one.
+pub(crate) async fn project(
+    core: &Core,
+    projector: &Projector,
+    instance: &Instance,
+    stream: &StreamKey,
+    events: impl IntoIterator<Item = StoredEvent>,
+    unit: Option<&Unit>,
+) -> Result<Projection, ReactionError> {
+    let mut projection = None;
+    for event in events {
+        let Some(handler) = projector.handlers.get(event.type_name.as_str()) else { continue };
+        let mut context = context_of(core, stream, &event);
+        context.transaction = unit.cloned();
+        let call = AssertUnwindSafe(async { (handler.project)(instance.as_ref(), &event.payload, &context).await });
+        match call.catch_unwind().await {
+            Ok(result) => projection = result?.or(projection),
+            Err(panic) => {
+                let text = panic_text(panic.as_ref());
+                return Err(ReactionError::transient(format!("`{}` panicked: {text}", handler.method)));
+            }
+        }
+        telemetry::handled(handler.method, None);
+    }
+    Ok(projection)
+}
