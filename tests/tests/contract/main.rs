@@ -20,3 +20,4 @@ mod sync_modes;
 mod telemetry;
 mod temporal;
 mod upcasting;
+mod writers;
