@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use angzarr_runtime::Code;
 use angzarr_runtime::prelude::*;
-use angzarr_runtime::proto::{self, CommandPageExt as _, CoverExt as _};
+use angzarr_runtime::proto::{self, CoverExt as _};
 use angzarr_runtime::storage::StorageErrorKind;
 use angzarr_runtime::stream::StreamKey;
 use angzarr_tests::account::{Account, handler_runs};
