@@ -191,7 +191,8 @@ impl Runtime {
 
     /// Stops in order (row R6): takes no more commands, finishes what runs, lets every component finish its batch, stores
     /// what is under way. Other handles answer [`Error::ShuttingDown`] from now on. Every step has the drain limit of its
-    /// own; closing the store has ten seconds at least. It goes on if the caller does not wait for it; whoever calls meanwhile, or later, gets the same answer.
+    /// own; closing the store has ten seconds at least. It goes on if the caller does not wait for it; whoever calls
+    /// meanwhile, or later, gets the same answer.
     ///
     /// # Errors
     /// The store cannot be closed properly, or not in time.
