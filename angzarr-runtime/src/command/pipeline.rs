@@ -219,11 +219,7 @@ impl Core {
         };
         prepared.waiting = self.waits.expect(&self.registry, submission, &events.stored, &prepared.sync);
         let write = self.write(submission, &loaded, &mut prepared, &events.stored);
-        let committed = match self.writer.commit_now(write) {
-            Ok(committed) => committed,
-            Err(write) => self.writer.commit(write).await,
-        };
-        match committed {
+        match self.writer.commit(write).await {
             Ok(written) => Ok(Attempt::Done(self.settle(submission, &slot, guard, loaded, prepared, events, written))),
             Err(error) => {
                 // After an unclear failure the events may be there or not: the next command reads what is true.
@@ -284,15 +280,11 @@ impl Core {
         let write = self.write(submission, &loaded, &mut prepared, &events.stored);
         match self.writer.commit_now(write) {
             Ok(Ok(written)) => Some(Ok(self.settle(submission, &slot, guard, loaded, prepared, events, written))),
-            failed => {
-                match failed {
-                    Ok(Err(WriteError::Storage(error))) => Some(Err(error.into())),
-                    // Lost against another writer: the other way retries with fresh state (row C6).
-                    _ => {
-                        telemetry::raced(&submission.key);
-                        None
-                    }
-                }
+            Ok(Err(WriteError::Storage(error))) => Some(Err(error.into())),
+            // Lost against another writer: the other way retries with fresh state (row C6).
+            _ => {
+                telemetry::raced(&submission.key);
+                None
             }
         }
     }

@@ -23,6 +23,20 @@ pub(crate) struct AtEvent<'a> {
     pub(crate) event: &'a StoredEvent,
 }
 
+/// Says what happened at an event, beside where that was.
+macro_rules! tell {
+    ($level:ident, $about:ident, $($what:tt)+) => {
+        tracing::$level!(
+            target: TARGET,
+            component = $about.component,
+            stream = %$about.stream,
+            sequence = $about.event.sequence,
+            correlation_id = $about.correlation_id(),
+            $($what)+
+        )
+    };
+}
+
 impl<'a> AtEvent<'a> {
     fn correlation_id(&self) -> Option<&'a str> {
         known(self.event.headers.correlation_id())
@@ -75,13 +89,10 @@ pub(crate) fn command_sent(command: &AnyCommand, receipt: &Receipt) {
 
 /// A handler failed.
 pub(crate) fn failed(about: AtEvent<'_>, attempt: u32, error: &ReactionError) {
-    tracing::warn!(
-        target: TARGET,
-        component = about.component,
+    tell!(
+        warn,
+        about,
         kind = about.kind.as_str(),
-        stream = %about.stream,
-        sequence = about.event.sequence,
-        correlation_id = about.correlation_id(),
         attempt,
         %error,
         "event failed"
@@ -90,25 +101,14 @@ pub(crate) fn failed(about: AtEvent<'_>, attempt: u32, error: &ReactionError) {
 
 /// A saga cannot handle an event.
 pub(crate) fn event_dead_lettered(about: AtEvent<'_>, reason: &str) {
-    tracing::warn!(
-        target: TARGET,
-        component = about.component,
-        stream = %about.stream,
-        sequence = about.event.sequence,
-        correlation_id = about.correlation_id(),
-        reason,
-        "event dead-lettered"
-    );
+    tell!(warn, about, reason, "event dead-lettered");
 }
 
 /// A saga's command was refused for good.
 pub(crate) fn command_dead_lettered(about: AtEvent<'_>, command: &AnyCommand, error: &Error) {
-    tracing::warn!(
-        target: TARGET,
-        component = about.component,
-        stream = %about.stream,
-        sequence = about.event.sequence,
-        correlation_id = about.correlation_id(),
+    tell!(
+        warn,
+        about,
         to = format_args!("{}/{}", command.domain(), command.root),
         command = command.type_name(),
         code = error.code(),
@@ -119,15 +119,7 @@ pub(crate) fn command_dead_lettered(about: AtEvent<'_>, command: &AnyCommand, er
 
 /// A projector cannot handle an event.
 pub(crate) fn parked(about: AtEvent<'_>, reason: &str) {
-    tracing::error!(
-        target: TARGET,
-        component = about.component,
-        stream = %about.stream,
-        sequence = about.event.sequence,
-        correlation_id = about.correlation_id(),
-        reason,
-        "stream parked: its events wait in the dead letters"
-    );
+    tell!(error, about, reason, "stream parked: its events wait in the dead letters");
 }
 
 /// An event of the dead letters failed again: those behind it have to wait.
@@ -147,12 +139,5 @@ pub(crate) fn stays_parked(component: &'static str, letter: &DeadLetter, reason:
 
 /// An event waits behind one that its projector cannot handle.
 pub(crate) fn parked_behind(about: AtEvent<'_>) {
-    tracing::debug!(
-        target: TARGET,
-        component = about.component,
-        stream = %about.stream,
-        sequence = about.event.sequence,
-        correlation_id = about.correlation_id(),
-        "event parked behind an earlier one"
-    );
+    tell!(debug, about, "event parked behind an earlier one");
 }

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::super::{Dedup, StorageError, StreamInfo, StreamRead, StreamSlice, Written};
 use super::codec::{self, LastHeaders, bytes, integer, large, optional_small, signed, small, stream_key, text};
 use super::error::{corrupt, unavailable, while_doing};
+use super::statements::{FIND_DEDUP, FIND_STREAM};
 use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId};
 use crate::stream::{LogEvent, Name, StoredEvent, StoredSnapshot, StreamKey};
 
@@ -141,9 +142,8 @@ const ASKING: &str = "cannot read";
 impl Reader<'_> {
     /// Id of a stream and where it diverged.
     fn find(&self, key: &StreamKey) -> Result<Option<(i64, Option<u32>)>, StorageError> {
-        let sql = "SELECT id, diverged_at FROM streams WHERE domain = ?1 AND edition = ?2 AND root = ?3";
         let key: &[&dyn ToSql] = &[&key.domain.as_str(), &key.edition.as_str(), key.root.as_bytes()];
-        self.one(sql, key, |row| Ok((integer(row, 0)?, optional_small(row, 1)?)))
+        self.one(FIND_STREAM, key, |row| Ok((integer(row, 0)?, optional_small(row, 1)?)))
     }
 
     fn one<T>(
@@ -339,8 +339,7 @@ impl Reader<'_> {
 
     pub(super) fn duplicate(&self, key: &StreamKey, Dedup(dedup): &Dedup) -> Result<Option<Written>, StorageError> {
         let Some((id, _)) = self.find(key)? else { return Ok(None) };
-        let sql = "SELECT first_sequence, count, last_position FROM dedup WHERE stream = ?1 AND key = ?2";
-        self.one(sql, &[&id, &&dedup[..]], |row| {
+        self.one(FIND_DEDUP, &[&id, &&dedup[..]], |row| {
             Ok(Written { first_sequence: small(row, 0)?, count: small(row, 1)?, last_position: large(row, 2)? })
         })
     }

@@ -10,7 +10,8 @@ use super::codec::{self, signed};
 use crate::dead_letter::{DeadLetter, DeadLetterId, Resolution};
 use crate::stream::{Retention, StoredSnapshot, StreamKey};
 
-const FIND_STREAM: &str = "SELECT id, diverged_at FROM streams WHERE domain = ?1 AND edition = ?2 AND root = ?3";
+pub(super) const FIND_STREAM: &str =
+    "SELECT id, diverged_at FROM streams WHERE domain = ?1 AND edition = ?2 AND root = ?3";
 const LAST_SEQUENCE: &str = "SELECT max(sequence) FROM events WHERE stream = ?1";
 const LAST_POSITION: &str = "SELECT coalesce(max(position), 0) FROM events";
 const ADD_STREAM: &str = "INSERT INTO streams (domain, edition, root, diverged_at) VALUES (?1, ?2, ?3, ?4)";
@@ -19,7 +20,8 @@ const ADD_EVENT: &str =
     "INSERT INTO events (position, stream, sequence, created_at, type, isolated, correlation_id, ext, payload)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 const ADD_TYPE: &str = "INSERT INTO types (name, version) VALUES (?1, ?2)";
-const FIND_DEDUP: &str = "SELECT first_sequence, count, last_position FROM dedup WHERE stream = ?1 AND key = ?2";
+pub(super) const FIND_DEDUP: &str =
+    "SELECT first_sequence, count, last_position FROM dedup WHERE stream = ?1 AND key = ?2";
 const ADD_DEDUP: &str =
     "INSERT INTO dedup (stream, key, first_sequence, count, last_position) VALUES (?1, ?2, ?3, ?4, ?5)
      ON CONFLICT DO NOTHING";

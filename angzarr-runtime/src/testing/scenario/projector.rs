@@ -259,9 +259,7 @@ impl Projected {
     /// The next event comes. Await it.
     #[track_caller]
     pub fn and_when_event<D: Domain>(mut self, root: Uuid, event: impl Message + fmt::Debug) -> Projecting {
-        for line in self.lines() {
-            self.scenario.story.tell("then", line);
-        }
+        self.tell_outcome();
         self.scenario.when_event::<D>(root, event)
     }
 
@@ -274,10 +272,15 @@ impl Projected {
         version: u32,
         payload: impl AsRef<[u8]>,
     ) -> Projecting {
+        self.tell_outcome();
+        self.scenario.when_stored::<D>(root, type_name, version, payload)
+    }
+
+    /// What came is part of the story that goes on.
+    fn tell_outcome(&mut self) {
         for line in self.lines() {
             self.scenario.story.tell("then", line);
         }
-        self.scenario.when_stored::<D>(root, type_name, version, payload)
     }
 
     fn lines(&self) -> Vec<String> {

@@ -193,9 +193,7 @@ impl Reacted {
     /// The next event comes.
     #[track_caller]
     pub fn and_when_event<D: Domain>(mut self, root: Uuid, event: impl Message + fmt::Debug) -> Self {
-        for line in self.lines() {
-            self.scenario.story.tell("then", line);
-        }
+        self.tell_outcome();
         self.scenario.when_event::<D>(root, event)
     }
 
@@ -208,9 +206,7 @@ impl Reacted {
         version: u32,
         payload: impl AsRef<[u8]>,
     ) -> Self {
-        for line in self.lines() {
-            self.scenario.story.tell("then", line);
-        }
+        self.tell_outcome();
         self.scenario.when_stored::<D>(root, type_name, version, payload)
     }
 
@@ -229,6 +225,13 @@ impl Reacted {
         let at = command.at.map_or_else(String::new, |at| format!(" at {}", Timestamp::from_unix_nanos(at)));
         let shown = self.scenario.story.show(&command.type_name, &command.payload);
         format!("{}/{}: {shown}{at}", command.domain, command.root)
+    }
+
+    /// What came is part of the story that goes on.
+    fn tell_outcome(&mut self) {
+        for line in self.lines() {
+            self.scenario.story.tell("then", line);
+        }
     }
 
     fn lines(&self) -> Vec<String> {
