@@ -412,10 +412,11 @@ fn no_instance(kind: &str, name: &str, rust_name: &str, location: crate::declare
 /// A store may know domains that this program has no code for: most likely a crate that is not linked.
 async fn warn_of_unlinked_domains(registry: &Registry, storage: &dyn Storage) -> Result<()> {
     for stored in storage.domains().await? {
-        let known = registry.aggregates.contains_key(stored.as_str()) || registry.remotes.contains_key(stored.as_str());
+        let stored = stored.as_str();
+        let known = registry.state_of(stored).is_some() || registry.remotes.contains_key(stored);
         if !known {
             tracing::warn!(
-                domain = stored.as_str(),
+                domain = stored,
                 "the store holds streams of a domain that this program has no aggregate for; if a crate of yours has it, \
                  that crate is not linked: name it (`use that_crate as _;`)"
             );
