@@ -93,7 +93,7 @@ pub use storage::Memory;
 #[cfg(feature = "sqlite")]
 pub use storage::{Durability, Sqlite};
 pub use stream::{AsOf, Edition, Limits, Retention, Versioned, root};
-pub use transport::Local;
+pub use transport::{Feed, Local, RelayStatus};
 pub use uuid::Uuid;
 
 pub mod prelude;
