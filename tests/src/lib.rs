@@ -16,8 +16,10 @@ pub mod person;
 pub mod reactions;
 pub mod rig;
 pub mod store;
+pub mod storm;
 pub mod time;
 
 pub use faults::{Fault, Faults};
 pub use rig::Rig;
 pub use store::Store;
+pub use storm::{Storm, Weather};

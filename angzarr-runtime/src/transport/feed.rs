@@ -101,6 +101,7 @@ impl OpenFeed {
             woken,
             inbox,
             parts: VecDeque::new(),
+            unreadable: false,
             link,
             pauses: pauses(),
             delivered: None,
@@ -163,6 +164,8 @@ pub struct Feed {
     inbox: Inbox,
     /// What is left of an event that upcasters have split.
     parts: VecDeque<LogEvent>,
+    /// Whether the event that is next cannot be brought to the form of today.
+    unreadable: bool,
     link: Link,
     /// Before the next tries to get messages.
     pauses: backon::ExponentialBackoff,
@@ -201,7 +204,8 @@ impl Feed {
                 return Ok(part);
             }
             if let Some(LogEvent { stream, event }) = self.inbox.front() {
-                let upcast = self.core.upcast(stream, event.clone())?;
+                let upcast = self.core.upcast(stream, event.clone()).inspect_err(|_| self.unreadable = true)?;
+                self.unreadable = false;
                 self.parts.extend(upcast.into_iter().map(|event| LogEvent { stream: stream.clone(), event }));
                 self.inbox.pop();
                 continue;
@@ -213,11 +217,10 @@ impl Feed {
         }
     }
 
-    /// Passes over the event that [`next`](Self::next) cannot bring to the form of today, and gives it as it is stored.
-    /// `None` where `next` would not fail.
+    /// Passes over the event at which [`next`](Self::next) has just failed because it cannot be brought to the form of
+    /// today, and gives it as it is stored. `None` where `next` has not failed so.
     pub fn skip(&mut self) -> Option<LogEvent> {
-        let LogEvent { stream, event } = self.inbox.front()?;
-        if self.parts.is_empty() && self.core.upcast(stream, event.clone()).is_err() { self.inbox.pop() } else { None }
+        if std::mem::take(&mut self.unreadable) { self.inbox.pop() } else { None }
     }
 
     /// Every wanted event up to this position was handed out: a feed that begins [`after`](OpenFeed::after) it misses

@@ -5,7 +5,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use backon::BackoffBuilder as _;
@@ -61,8 +61,8 @@ pub(crate) struct Relay {
     position: AtomicU64,
     published: AtomicU64,
     stalled: Mutex<Option<String>>,
-    /// Whether the transport was asked what it has, where it keeps the cursor.
-    asked: AtomicBool,
+    /// Where the transport keeps the cursor: what it begins with at the latest, until the transport was asked what it has.
+    latest_start: Mutex<Option<u64>>,
 }
 
 /// Growing, jittered pauses without an end.
@@ -78,17 +78,17 @@ impl Relay {
         if !core.transport.carries_events() {
             return Ok(None);
         }
-        let start = match outbox {
-            true => core.storage.checkpoint(SUBSCRIBER).await?.unwrap_or(0),
+        let (position, latest_start) = match outbox {
+            true => (core.storage.checkpoint(SUBSCRIBER).await?.unwrap_or(0), None),
             // Before anything of this process can be stored.
-            false => core.storage.head(),
+            false => (0, Some(core.storage.head())),
         };
         Ok(Some(Self {
             outbox,
-            position: AtomicU64::new(start),
+            position: AtomicU64::new(position),
             published: AtomicU64::new(0),
             stalled: Mutex::new(None),
-            asked: AtomicBool::new(outbox),
+            latest_start: Mutex::new(latest_start),
         }))
     }
 
@@ -171,14 +171,13 @@ impl Relay {
 
     /// Publishes one portion.
     async fn step(&self, core: &Core) -> Result<Step, String> {
-        if !self.asked.load(Ordering::Acquire) {
+        let latest_start = *self.latest_start.lock();
+        if let Some(latest) = latest_start {
             let newest = in_time(core.transport.newest(core.storage.id()), core).await.map_err(told)?;
-            if let Some(newest) = newest {
-                // What the last process stored and did not bring over. A transport that knows more than the store has
-                // outlived events of it.
-                self.position.fetch_min(newest, Ordering::AcqRel);
-            }
-            self.asked.store(true, Ordering::Release);
+            // Behind it is what the last process stored and did not bring over. A transport that knows more than the store
+            // has outlived events of it.
+            self.position.store(newest.map_or(latest, |newest| newest.min(latest)), Ordering::Release);
+            *self.latest_start.lock() = None;
         }
         let position = self.position.load(Ordering::Acquire);
         if core.storage.head() <= position {
