@@ -92,7 +92,7 @@ impl OpenFeed {
         let domains = domains.map(|domains| domains.iter().map(|domain| Name::new(domain)).collect());
         let mut inbox = Inbox::new(Wanted { domains, every_edition }, position, streams);
         inbox.look(head);
-        let link = if core.transport.carries_events() { Link::Down { until: Instant::now() } } else { Link::Wakes };
+        let link = if core.transport.carries_events() { connecting(&core, &name) } else { Link::Wakes };
         let woken = core.transport.listen();
         let mut feed = Feed {
             name,
@@ -107,7 +107,11 @@ impl OpenFeed {
             delivered: None,
             trouble: None,
         };
-        feed.connect().await;
+        // So that what comes from now on comes by messages.
+        if let Link::Connecting(connecting) = &mut feed.link {
+            let connected = connecting.await;
+            feed.connected(connected);
+        }
         Ok(feed)
     }
 }
@@ -179,14 +183,19 @@ enum Link {
     /// They do not: the transport only wakes.
     Wakes,
     Up(Box<dyn Consumer>),
+    /// Kept, so that it goes on when somebody stops waiting for the next event.
+    Connecting(BoxFuture<'static, Connected>),
     /// Nobody brings any until then; it is tried again.
     Down {
         until: Instant,
     },
 }
 
+type Connected = Result<Box<dyn Consumer>, TransportError>;
+
 /// What came first.
 enum Came {
+    Connected(Connected),
     Message(Result<Delivery, TransportError>),
     WakeUp,
     Time,
@@ -263,10 +272,11 @@ impl Feed {
             return Ok(());
         }
         if matches!(&self.link, Link::Down { until } if *until <= now) {
-            self.connect().await;
+            self.link = connecting(&self.core, &self.name);
             return Ok(());
         }
         match self.wait().await {
+            Came::Connected(connected) => self.connected(connected),
             Came::Message(Ok(delivery)) => {
                 self.delivered = Some(delivery);
                 self.pauses = pauses();
@@ -281,15 +291,16 @@ impl Feed {
     async fn wait(&mut self) -> Came {
         let time = self.inbox.look_at();
         // With messages, wake-ups say nothing that does not come anyway.
-        let (message, wakes, time) = match &mut self.link {
-            Link::Up(consumer) => (Some(consumer), false, time),
-            Link::Wakes => (None, true, time),
-            Link::Down { until } => (None, true, time.min(*until)),
+        let (wakes, time) = match &self.link {
+            Link::Up(_) => (false, time),
+            Link::Wakes | Link::Connecting(_) => (true, time),
+            Link::Down { until } => (true, time.min(*until)),
         };
-        let message = async {
-            match message {
-                Some(consumer) => consumer.next().await,
-                None => pending().await,
+        let link = async {
+            match &mut self.link {
+                Link::Up(consumer) => Came::Message(consumer.next().await),
+                Link::Connecting(connecting) => Came::Connected(connecting.await),
+                Link::Wakes | Link::Down { .. } => pending().await,
             }
         };
         // A transport that has gone wakes nobody any more: it is time that tells.
@@ -297,19 +308,14 @@ impl Feed {
         tokio::select! {
             biased;
             _ = self.stop.changed() => Came::Time,
-            message = message => Came::Message(message),
+            came = link => came,
             _ = self.woken.changed(), if wakes => Came::WakeUp,
             () = sleep_until(time) => Came::Time,
         }
     }
 
-    async fn connect(&mut self) {
-        if !matches!(self.link, Link::Down { .. }) {
-            return;
-        }
-        let transport = &self.core.transport;
-        let answer = timeout(ANSWER, transport.consume(&self.name)).await;
-        match answer.unwrap_or_else(|_| Err(out_of_reach(transport.describe()))) {
+    fn connected(&mut self, connected: Connected) {
+        match connected {
             Ok(consumer) => {
                 self.link = Link::Up(consumer);
                 self.trouble = None;
@@ -337,6 +343,14 @@ impl Feed {
         self.trouble = Some(error);
         self.link = Link::Down { until: Instant::now() + self.pauses.next().unwrap_or(ANSWER) };
     }
+}
+
+fn connecting(core: &Core, name: &str) -> Link {
+    let (transport, name) = (core.transport.clone(), name.to_owned());
+    Link::Connecting(Box::pin(async move {
+        let connected = timeout(ANSWER, transport.consume(&name)).await;
+        connected.unwrap_or_else(|_| Err(out_of_reach(transport.describe())))
+    }))
 }
 
 fn out_of_reach(transport: String) -> TransportError {

@@ -105,9 +105,11 @@ impl Transport for Local {
     }
 
     fn publish<'a>(&'a self, batch: &'a [Publication]) -> BoxFuture<'a, Result<(), TransportError>> {
-        let mut mailboxes = self.mailboxes.lock();
-        mailboxes.retain(|mailbox| batch.iter().all(|publication| mailbox.offer(publication)));
-        Box::pin(std::future::ready(Ok(())))
+        Box::pin(async {
+            let mut mailboxes = self.mailboxes.lock();
+            mailboxes.retain(|mailbox| batch.iter().all(|publication| mailbox.offer(publication)));
+            Ok(())
+        })
     }
 
     fn consume<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>> {

@@ -301,3 +301,86 @@ impl Drop for Publishing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+    use crate::storage::{Append, BoxFuture, NewEvent};
+    use crate::stream::{Headers, StreamKey};
+    use crate::transport::{Local, Transport};
+    use crate::{Memory, Runtime};
+
+    /// Never answers the first time, and panics the second time.
+    #[derive(Default)]
+    struct Broken {
+        wakes: Local,
+        tries: Arc<AtomicUsize>,
+    }
+
+    impl Transport for Broken {
+        fn describe(&self) -> String {
+            "broken".to_owned()
+        }
+        fn announce(&self, position: u64) {
+            self.wakes.announce(position);
+        }
+        fn listen(&self) -> watch::Receiver<u64> {
+            self.wakes.listen()
+        }
+        fn carries_events(&self) -> bool {
+            true
+        }
+        fn publish<'a>(&'a self, _batch: &'a [Publication]) -> BoxFuture<'a, Result<(), TransportError>> {
+            Box::pin(async {
+                match self.tries.fetch_add(1, Ordering::SeqCst) {
+                    0 => std::future::pending().await,
+                    1 => panic!("on purpose"),
+                    _ => Ok(()),
+                }
+            })
+        }
+    }
+
+    async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+        for _ in 0..20_000 {
+            if condition() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("never happened: {what}");
+    }
+
+    /// Time is the test's: nobody waits for half a minute.
+    #[tokio::test(start_paused = true)]
+    async fn r2_a_transport_that_hangs_or_panics_is_tried_again() {
+        let broken = Broken::default();
+        let tries = broken.tries.clone();
+        let builder = Runtime::builder().transport(broken);
+        let core = Arc::new(builder.core(builder.check_without_instances().unwrap(), Arc::new(Memory::new())));
+        let publishing = Publishing::start(&core, Relay::open(&core, true).await.unwrap());
+        let status = || publishing.status(&core).unwrap();
+        let stalled = |by: &str| status().stalled.is_some_and(|reason| reason.contains(by));
+        let event =
+            NewEvent { type_name: "test.It".into(), schema_version: 1, payload: Vec::new().into(), isolated: false };
+        let append = Append {
+            key: StreamKey::main("test", uuid::Uuid::nil()),
+            expected: 0,
+            events: [event].into_iter().collect(),
+            created_at: 1,
+            headers: Headers::default(),
+            dedup: None,
+            diverged_at: None,
+        };
+        core.storage.commit(vec![Write::append(append)]).await.remove(0).unwrap();
+        let hangs = "TRANSPORT_UNAVAILABLE: broken: nothing was confirmed within 30s";
+        eventually("it is given up", || stalled(hangs)).await;
+        assert_eq!(status().position, 0);
+        eventually("it panics", || stalled("panicked: on purpose")).await;
+        eventually("it is published", || status().lag == 0).await;
+        assert_eq!(tries.load(Ordering::SeqCst), 3);
+        publishing.stop(Duration::from_secs(1)).await;
+    }
+}
