@@ -44,7 +44,7 @@
 //! # Where to go
 //! - What you write: the attributes [`aggregate`], [`handler`], [`apply`], [`upcaster`], [`saga`], [`projector`], and what
 //!   their functions may take: [`CommandContext`], [`EventContext`].
-//! - What you call: [`Runtime`], from [`Runtime::builder`].
+//! - What you call: [`Runtime`], from [`Runtime::builder`]; [`Feed`] for events in code of your own.
 //! - What you may replace: [`storage::Storage`], [`transport::Transport`], [`Clock`], [`IdSource`], [`ReadModel`].
 //! - Limits, errors: [`Limits`], [`Error`].
 

@@ -12,6 +12,7 @@ pub mod faults;
 pub mod ledger;
 pub mod messages;
 pub mod notes;
+pub mod paper;
 pub mod person;
 pub mod reactions;
 pub mod rig;
