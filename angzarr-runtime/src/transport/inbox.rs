@@ -240,3 +240,7 @@ impl Inbox {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "inbox_tests.rs"]
+mod tests;
