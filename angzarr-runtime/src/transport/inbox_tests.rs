@@ -264,6 +264,31 @@ fn r7_a_lost_message_does_not_grow_the_memory() {
     assert!(world.inbox.ahead.is_empty());
 }
 
+/// The log is read in portions: what was handed out behind a portion is still known after it.
+#[test]
+fn r7_a_portion_of_the_log_forgets_nothing_behind_it() {
+    let mut world = World::new(Wanted::default(), 2);
+    for _ in 0..=PORTION / 100 {
+        world.append(1, 100, false);
+    }
+    world.append(2, 1, false);
+    let last = world.published.last().cloned().expect("it is published");
+    let store = world.store.clone();
+    let take = |world: &mut World| world.inbox.take(&store, &last).now_or_never().unwrap().unwrap();
+    assert_eq!(take(&mut world), Taken::InOrder);
+    assert_eq!(world.inbox.pop(), Some(last.event.clone()));
+    world.inbox.look(store.head());
+    world.inbox.read_log(&store).now_or_never().unwrap().unwrap();
+    assert!(world.inbox.is_behind(), "one portion is not all of it");
+    assert_eq!(take(&mut world), Taken::Double);
+    let mut ready = PORTION;
+    while world.inbox.is_behind() {
+        while world.inbox.pop().is_some() {}
+        ready += world.inbox.read_log(&store).now_or_never().unwrap().unwrap();
+    }
+    assert_eq!(ready, world.log.len() - 1, "the last one is not handed out again");
+}
+
 /// A message of an event that the store does not have (yet) is not believed.
 #[test]
 fn r7_what_the_store_does_not_have_is_not_handed_out() {
