@@ -71,7 +71,7 @@ pub(super) struct Inbox {
     cursor: u64,
     /// And so are these, each with the position that it follows: between the two there is nothing.
     ahead: BTreeMap<u64, u64>,
-    /// The next sequence of streams, for those that were seen lately. A stream that is not there is looked up.
+    /// The next sequence of streams of the main timeline, for those that were seen lately. A stream that is not there is looked up.
     next: quick_cache::unsync::Cache<StreamKey, u32>,
     /// What can be handed out, in order of position.
     ready: VecDeque<LogEvent>,
@@ -182,23 +182,25 @@ impl Inbox {
     /// # Errors
     /// The store failed. Nothing has changed.
     pub(super) async fn read_log(&mut self, storage: &dyn Storage) -> Result<usize, StorageError> {
+        let head = storage.head();
         let portion = storage.read_log(self.cursor, PORTION, PORTION_BYTES).await?;
-        let Some(last) = portion.last().map(|event| event.event.position) else {
-            // Nothing there: nothing to wait for.
-            self.read_to = self.cursor;
-            return Ok(0);
-        };
+        let last = portion.last().map(|event| event.event.position);
         for event in portion {
             if self.wanted.includes(&event) && !self.ahead.contains_key(&event.event.position) {
-                self.next.insert(event.stream.clone(), event.event.sequence.saturating_add(1));
+                self.remember(&event);
                 self.ready.push_back(event);
             }
         }
-        self.cursor = last;
+        // Where nothing is left up to the head, it was discarded: nothing comes there any more.
+        self.cursor = last.unwrap_or(head).max(self.cursor);
         self.since = Instant::now();
-        self.ahead = self.ahead.split_off(&last);
-        self.ahead.remove(&last);
+        self.ahead = self.ahead.split_off(&self.cursor);
+        self.ahead.remove(&self.cursor);
         self.advance();
+        if last.is_none() {
+            // Nobody waits for what the store does not have.
+            self.read_to = self.cursor;
+        }
         Ok(self.ready.len())
     }
 
@@ -207,11 +209,17 @@ impl Inbox {
     }
 
     fn hand_out(&mut self, event: LogEvent, follows: u64) {
-        let LogEvent { stream, event: stored } = &event;
-        self.next.insert(stream.clone(), stored.sequence.saturating_add(1));
-        self.done(stored.position, follows);
-        if !stored.isolated {
+        self.remember(&event);
+        self.done(event.event.position, follows);
+        if !event.event.isolated {
             self.ready.push_back(event);
+        }
+    }
+
+    /// An edition may be discarded and begin anew, at another place: its streams are looked up every time.
+    fn remember(&mut self, event: &LogEvent) {
+        if event.stream.is_main() {
+            self.next.insert(event.stream.clone(), event.event.sequence.saturating_add(1));
         }
     }
 

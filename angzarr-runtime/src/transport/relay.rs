@@ -180,11 +180,16 @@ impl Relay {
             *self.latest_start.lock() = None;
         }
         let position = self.position.load(Ordering::Acquire);
-        if core.storage.head() <= position {
+        let head = core.storage.head();
+        if head <= position {
             return Ok(Step::AtHead);
         }
         let portion = core.storage.read_log(position, BATCH, BATCH_BYTES).await.map_err(|error| error.to_string())?;
-        let Some(last) = portion.last().map(|event| event.event.position) else { return Ok(Step::AtHead) };
+        let Some(last) = portion.last().map(|event| event.event.position) else {
+            // It was discarded: nothing comes there any more.
+            self.position.store(head, Ordering::Release);
+            return Ok(Step::Passed);
+        };
         let (store, mut follows) = (core.storage.id(), position);
         let batch: Vec<Publication> = portion
             .into_iter()
