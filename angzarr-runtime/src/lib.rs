@@ -71,12 +71,14 @@ pub use angzarr_macros::{Events, aggregate, apply, handler, projector, saga, upc
 #[doc(hidden)]
 pub use angzarr_macros::{compensate, fact, process_manager, rejected, timeout};
 pub use angzarr_proto as proto;
+pub use angzarr_proto::Compensate;
 pub use {inventory, prost, prost_types, smallvec, uuid};
 
 pub use command::{Preview, PreviewCommand, Projection, Receipt, SendCommand, StateQuery, SyncMode};
 pub use declare::{
-    Accepts, Aggregate, AnyCommand, Clock, Command, CommandContext, CommandOf, Domain, EventContext, IdSource,
-    MergeStrategy, Message, ProjectionError, RandomIds, ReactionError, Rejection, SystemClock,
+    Accepts, Aggregate, AnyCommand, AnyFact, Clock, Command, CommandContext, CommandOf, Domain, Emission, EventContext,
+    Fact, IdSource, MergeStrategy, Message, ProjectionError, RandomIds, Reaction, ReactionError, Rejected, Rejection,
+    Revocation, SystemClock,
 };
 pub use error::{Code, Error, ForeignReadModel, Result, SequenceMismatch, Subject};
 pub use reaction::{Checkpoint, ReadModel, SubscriptionStatus};

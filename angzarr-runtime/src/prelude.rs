@@ -3,12 +3,12 @@
 pub use prost;
 
 pub use crate::declare::{
-    Accepts as _, Aggregate as _, AnyCommand, Clock, Command, CommandContext, Domain, EventContext, MergeStrategy,
-    ProjectionError, ReactionError, Rejection,
+    Accepts as _, Aggregate as _, AnyCommand, AnyFact, Clock, Command, CommandContext, Domain, EventContext, Fact,
+    MergeStrategy, ProjectionError, Reaction, ReactionError, Rejected, Rejection, Revocation,
 };
 pub use crate::{
-    Edition, Error, Events, Local, Memory, Receipt, Runtime, SyncMode, Uuid, Versioned, aggregate, ensure, projector,
-    root, saga, upcaster,
+    Compensate, Edition, Error, Events, Local, Memory, Receipt, Runtime, SyncMode, Uuid, Versioned, aggregate, ensure,
+    projector, root, saga, upcaster,
 };
 #[cfg(feature = "sqlite")]
 pub use crate::{Sqlite, SqliteReadModel};

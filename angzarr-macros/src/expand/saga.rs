@@ -143,7 +143,7 @@ fn react(
             #instance: &dyn ::core::any::Any,
             #payload: &[u8],
             #context: &#runtime::EventContext,
-            #commands: &mut ::std::vec::Vec<#runtime::AnyCommand>,
+            #commands: &mut #runtime::Emissions,
         ) -> ::core::result::Result<(), #runtime::ReactionError> {
             #body
         }

@@ -6,7 +6,7 @@ use angzarr_proto as proto;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{Command, CommandContext, Location, Message, MessageType, Rejection};
+use super::{Aftermath, Command, CommandContext, Fact, Location, Message, MessageType, Rejection};
 use crate::stream::Name;
 
 /// Something that commands can be sent to: an aggregate of this program or, declared `remote`, of another.
@@ -25,6 +25,12 @@ pub trait Domain: Sized + 'static {
         Self: Accepts<C>,
     {
         Command::new(Self::DOMAIN, root, &command)
+    }
+
+    /// A fact for `root` of this domain, for sagas and process managers to return (row G6). The target needs a `#[fact]` or an
+    /// `#[apply]` for it.
+    fn fact<E: Message>(root: Uuid, fact: E) -> Fact<Self> {
+        Fact::new(Self::DOMAIN, root, &fact)
     }
 }
 
@@ -175,6 +181,8 @@ pub fn apply_encoded<A: Applies<E>, E: Message>(state: &mut dyn Any, payload: &[
 pub struct EventSink {
     /// Most commands give one event: it needs no allocation of its own.
     pub(crate) events: smallvec::SmallVec<[EmittedEvent; 1]>,
+    /// What a process manager wants besides.
+    pub(crate) aftermath: Option<Box<Aftermath>>,
 }
 
 /// An event on its way from a handler to the store.

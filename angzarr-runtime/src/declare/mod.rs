@@ -4,9 +4,12 @@
 //! the registry. Never: logic of the runtime; generated code only points here.
 
 mod aggregate;
+mod compensation;
 mod context;
+mod fact;
 mod message;
 mod probe;
+mod process_manager;
 mod reaction;
 mod rejection;
 mod shim;
@@ -14,10 +17,13 @@ mod shim;
 use std::fmt;
 
 pub use aggregate::*;
+pub use compensation::*;
 pub use context::{Clock, CommandContext, EventContext, IdSource, RandomIds, SystemClock};
 pub(crate) use context::{nanos_of, time_of};
+pub use fact::*;
 pub use message::{AnyMessage, Message, MessageType, NameCell};
 pub use probe::*;
+pub use process_manager::*;
 pub use reaction::*;
 pub use rejection::{ProjectionError, ReactionError, Rejection};
 pub use shim::*;
@@ -62,6 +68,20 @@ collected! {
     RegisteredSaga(SagaDescriptor);
     /// A registered handler of a saga.
     RegisteredSagaHandler(SagaHandlerDescriptor);
+    /// A registered `#[rejected]` of an aggregate.
+    RegisteredRejected(RejectedDescriptor);
+    /// A registered `#[compensate]`.
+    RegisteredCompensate(CompensateDescriptor);
+    /// A registered `#[fact]`.
+    RegisteredFact(FactDescriptor);
+    /// A registered process manager.
+    RegisteredProcessManager(ProcessManagerDescriptor);
+    /// A registered handler of a process manager.
+    RegisteredProcessHandler(ProcessHandlerDescriptor);
+    /// A registered `#[timeout]`.
+    RegisteredTimeout(TimeoutDescriptor);
+    /// A registered `#[rejected]` of a process manager.
+    RegisteredProcessRejected(ProcessRejectedDescriptor);
     /// A registered projector.
     RegisteredProjector(ProjectorDescriptor);
     /// A registered handler of a projector.

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{Domain, EventContext, Location, Message, MessageType, ReactionError, nanos_of};
+use super::{AnyFact, Domain, EventContext, Fact, Location, Message, MessageType, ReactionError, nanos_of};
 use crate::stream::{Name, Nanos};
 
 /// A command for the aggregate `T`, as sagas and process managers return it. Made by [`Domain::command`].
@@ -84,11 +84,36 @@ impl AnyCommand {
     }
 }
 
+/// What a saga or process manager sends.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Emission {
+    /// A command.
+    Command(AnyCommand),
+    /// A fact (row G6).
+    Fact(AnyFact),
+}
+
+impl Emission {
+    /// The target's domain.
+    pub fn domain(&self) -> &str {
+        match self {
+            Self::Command(command) => command.domain(),
+            Self::Fact(fact) => fact.domain(),
+        }
+    }
+}
+
+/// Takes what a saga returns, in order.
+#[derive(Debug, Default)]
+pub struct Emissions(pub(crate) Vec<Emission>);
+
 /// Whom a command goes to, as far as a return type tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
     /// The aggregate of this domain: a [`Command`].
     Domain(&'static str),
+    /// The aggregate of this domain: a [`Fact`].
+    Fact(&'static str),
     /// Whichever the handler says when it runs: an [`AnyCommand`].
     Any,
 }
@@ -109,15 +134,15 @@ pub trait SagaOutput {
     /// # Errors
     /// The handler's error.
     #[doc(hidden)]
-    fn collect(self, commands: &mut Vec<AnyCommand>) -> Result<(), ReactionError>;
+    fn collect(self, emissions: &mut Emissions) -> Result<(), ReactionError>;
 }
 
 impl<T: Domain> SagaOutput for Command<T> {
     fn targets(into: &mut Vec<Target>) {
         into.push(Target::Domain(T::DOMAIN));
     }
-    fn collect(self, commands: &mut Vec<AnyCommand>) -> Result<(), ReactionError> {
-        commands.push(self.command);
+    fn collect(self, emissions: &mut Emissions) -> Result<(), ReactionError> {
+        emissions.0.push(Emission::Command(self.command));
         Ok(())
     }
 }
@@ -126,8 +151,28 @@ impl SagaOutput for AnyCommand {
     fn targets(into: &mut Vec<Target>) {
         into.push(Target::Any);
     }
-    fn collect(self, commands: &mut Vec<AnyCommand>) -> Result<(), ReactionError> {
-        commands.push(self);
+    fn collect(self, emissions: &mut Emissions) -> Result<(), ReactionError> {
+        emissions.0.push(Emission::Command(self));
+        Ok(())
+    }
+}
+
+impl<T: Domain> SagaOutput for Fact<T> {
+    fn targets(into: &mut Vec<Target>) {
+        into.push(Target::Fact(T::DOMAIN));
+    }
+    fn collect(self, emissions: &mut Emissions) -> Result<(), ReactionError> {
+        emissions.0.push(Emission::Fact(self.into()));
+        Ok(())
+    }
+}
+
+impl SagaOutput for AnyFact {
+    fn targets(into: &mut Vec<Target>) {
+        into.push(Target::Any);
+    }
+    fn collect(self, emissions: &mut Emissions) -> Result<(), ReactionError> {
+        emissions.0.push(Emission::Fact(self));
         Ok(())
     }
 }
@@ -136,8 +181,8 @@ impl<O: SagaOutput> SagaOutput for Option<O> {
     fn targets(into: &mut Vec<Target>) {
         O::targets(into);
     }
-    fn collect(self, commands: &mut Vec<AnyCommand>) -> Result<(), ReactionError> {
-        self.map_or(Ok(()), |output| output.collect(commands))
+    fn collect(self, emissions: &mut Emissions) -> Result<(), ReactionError> {
+        self.map_or(Ok(()), |output| output.collect(emissions))
     }
 }
 
@@ -145,8 +190,8 @@ impl<O: SagaOutput> SagaOutput for Vec<O> {
     fn targets(into: &mut Vec<Target>) {
         O::targets(into);
     }
-    fn collect(self, commands: &mut Vec<AnyCommand>) -> Result<(), ReactionError> {
-        self.into_iter().try_for_each(|output| output.collect(commands))
+    fn collect(self, emissions: &mut Emissions) -> Result<(), ReactionError> {
+        self.into_iter().try_for_each(|output| output.collect(emissions))
     }
 }
 
@@ -154,8 +199,8 @@ impl<O: SagaOutput, const N: usize> SagaOutput for [O; N] {
     fn targets(into: &mut Vec<Target>) {
         O::targets(into);
     }
-    fn collect(self, commands: &mut Vec<AnyCommand>) -> Result<(), ReactionError> {
-        self.into_iter().try_for_each(|output| output.collect(commands))
+    fn collect(self, emissions: &mut Emissions) -> Result<(), ReactionError> {
+        self.into_iter().try_for_each(|output| output.collect(emissions))
     }
 }
 
@@ -163,8 +208,8 @@ impl<O: SagaOutput, E: Into<ReactionError>> SagaOutput for Result<O, E> {
     fn targets(into: &mut Vec<Target>) {
         O::targets(into);
     }
-    fn collect(self, commands: &mut Vec<AnyCommand>) -> Result<(), ReactionError> {
-        self.map_err(Into::into)?.collect(commands)
+    fn collect(self, emissions: &mut Emissions) -> Result<(), ReactionError> {
+        self.map_err(Into::into)?.collect(emissions)
     }
 }
 
@@ -176,9 +221,9 @@ macro_rules! saga_output_for_tuples {
                 $($part::targets(into);)*
             }
             #[allow(non_snake_case, unused_variables)]
-            fn collect(self, commands: &mut Vec<AnyCommand>) -> Result<(), ReactionError> {
+            fn collect(self, emissions: &mut Emissions) -> Result<(), ReactionError> {
                 let ($($part,)*) = self;
-                $($part.collect(commands)?;)*
+                $($part.collect(emissions)?;)*
                 Ok(())
             }
         }
@@ -254,7 +299,7 @@ pub struct SagaHandlerDescriptor {
 }
 
 /// Runs a saga handler on an instance and an encoded event.
-pub type ReactFn = fn(&dyn Any, &[u8], &EventContext, &mut Vec<AnyCommand>) -> Result<(), ReactionError>;
+pub type ReactFn = fn(&dyn Any, &[u8], &EventContext, &mut Emissions) -> Result<(), ReactionError>;
 
 /// The declaration of a projector.
 #[derive(Debug)]

@@ -52,6 +52,9 @@ pub(super) fn flowchart(model: &Model) -> String {
                 Target::Domain(domain) => {
                     sent.extend(domains.get(domain).map(|target| format!("s{at} -. commands .-> {target}")));
                 }
+                Target::Fact(domain) => {
+                    sent.extend(domains.get(domain).map(|target| format!("s{at} -. facts .-> {target}")));
+                }
                 Target::Any => sent.push(format!("s{at} -. commands .-> any")),
             }
         }

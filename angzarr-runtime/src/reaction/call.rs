@@ -9,30 +9,30 @@ use futures_util::FutureExt as _;
 use super::projector::{Projection, Unit};
 use super::subscription::context_of;
 use crate::command::{Core, panic_text};
-use crate::declare::{AnyCommand, Instance, ReactionError};
+use crate::declare::{Emission, Emissions, Instance, ReactionError};
 use crate::registry::{Projector, Saga};
 use crate::stream::{StoredEvent, StreamKey};
 use crate::telemetry;
 
-/// The commands that a saga wants for one event, none if it has no handler for it.
+/// What a saga sends for one event; nothing if it has no handler for it.
 pub(crate) fn react(
     core: &Core,
     saga: &Saga,
     instance: &Instance,
     stream: &StreamKey,
     event: &StoredEvent,
-) -> Result<Vec<AnyCommand>, ReactionError> {
-    let mut commands = Vec::new();
-    let Some(handler) = saga.handlers.get(event.type_name.as_str()) else { return Ok(commands) };
+) -> Result<Vec<Emission>, ReactionError> {
+    let mut emissions = Emissions::default();
+    let Some(handler) = saga.handlers.get(event.type_name.as_str()) else { return Ok(emissions.0) };
     let context = context_of(core, stream, event);
     let result =
-        catch_unwind(AssertUnwindSafe(|| (handler.react)(instance.as_ref(), &event.payload, &context, &mut commands)));
+        catch_unwind(AssertUnwindSafe(|| (handler.react)(instance.as_ref(), &event.payload, &context, &mut emissions)));
     match result {
         Ok(result) => result?,
         Err(panic) => return Err(ReactionError::transient(format!("panicked: {}", panic_text(panic.as_ref())))),
     }
-    telemetry::handled(handler.method, Some(commands.len()));
-    Ok(commands)
+    telemetry::handled(handler.method, Some(emissions.0.len()));
+    Ok(emissions.0)
 }
 
 /// Projects what one stored event is today: its parts, in order, until one fails. The projection is that of the last part

@@ -7,7 +7,7 @@ use futures_util::stream::{self, StreamExt as _};
 
 use crate::command::{Core, Provenance, ReactionCommand};
 use crate::dead_letter::{self, DeadLetterId, EventFailure, Resolution};
-use crate::declare::{AnyCommand, Instance};
+use crate::declare::{AnyCommand, Emission, Instance};
 use crate::error::{Error, Result};
 use crate::reaction::ComponentKind;
 use crate::registry::Saga;
@@ -58,7 +58,10 @@ impl SagaRunner {
         // so that the commands of a repeat have the same indexes.
         let mut index = 0;
         for event in upcast {
-            for command in self.decide(core, stream, &event).await.map_err(Failure::Event)? {
+            for emission in self.decide(core, stream, &event).await.map_err(Failure::Event)? {
+                let Emission::Command(command) = emission else {
+                    return Err(Failure::Held("facts are not carried yet".to_owned()));
+                };
                 let provenance = Provenance {
                     source: stream.clone(),
                     source_seq: event.sequence,
@@ -117,7 +120,7 @@ impl SagaRunner {
         core: &Core,
         stream: &StreamKey,
         event: &StoredEvent,
-    ) -> Result<Vec<AnyCommand>, EventFailure> {
+    ) -> Result<Vec<Emission>, EventFailure> {
         let mut delays = core.reaction_delays();
         let mut tries = 1;
         loop {

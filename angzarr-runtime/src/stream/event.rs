@@ -24,23 +24,25 @@ pub struct StoredEvent {
     pub schema_version: u32,
     /// The encoded payload.
     pub payload: Bytes,
-    /// What came with the command: correlation id and extension.
+    /// What came with the command: correlation id, extension, divergences.
     pub headers: Headers,
     /// Stored by an ISOLATED command: no subscriber may ever see it (row S5).
     pub isolated: bool,
 }
 
-/// What a command hands on to each of its events (rows I1, I3). Empty in most systems, so it is shared.
+/// What a command hands on to each of its events (rows I1, I3, B4). Empty in most systems, so it is shared.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Headers(Option<Arc<HeaderFields>>);
 
 /// The fields behind [`Headers`].
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct HeaderFields {
     /// The correlation id; empty means none (row I2).
     pub correlation_id: String,
     /// The opaque extension of the cover.
     pub ext: Option<prost_types::Any>,
+    /// The explicit divergence points of the command's edition (row B4).
+    pub divergences: Vec<(Name, u32)>,
 }
 
 impl Headers {
@@ -50,7 +52,23 @@ impl Headers {
         if correlation_id.is_empty() && ext.is_none() {
             return Self(None);
         }
-        Self(Some(Arc::new(HeaderFields { correlation_id, ext })))
+        Self(Some(Arc::new(HeaderFields { correlation_id, ext, divergences: Vec::new() })))
+    }
+
+    /// The same with the explicit divergence points of the command's edition (row B4): domain and sequence.
+    #[must_use]
+    pub fn with_divergences(self, divergences: Vec<(Name, u32)>) -> Self {
+        if divergences.as_slice() == self.divergences() {
+            return self;
+        }
+        let mut fields = self.0.map(Arc::unwrap_or_clone).unwrap_or_default();
+        fields.divergences = divergences;
+        if fields == HeaderFields::default() { Self(None) } else { Self(Some(Arc::new(fields))) }
+    }
+
+    /// The explicit divergence points of the command's edition (row B4); empty on the main timeline.
+    pub fn divergences(&self) -> &[(Name, u32)] {
+        self.0.as_deref().map_or(&[], |fields| &fields.divergences)
     }
 
     /// The correlation id, empty if there is none.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::report::Story;
 use super::told::{Told, unhandled};
-use crate::declare::{AnyCommand, Domain, Instance, Message, ReactionError, SagaOutput};
+use crate::declare::{Domain, Emission, Emissions, Instance, Message, ReactionError, SagaOutput};
 use crate::error::nearest;
 use crate::proto::TimestampExt as _;
 use crate::reaction;
@@ -30,7 +30,7 @@ pub struct SagaScenario {
 /// scenario back for the next one.
 pub struct Reacted {
     scenario: SagaScenario,
-    outcome: Result<Vec<AnyCommand>, ReactionError>,
+    outcome: Result<Vec<Emission>, ReactionError>,
     idle: Option<Idle>,
 }
 
@@ -128,7 +128,7 @@ impl SagaScenario {
     }
 
     /// The handlers, as the runtime calls them, but once: a test does not wait for a retry.
-    fn react(&self, stream: &StreamKey, events: &[StoredEvent]) -> Result<Vec<AnyCommand>, ReactionError> {
+    fn react(&self, stream: &StreamKey, events: &[StoredEvent]) -> Result<Vec<Emission>, ReactionError> {
         let mut commands = Vec::new();
         for event in events {
             commands.extend(reaction::react(&self.told.core, self.saga(), &self.instance, stream, event)?);
@@ -151,11 +151,11 @@ impl Reacted {
     /// Exactly these commands, in this order: one, a tuple, an array or a `Vec` of what a saga may return.
     #[track_caller]
     pub fn then_commands(self, commands: impl SagaOutput) -> Self {
-        let mut expected = Vec::new();
+        let mut expected = Emissions::default();
         if let Err(error) = commands.collect(&mut expected) {
             panic!("the expected commands are an error: {error}");
         }
-        self.compare(&expected);
+        self.compare(&expected.0);
         self
     }
 
@@ -179,7 +179,7 @@ impl Reacted {
     ///
     /// # Errors
     /// What its handler failed with.
-    pub fn outcome(&self) -> Result<&[AnyCommand], &ReactionError> {
+    pub fn outcome(&self) -> Result<&[Emission], &ReactionError> {
         self.outcome.as_deref()
     }
 
@@ -211,7 +211,7 @@ impl Reacted {
     }
 
     #[track_caller]
-    fn compare(&self, expected: &[AnyCommand]) {
+    fn compare(&self, expected: &[Emission]) {
         let never_came = matches!(self.idle, Some(Idle::Foreign(_)));
         if !never_came && self.outcome.as_ref().is_ok_and(|actual| *actual == expected) {
             return;
@@ -221,7 +221,14 @@ impl Reacted {
         self.scenario.story.fail_different(if wanted.is_empty() { &nothing } else { &wanted }, &self.lines());
     }
 
-    fn show(&self, command: &AnyCommand) -> String {
+    fn show(&self, emission: &Emission) -> String {
+        let command = match emission {
+            Emission::Command(command) => command,
+            Emission::Fact(fact) => {
+                let shown = self.scenario.story.show(&fact.type_name, &fact.payload);
+                return format!("{}/{}: the fact {shown}", fact.domain, fact.root);
+            }
+        };
         let at = command.at.map_or_else(String::new, |at| format!(" at {}", Timestamp::from_unix_nanos(at)));
         let shown = self.scenario.story.show(&command.type_name, &command.payload);
         format!("{}/{}: {shown}{at}", command.domain, command.root)
