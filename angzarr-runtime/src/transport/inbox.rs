@@ -60,7 +60,7 @@ pub(crate) enum Taken {
     Unwanted,
     /// It is of another store.
     Foreign,
-    /// The log has to be read up to it: too much is missing, or the store does not have it yet.
+    /// The log has to be read up to it: too much is missing, or the store does not have it, not yet or no longer.
     ByLog,
 }
 
@@ -151,8 +151,9 @@ impl Inbox {
             return Ok(Taken::Unwanted);
         }
         let next = self.next.get(stream).copied();
-        // Everything before it was dealt with, or at least everything of its stream.
-        if *follows <= self.cursor || sequence == 0 || next == Some(sequence) {
+        // Everything before it was dealt with, or at least everything of its stream. An edition may have been discarded
+        // since, and have begun anew: what is of one is asked for.
+        if stream.is_main() && (*follows <= self.cursor || sequence == 0 || next == Some(sequence)) {
             self.hand_out(event.clone(), *follows);
             return Ok(Taken::InOrder);
         }
@@ -216,7 +217,6 @@ impl Inbox {
         }
     }
 
-    /// An edition may be discarded and begin anew, at another place: its streams are looked up every time.
     fn remember(&mut self, event: &LogEvent) {
         if event.stream.is_main() {
             self.next.insert(event.stream.clone(), event.event.sequence.saturating_add(1));

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::Memory;
-use crate::storage::{Append, NewEvent, Write};
+use crate::storage::{Append, EditionDiscard, Extras, NewEvent, Write};
 use crate::stream::Headers;
 
 /// A log, and what a relay makes of it.
@@ -20,17 +20,14 @@ struct World {
     start: u64,
     /// Positions that were handed out.
     seen: Vec<u64>,
+    /// Positions that were discarded with their edition.
+    gone: HashSet<u64>,
 }
 
 fn stream(n: u8) -> StreamKey {
     let domain = if n.is_multiple_of(3) { "b" } else { "a" };
     let edition = if n == 4 { "what-if" } else { "" };
     StreamKey { domain: domain.into(), edition: edition.into(), root: Uuid::from_u128(n.into()) }
-}
-
-/// The stream of an edition begins where it left main.
-fn first_sequence(stream: &StreamKey) -> u32 {
-    if stream.is_main() { 0 } else { 7 }
 }
 
 impl World {
@@ -42,13 +39,20 @@ impl World {
             inbox: Inbox::new(wanted, 0, streams),
             start: 0,
             seen: Vec::new(),
+            gone: HashSet::new(),
         }
     }
 
     fn append(&mut self, n: u8, count: usize, isolated: bool) {
         let key = stream(n);
-        let known = self.log.iter().filter(|event| event.stream == key).count();
-        let first = first_sequence(&key);
+        let is_there = |event: &&LogEvent| event.stream == key && !self.gone.contains(&event.event.position);
+        let known = self.log.iter().filter(is_there).count();
+        // The stream of an edition begins where it left main: the first time here, then there.
+        let first = match key.is_main() {
+            true => 0,
+            false if self.gone.is_empty() => 7,
+            false => 5,
+        };
         let event = NewEvent { type_name: "test.It".into(), schema_version: 1, payload: Vec::new().into(), isolated };
         let append = Append {
             expected: first + known as u32,
@@ -70,6 +74,15 @@ impl World {
             }
             self.log.push(event);
         }
+    }
+
+    fn discard(&mut self) {
+        let discard = EditionDiscard { edition: "what-if".into(), domain: None, at: 1 };
+        let write = Write::extras(Extras { discards: vec![discard], ..Extras::default() });
+        let outcome = self.store.commit(vec![write]).now_or_never().expect("memory does not wait");
+        assert!(outcome.into_iter().all(|outcome| outcome.is_ok()));
+        let of_it = self.log.iter().filter(|event| !event.stream.is_main());
+        self.gone.extend(of_it.map(|event| event.event.position));
     }
 
     fn begin_here(&mut self, wanted: Wanted, streams: usize) {
@@ -99,8 +112,13 @@ impl World {
         }
     }
 
+    /// What has to be handed out. What was discarded may be, if it comes in time.
     fn wanted(&self) -> impl Iterator<Item = &LogEvent> {
-        self.log.iter().filter(|event| event.event.position > self.start && self.inbox.wanted.includes(event))
+        self.log.iter().filter(|event| {
+            let position = event.event.position;
+            let is_left = !self.gone.contains(&position) || self.seen.contains(&position);
+            position > self.start && is_left && self.inbox.wanted.includes(event)
+        })
     }
 
     fn check(&self) {
@@ -156,6 +174,8 @@ enum Step {
     Good(usize),
     Look,
     ReadLog,
+    /// The edition is discarded, and may begin anew.
+    Discard,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -166,6 +186,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (1usize..6).prop_map(Step::Good),
         1 => Just(Step::Look),
         1 => Just(Step::ReadLog),
+        1 => Just(Step::Discard),
     ];
     prop::collection::vec(step, 1..120)
 }
@@ -209,6 +230,7 @@ proptest! {
                 }
                 Step::Look => world.inbox.look(world.store.head()),
                 Step::ReadLog => world.read_log(),
+                Step::Discard => world.discard(),
             }
             // As a feed does.
             while world.inbox.is_behind() {
@@ -217,6 +239,18 @@ proptest! {
         }
         world.end();
     }
+}
+
+/// The newest events of the log are discarded: the feed has everything all the same.
+#[test]
+fn r7_b5_a_discarded_end_of_the_log_is_not_waited_for() {
+    let mut world = World::new(Wanted { domains: None, every_edition: true }, 2);
+    world.append(1, 2, false);
+    world.append(4, 3, false);
+    let late = world.published[3].clone();
+    world.discard();
+    assert_eq!(world.take(&late), Taken::ByLog, "it came too late");
+    world.end();
 }
 
 /// A good transport costs no read: isolated events between the messages are no gap.

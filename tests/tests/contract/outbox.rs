@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use angzarr_runtime::RelayStatus;
 use angzarr_runtime::prelude::*;
+use angzarr_runtime::storage::{EditionDiscard, Extras, Write};
 use angzarr_runtime::stream::StreamKey;
 use angzarr_runtime::transport::Publication;
 use angzarr_tests::account::Account;
@@ -329,4 +330,29 @@ on_every_store! {
         runtime.shutdown().await.unwrap();
         assert_eq!(cursor(&store).await, None);
     }
+}
+
+/// What was discarded before it was published is not published, and not waited for.
+#[tokio::test]
+async fn r2_b5_a_discarded_end_of_the_log_does_not_hold_the_relay_back() {
+    let (store, storm, id) = (Store::memory(), Storm::new(), Uuid::new_v4());
+    storm.down(true);
+    let runtime = start(&store, &storm).await;
+    deposits(&runtime, id, 2).await;
+    for _ in 0..3 {
+        runtime.send::<Account>(id, Deposit { amount: 1 }).edition("what-if").await.unwrap();
+    }
+    runtime.settled().await;
+    let discard = EditionDiscard { edition: "what-if".into(), domain: None, at: 1 };
+    let write = Write::extras(Extras { discards: vec![discard], ..Extras::default() });
+    runtime.storage().commit(vec![write]).await.remove(0).unwrap();
+    storm.down(false);
+    published(&runtime).await;
+    let status = relay(&runtime);
+    assert_eq!((status.position, status.head, status.published), (5, 5, 2));
+    deposits(&runtime, id, 1).await;
+    published(&runtime).await;
+    assert_eq!(storm.positions(), [1, 2, 6]);
+    assert_ids(&storm.taken(), &[3, 4, 5]);
+    runtime.shutdown().await.unwrap();
 }
