@@ -253,6 +253,21 @@ fn r7_b5_a_discarded_end_of_the_log_is_not_waited_for() {
     world.end();
 }
 
+/// An edition was discarded and has begun anew: a late message of the old one does not come behind the new one's.
+#[test]
+fn r7_b5_a_discarded_event_does_not_come_behind_its_successor() {
+    let mut world = World::new(Wanted { domains: None, every_edition: true }, 2);
+    world.append(1, 1, false);
+    world.append(4, 1, false);
+    world.discard();
+    world.append(4, 1, false);
+    let [main, old, new] = [0, 1, 2].map(|n| world.published[n].clone());
+    assert_eq!(world.take(&new), Taken::InOrder);
+    assert_eq!(world.take(&main), Taken::InOrder);
+    assert_eq!(world.take(&old), Taken::ByLog);
+    world.end();
+}
+
 /// A good transport costs no read: isolated events between the messages are no gap.
 #[test]
 fn r7_s5_what_comes_in_order_needs_no_store() {
