@@ -44,7 +44,7 @@
 //! # Where to go
 //! - What you write: the attributes [`aggregate`], [`handler`], [`apply`], [`upcaster`], [`saga`], [`projector`], and what
 //!   their functions may take: [`CommandContext`], [`EventContext`].
-//! - What you call: [`Runtime`], from [`Runtime::builder`].
+//! - What you call: [`Runtime`], from [`Runtime::builder`]; [`Feed`] for events in code of your own.
 //! - What you may replace: [`storage::Storage`], [`transport::Transport`], [`Clock`], [`IdSource`], [`ReadModel`].
 //! - Limits, errors: [`Limits`], [`Error`].
 
@@ -95,7 +95,7 @@ pub use storage::Memory;
 #[cfg(feature = "sqlite")]
 pub use storage::{Durability, Sqlite};
 pub use stream::{AsOf, Edition, Limits, Retention, Versioned, root};
-pub use transport::Local;
+pub use transport::{Feed, Local, RelayStatus};
 pub use uuid::Uuid;
 
 pub mod prelude;

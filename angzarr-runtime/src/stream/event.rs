@@ -4,6 +4,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 use super::{Name, StreamKey};
+use crate::error::{Error, Result, Subject};
 
 /// Nanoseconds since 1970-01-01T00:00:00Z.
 pub type Nanos = i64;
@@ -88,6 +89,25 @@ pub struct LogEvent {
     pub stream: StreamKey,
     /// The event.
     pub event: StoredEvent,
+}
+
+impl LogEvent {
+    /// The payload, if it is an `M`.
+    ///
+    /// # Errors
+    /// It says that it is one, and cannot be decoded.
+    pub fn decode<M: prost::Message + prost::Name + Default>(&self) -> Result<Option<M>> {
+        if self.event.type_name.as_str() != M::full_name() {
+            return Ok(None);
+        }
+        M::decode(self.event.payload.as_ref()).map(Some).map_err(|error| Error::UnreadableEvent {
+            stream: Box::new(self.stream.clone()),
+            sequence: self.event.sequence,
+            type_name: self.event.type_name.to_string(),
+            message: error.to_string(),
+            subject: Subject::default(),
+        })
+    }
 }
 
 /// The state of a stream at one point, as the store holds it.
