@@ -6,6 +6,7 @@ use angzarr_proto as proto;
 use uuid::Uuid;
 
 use crate::declare::{MergeStrategy, Rejection};
+use crate::reaction::CascadeFailed;
 use crate::registry::WiringErrors;
 use crate::storage::{StorageError, StorageErrorKind};
 use crate::stream::StreamKey;
@@ -90,6 +91,37 @@ pub enum Error {
         /// What it is about.
         subject: Subject,
     },
+
+    /// The aggregate has neither a `#[fact]` nor an `#[apply]` for this fact (row F1).
+    #[error("the aggregate of `{domain}` has no place for the fact `{fact}`{}", nearest_text(.nearest))]
+    UnknownFact {
+        /// The domain.
+        domain: String,
+        /// The fact's full protobuf name.
+        fact: String,
+        /// The nearest names that exist.
+        nearest: Vec<String>,
+        /// What it is about.
+        subject: Subject,
+    },
+
+    /// A method of a process manager, or of a compensation, failed.
+    #[error("`{handler}` failed: {message}")]
+    Reaction {
+        /// The method.
+        handler: String,
+        /// What it said.
+        message: String,
+        /// Whether a retry is pointless.
+        permanent: bool,
+        /// What it is about.
+        subject: Subject,
+    },
+
+    /// A reaction of a CASCADE failed (rows E). The command's own events are stored, and what ran keeps its effects, unless
+    /// the mode was to compensate them.
+    #[error("{0}")]
+    Cascade(Box<CascadeFailed>),
 
     /// A part of the request is missing or malformed (row C7).
     #[error("{field}: {message}")]
@@ -283,8 +315,11 @@ macro_rules! subject_of {
                 Some($($borrow)+ mismatch.subject)
             }
             Error::Storage(error) => Some($($borrow)+ error.subject),
+            Error::Cascade(failed) => Some($($borrow)+ failed.subject),
             Error::UnknownDomain { subject, .. }
             | Error::UnknownCommand { subject, .. }
+            | Error::UnknownFact { subject, .. }
+            | Error::Reaction { subject, .. }
             | Error::InvalidArgument { subject, .. }
             | Error::Limit { subject, .. }
             | Error::HandlerPanicked { subject, .. }
@@ -336,6 +371,9 @@ impl Error {
             Self::DeadLettered { .. } => "DEAD_LETTERED",
             Self::UnknownDomain { .. } => "UNKNOWN_DOMAIN",
             Self::UnknownCommand { .. } => "UNKNOWN_COMMAND",
+            Self::UnknownFact { .. } => "UNKNOWN_FACT",
+            Self::Reaction { .. } => "REACTION_FAILED",
+            Self::Cascade(failed) => failed.code(),
             Self::InvalidArgument { .. } => "INVALID_ARGUMENT",
             Self::Limit { .. } => "LIMIT_EXCEEDED",
             Self::HandlerPanicked { .. } => "HANDLER_PANICKED",
@@ -361,9 +399,10 @@ impl Error {
                 Code::FailedPrecondition
             }
             Self::SequenceMismatch(_) | Self::DeadLettered { .. } | Self::Contention { .. } => Code::Aborted,
-            Self::UnknownDomain { .. } | Self::UnknownCommand { .. } => Code::NotFound,
+            Self::UnknownDomain { .. } | Self::UnknownCommand { .. } | Self::UnknownFact { .. } => Code::NotFound,
+            Self::Cascade(failed) => failed.status(),
             Self::InvalidArgument { .. } | Self::Limit { .. } => Code::InvalidArgument,
-            Self::HandlerPanicked { .. } | Self::UnreadableReturn { .. } => Code::Internal,
+            Self::HandlerPanicked { .. } | Self::UnreadableReturn { .. } | Self::Reaction { .. } => Code::Internal,
             Self::SchemaTooNew { .. } | Self::UnreadableEvent { .. } => Code::DataLoss,
             Self::Storage(error) if error.is_retryable() => Code::Unavailable,
             Self::Storage(error) if error.kind == StorageErrorKind::Unknown => Code::Unknown,
@@ -381,6 +420,7 @@ impl Error {
             Self::SequenceMismatch(mismatch) => mismatch.strategy == MergeStrategy::Commutative,
             Self::Contention { .. } | Self::ShuttingDown => true,
             Self::Storage(error) => error.is_retryable(),
+            Self::Reaction { permanent, .. } => !permanent,
             _ => false,
         }
     }
@@ -434,6 +474,11 @@ impl Error {
             Self::UnknownCommand { domain, command, nearest, .. } => {
                 vec![("domain", domain.clone()), ("command_type", command.clone()), ("nearest", nearest.join(", "))]
             }
+            Self::UnknownFact { domain, fact, nearest, .. } => {
+                vec![("domain", domain.clone()), ("command_type", fact.clone()), ("nearest", nearest.join(", "))]
+            }
+            Self::Reaction { handler, .. } => vec![("handler", handler.clone())],
+            Self::Cascade(failed) => failed.facts(),
             Self::InvalidArgument { field, .. } => vec![("field", field.to_string())],
             Self::Limit { field, actual, limit, .. } => {
                 vec![("field", field.to_string()), ("actual", actual.to_string()), ("limit", limit.to_string())]

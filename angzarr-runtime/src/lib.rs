@@ -74,14 +74,16 @@ pub use angzarr_proto as proto;
 pub use angzarr_proto::Compensate;
 pub use {inventory, prost, prost_types, smallvec, uuid};
 
-pub use command::{Preview, PreviewCommand, Projection, Receipt, SendCommand, StateQuery, SyncMode};
+pub use command::{
+    CascadeErrorMode, Preview, PreviewCommand, Projection, Receipt, RecordFact, SendCommand, StateQuery, SyncMode,
+};
 pub use declare::{
     Accepts, Aggregate, AnyCommand, AnyFact, Clock, Command, CommandContext, CommandOf, Domain, Emission, EventContext,
     Fact, IdSource, MergeStrategy, Message, ProjectionError, RandomIds, Reaction, ReactionError, Rejected, Rejection,
     Revocation, SystemClock,
 };
 pub use error::{Code, Error, ForeignReadModel, Result, SequenceMismatch, Subject};
-pub use reaction::{Checkpoint, ReadModel, SubscriptionStatus};
+pub use reaction::{CascadeFailed, CascadeFailure, Checkpoint, Escalation, ReadModel, SubscriptionStatus};
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod docs;

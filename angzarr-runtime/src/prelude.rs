@@ -1,5 +1,7 @@
 //! Everything that a domain and its `main` need: `use angzarr_runtime::prelude::*;`.
 
+pub use std::time::Duration;
+
 pub use prost;
 
 pub use crate::declare::{
@@ -7,8 +9,8 @@ pub use crate::declare::{
     MergeStrategy, ProjectionError, Reaction, ReactionError, Rejected, Rejection, Revocation,
 };
 pub use crate::{
-    Compensate, Edition, Error, Events, Local, Memory, Receipt, Runtime, SyncMode, Uuid, Versioned, aggregate, ensure,
-    projector, root, saga, upcaster,
+    CascadeErrorMode, Compensate, Edition, Error, Events, Local, Memory, Receipt, Runtime, SyncMode, Uuid, Versioned,
+    aggregate, ensure, projector, root, saga, upcaster,
 };
 #[cfg(feature = "sqlite")]
 pub use crate::{Sqlite, SqliteReadModel};

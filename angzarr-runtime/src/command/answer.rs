@@ -7,7 +7,7 @@ use proto::{CoverExt as _, TimestampExt as _};
 
 use super::pipeline::{Outcome, StoredEvents};
 use crate::declare::{Message, time_of};
-use crate::reaction::{ComponentKind, Missing, WaitResult};
+use crate::reaction::{CascadeFailure, Missing, WaitResult};
 use crate::stream::{StoredEvent, StreamKey};
 
 /// The answer to an accepted command: its events are stored.
@@ -20,6 +20,7 @@ pub struct Receipt {
     projections: Vec<Projection>,
     done: Vec<&'static str>,
     missing: Vec<Missing>,
+    failures: Vec<CascadeFailure>,
 }
 
 /// What a projector made of an event of a SIMPLE command.
@@ -35,7 +36,8 @@ pub struct Projection {
 
 impl Receipt {
     pub(crate) fn new(stream: StreamKey, outcome: Outcome, waited: WaitResult) -> Self {
-        let is_missing = |projector: &&str| waited.missing.iter().any(|it| it.projector == *projector);
+        let is_missing =
+            |projector: &&str| waited.missing.iter().any(|it| it.component == *projector && it.stream == stream);
         let mut done: Vec<_> =
             waited.done.iter().map(|(projector, _)| *projector).filter(|it| !is_missing(it)).collect();
         done.sort_unstable();
@@ -48,7 +50,14 @@ impl Receipt {
             projections: waited.projections,
             done,
             missing: waited.missing,
+            failures: Vec::new(),
         }
+    }
+
+    /// With what failed in its cascade and did not make it fail.
+    pub(crate) fn with_failures(mut self, failures: Vec<CascadeFailure>) -> Self {
+        self.failures = failures;
+        self
     }
 
     /// The stream that the command was for.
@@ -108,6 +117,12 @@ impl Receipt {
         &self.missing
     }
 
+    /// For a CASCADE with [`CascadeErrorMode::Continue`](crate::CascadeErrorMode::Continue): each reaction that failed
+    /// (row E2).
+    pub fn cascade_errors(&self) -> &[CascadeFailure] {
+        &self.failures
+    }
+
     /// When the events were accepted; `None` where there are none.
     pub fn created_at(&self) -> Option<SystemTime> {
         self.events.last().map(|event| time_of(event.created_at))
@@ -118,7 +133,8 @@ impl Receipt {
         let pages = self.events.iter().map(event_page).collect();
         let headers = self.events.first().map(|event| event.headers.clone()).unwrap_or_default();
         let cover = cover_of(&self.stream, headers.correlation_id(), headers.ext());
-        let cascade_errors = self.missing.into_iter().map(|it| cascade_error(&self.stream, it)).collect();
+        let failed = self.failures.into_iter().map(failure);
+        let cascade_errors = failed.chain(self.missing.into_iter().map(cascade_error)).collect();
         let projections = self
             .projections
             .into_iter()
@@ -142,13 +158,22 @@ impl Receipt {
     }
 }
 
-fn cascade_error(stream: &StreamKey, missing: Missing) -> proto::CascadeError {
+fn failure(failure: CascadeFailure) -> proto::CascadeError {
+    proto::CascadeError {
+        error_message: format!("event #{}: {}", failure.sequence, failure.message),
+        component_name: failure.component,
+        component_type: failure.kind.as_str().to_owned(),
+        source_domain: failure.source.domain.to_string(),
+    }
+}
+
+fn cascade_error(missing: Missing) -> proto::CascadeError {
     let reason = missing.reason.as_deref().unwrap_or("not handled when the deadline passed; it will be");
     proto::CascadeError {
-        component_name: missing.projector,
-        component_type: ComponentKind::Projector.as_str().to_owned(),
         error_message: format!("event #{}: {reason}", missing.sequence),
-        source_domain: stream.domain.to_string(),
+        component_name: missing.component,
+        component_type: missing.kind.as_str().to_owned(),
+        source_domain: missing.stream.domain.to_string(),
     }
 }
 

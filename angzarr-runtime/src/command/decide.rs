@@ -9,13 +9,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use smallvec::SmallVec;
 
-use super::pipeline::{Core, Page, StoredEvents, Submission, panic_text};
+use super::pipeline::{Core, Decided, Page, Refusal, StoredEvents, Submission, panic_text};
 use super::{Loaded, SyncMode, payloads};
 use crate::declare::{CommandContext, EmittedEvent, EventSink, Location, MergeStrategy, nanos_of};
 use crate::error::{About, Error, Subject};
 use crate::reaction::Waiting;
 use crate::storage::{Append, Extras, NewEvent, Write};
-use crate::stream::{Nanos, StoredEvent};
+use crate::stream::{Name, Nanos, StoredEvent};
 use crate::telemetry;
 
 /// The events of one submission, in place from the handler to the answer: they are large to move.
@@ -25,6 +25,18 @@ pub(super) struct Events {
     pub(super) emitted: EventSink,
     /// As they are stored and answered.
     pub(super) stored: StoredEvents,
+}
+
+/// The framework's note in the stream of a process manager that is over (row P7).
+pub(crate) const COMPLETED: &str = "angzarr.ProcessManagerCompleted";
+
+/// An event of the framework's own: it changes no state.
+pub(crate) fn note(type_name: &'static str, event: &impl prost::Message) -> EmittedEvent {
+    EmittedEvent {
+        type_name: Name::from_static(type_name),
+        payload: event.encode_to_vec().into(),
+        apply: |_, _| Ok(()),
+    }
 }
 
 /// What the handlers decided, ready to be stored.
@@ -39,6 +51,8 @@ pub(super) struct Prepared {
     /// Bytes of the encoded state, where it was encoded.
     pub(super) state_bytes: Option<usize>,
     pub(super) waiting: Option<Waiting>,
+    /// What else goes into the write.
+    extras: Option<Box<Extras>>,
 }
 
 /// The command stores nothing.
@@ -54,6 +68,8 @@ pub(super) struct Unstored {
 pub(super) enum Why {
     /// It was accepted and gave no event (row C3).
     NoEvent,
+    /// The process is over (row P7).
+    Complete,
     Error(Error),
     Mismatch {
         strategy: MergeStrategy,
@@ -67,6 +83,7 @@ impl Why {
     fn about(self, facts: impl FnOnce() -> About) -> Self {
         match self {
             Self::NoEvent => Self::NoEvent,
+            Self::Complete => Self::Complete,
             Self::Error(error) => Self::Error(error.about(facts)),
             Self::Mismatch { strategy, expected, actual, mut subject } => {
                 subject.complete(facts());
@@ -92,6 +109,10 @@ impl Core {
         events: &mut Events,
     ) -> Result<Prepared, Box<Unstored>> {
         let now = submission.at.unwrap_or_else(|| nanos_of(self.clock.now())).max(loaded.last_created_at);
+        if loaded.complete && submission.for_open_process {
+            let unstored = Unstored { why: Why::Complete, next_sequence: loaded.next_sequence, state_moved: false };
+            return Err(Box::new(unstored));
+        }
         let milestone = Cell::new(false);
         let mut sync = SmallVec::new();
         for page in submission.pages {
@@ -113,6 +134,19 @@ impl Core {
             });
         events.stored.extend(stored);
         let diverges_at = loaded.diverges_at;
+        let mut extras = None;
+        if let Some(along) = submission.along {
+            let aftermath = events.emitted.aftermath.as_deref();
+            let decided = Decided { key: &submission.key, headers: &submission.headers, first, now, aftermath };
+            match along.extras(self, &decided) {
+                Ok(more) => extras = Some(Box::new(more)),
+                Err(refusal) => {
+                    let (why, state_moved) =
+                        (self.why(submission, &submission.pages[0], refusal), first > 0 || !events.stored.is_empty());
+                    return Err(Box::new(Unstored { why, next_sequence: first, state_moved }));
+                }
+            }
+        }
         if events.stored.is_empty() && submission.dedup.is_none() {
             // Neither events nor a key to remember.
             return Err(Box::new(Unstored { why: Why::NoEvent, next_sequence: first, state_moved: false }));
@@ -122,7 +156,16 @@ impl Core {
             loaded.last_created_at = now;
             loaded.diverges_at = None;
         }
-        Ok(Prepared { sync, first, now, diverges_at, milestone: milestone.get(), state_bytes: None, waiting: None })
+        Ok(Prepared {
+            sync,
+            first,
+            now,
+            diverges_at,
+            milestone: milestone.get(),
+            state_bytes: None,
+            waiting: None,
+            extras,
+        })
     }
 
     /// The one atomic step that stores what was prepared: events, dedup key, and a snapshot if one is due.
@@ -150,10 +193,11 @@ impl Core {
             diverged_at: prepared.diverges_at,
         };
         let snapshot = self.due_snapshot(submission, loaded, prepared.first, prepared.milestone);
-        let extras = snapshot.map(|it| {
-            prepared.state_bytes = Some(it.snapshot.state.len());
-            Box::new(Extras { snapshots: vec![it], ..Extras::default() })
-        });
+        let mut extras = prepared.extras.take();
+        if let Some(snapshot) = snapshot {
+            prepared.state_bytes = Some(snapshot.snapshot.state.len());
+            extras.get_or_insert_default().snapshots.push(snapshot);
+        }
         Write { append: Some(append), extras }
     }
 
@@ -170,7 +214,7 @@ impl Core {
         let before = events.events.len();
         let stream_next = loaded.next_sequence;
         let fail = |why: Why, state_moved| {
-            let why = why.about(|| About::command((page.handler.command.full_name)()));
+            let why = why.about(|| About::command((page.decider.full_name)()));
             Err(Box::new(Unstored { why, next_sequence: stream_next, state_moved }))
         };
         let next_sequence = stream_next.saturating_add(u32::try_from(before).unwrap_or(u32::MAX));
@@ -193,11 +237,15 @@ impl Core {
         };
         match catch_unwind(AssertUnwindSafe(|| page.command.decide(loaded.state.as_ref(), &context, events))) {
             Ok(Ok(())) => {}
-            Ok(Err(rejection)) => return fail(Error::Rejected(rejection).into(), before > 0),
+            Ok(Err(refusal)) => return fail(self.why(submission, page, refusal), before > 0),
             Err(panic) => {
-                let error = self.panicked(submission, page.handler.method, page.handler.location, panic.as_ref());
+                let error = self.panicked(submission, page.decider.method, page.decider.location, panic.as_ref());
                 return fail(error.into(), before > 0);
             }
+        }
+        if events.aftermath.as_ref().is_some_and(|aftermath| aftermath.complete) && !loaded.complete {
+            events.events.push(note(COMPLETED, &()));
+            loaded.complete = true;
         }
         let new = &events.events[before..];
         if let Err(error) = self.check_size(stream_next, before, new) {
@@ -211,6 +259,19 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    fn why(&self, submission: &Submission<'_>, page: &Page<'_>, refusal: Refusal) -> Why {
+        Why::Error(match refusal {
+            Refusal::Rejected(rejection) => Error::Rejected(rejection),
+            Refusal::Error(error) => error,
+            Refusal::Failed(error) => Error::Reaction {
+                handler: format!("{}::{}", submission.aggregate.descriptor.name, page.decider.method),
+                permanent: error.is_permanent(),
+                message: error.message().to_owned(),
+                subject: Subject::default(),
+            },
+        })
     }
 
     /// The limits on what one command may give (section L).
@@ -259,11 +320,11 @@ impl Core {
         match applied {
             Err(panic) => {
                 let (method, location) =
-                    apply.map_or((page.handler.method, page.handler.location), |it| (it.method, it.location));
+                    apply.map_or((page.decider.method, page.decider.location), |it| (it.method, it.location));
                 self.panicked(submission, method, location, panic.as_ref())
             }
             Ok(outcome) => Error::UnreadableReturn {
-                handler: format!("{}::{}", submission.aggregate.descriptor.name, page.handler.method),
+                handler: format!("{}::{}", submission.aggregate.descriptor.name, page.decider.method),
                 type_name: event.type_name.to_string(),
                 message: outcome.err().map_or_else(String::new, |error| error.to_string()),
                 subject: Subject::default(),

@@ -5,6 +5,7 @@
 
 use smallvec::SmallVec;
 
+use super::decide::COMPLETED;
 use super::pipeline::Core;
 use super::snapshot;
 use super::state_cache::UNWEIGHED;
@@ -25,6 +26,9 @@ pub(crate) struct Loaded {
     pub(crate) last_created_at: Nanos,
     /// For a stream of an edition that nothing was stored on yet: where it leaves the main timeline.
     pub(crate) diverges_at: Option<u32>,
+    /// The process manager has said that it is over (row P7). No snapshot is taken from then on, so that a replay always
+    /// comes across the note.
+    pub(crate) complete: bool,
     /// Bytes that were folded into the state: payloads of events, and the snapshot that it began with.
     pub(crate) folded_bytes: u64,
     /// Number of those bytes at which the state is weighed again.
@@ -195,6 +199,7 @@ impl Core {
                 loaded.next_sequence += 1;
                 loaded.last_created_at = event.created_at;
                 loaded.folded_bytes += event.payload.len() as u64;
+                loaded.complete |= event.type_name == COMPLETED;
                 self.apply_stored(aggregate, &key, &mut loaded.state, event)?;
             }
         }
@@ -291,6 +296,7 @@ impl Loaded {
             next_sequence: 0,
             last_created_at: Nanos::MIN,
             diverges_at: None,
+            complete: false,
             folded_bytes: 0,
             weigh_at: UNWEIGHED,
         }

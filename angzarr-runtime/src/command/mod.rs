@@ -6,6 +6,7 @@
 mod answer;
 mod decide;
 mod detached;
+mod fact;
 mod fold;
 mod payloads;
 mod pipeline;
@@ -17,14 +18,21 @@ mod snapshot;
 mod state_cache;
 
 pub use answer::{Projection, Receipt};
+pub use fact::RecordFact;
 pub use query::{Preview, PreviewCommand, StateQuery};
 pub use send::{SendCommand, Sending};
 
-pub(crate) use answer::{cover_of, event_page};
+pub(crate) use answer::event_page;
+pub(crate) use decide::note;
 pub(crate) use detached::detached;
+pub(crate) use fact::FactWork;
 pub(crate) use fold::Loaded;
-pub(crate) use pipeline::{Core, Submission, panic_text, retry_delays};
-pub(crate) use request::{Provenance, ReactionCommand, any_of, deferred_of};
+pub(crate) use pipeline::{
+    Along, Core, Decided, Decider, Decoded, Outcome, Refusal, Submission, panic_text, retry_delays,
+};
+pub(crate) use request::{
+    Alone, Provenance, ReactionCommand, any_of, cover_on, deferred_of, edition_of, external_dedup,
+};
 pub(crate) use snapshot::encode as encode_state;
 pub(crate) use state_cache::StateCache;
 
@@ -39,6 +47,9 @@ pub enum SyncMode {
     Decision,
     /// When the projectors concerned have handled these very events; their projections are in the answer (row S3).
     Simple,
+    /// When projectors, sagas and process managers have handled these very events, and so on through the commands that they
+    /// send, to the end (row S4). What a failure does is up to the [`CascadeErrorMode`].
+    Cascade,
     /// As soon as the events are stored; no projector, saga or process manager ever sees them (row S5).
     Isolated,
 }
@@ -50,7 +61,41 @@ impl SyncMode {
             Self::Async => angzarr_proto::SyncMode::Async,
             Self::Decision => angzarr_proto::SyncMode::Decision,
             Self::Simple => angzarr_proto::SyncMode::Simple,
+            Self::Cascade => angzarr_proto::SyncMode::Cascade,
             Self::Isolated => angzarr_proto::SyncMode::Isolated,
+        }
+    }
+
+    /// Whether the answer waits for components.
+    pub(crate) fn waits(self) -> bool {
+        matches!(self, Self::Simple | Self::Cascade)
+    }
+}
+
+/// What becomes of a CASCADE when a reaction fails: a handler's error, or a command that it sent is rejected (rows E).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CascadeErrorMode {
+    /// The request fails with that reason at once. What ran keeps its effects; the events stay (row E1).
+    #[default]
+    FailFast,
+    /// Every reaction runs; the request succeeds, and the answer lists each failure (row E2).
+    Continue,
+    /// The request fails, and every command of a reaction that had succeeded is undone: one `Compensate` each, delivered to its
+    /// target's `#[compensate]` (row E3).
+    Compensate,
+    /// The failure goes to the dead letters, the rest runs, the request succeeds (row E4).
+    DeadLetter,
+}
+
+impl CascadeErrorMode {
+    /// As the wire has it.
+    pub(crate) fn from_proto(mode: angzarr_proto::CascadeErrorMode) -> Self {
+        match mode {
+            angzarr_proto::CascadeErrorMode::CascadeErrorFailFast => Self::FailFast,
+            angzarr_proto::CascadeErrorMode::CascadeErrorContinue => Self::Continue,
+            angzarr_proto::CascadeErrorMode::CascadeErrorCompensate => Self::Compensate,
+            angzarr_proto::CascadeErrorMode::CascadeErrorDeadLetter => Self::DeadLetter,
         }
     }
 }

@@ -11,11 +11,14 @@ use std::time::Duration;
 use super::decide::{Events, Unstored, Why};
 use super::{StateCache, SyncMode};
 use crate::dead_letter;
-use crate::declare::{Clock, CommandContext, CommandHandlerDescriptor, EventSink, IdSource, MergeStrategy, Rejection};
+use crate::declare::{
+    Aftermath, Clock, CommandContext, CommandHandlerDescriptor, EventSink, IdSource, Location, MergeStrategy,
+    ReactionError, Rejection,
+};
 use crate::error::{About, Error, Result, SequenceMismatch, Subject};
-use crate::reaction::{WaitBoard, Waiting};
+use crate::reaction::{CascadeLink, Escalate, IntentDesk, WaitBoard, Waiting};
 use crate::registry::{Aggregate, Registry};
-use crate::storage::{Dedup, Extras, Storage, StorageError, StorageErrorKind, Write, WriteError, Writer, Written};
+use crate::storage::{Dedup, Extras, Storage, Write, WriteError, Writer, Written};
 use crate::stream::{AsOf, Edition, Headers, Limits, Nanos, StoredEvent, StreamKey};
 use crate::telemetry;
 use crate::transport::Transport;
@@ -44,6 +47,14 @@ pub(crate) struct Core {
     pub(crate) closing: AtomicBool,
     pub(crate) idle: tokio::sync::Notify,
     pub(crate) failed_snapshots: AtomicU64,
+    /// What is being carried out, and what is to be.
+    pub(crate) intents: IntentDesk,
+    /// Hops of a cascade before it is stopped (row S8).
+    pub(crate) cascade_depth: u32,
+    /// Who is called where a compensation gives up (row K4).
+    pub(crate) escalate: Option<Arc<Escalate>>,
+    /// The newest position when this process began: events up to it may have been handled by an earlier one.
+    pub(crate) head_at_start: u64,
 }
 
 /// A command, or a book of them, on its way through the pipeline.
@@ -55,6 +66,12 @@ pub(crate) struct Submission<'a> {
     pub(crate) pages: &'a [Page<'a>],
     pub(crate) dedup: Option<Dedup>,
     pub(crate) at: Option<Nanos>,
+    /// What is stored in the same step, beside events and dedup key.
+    pub(crate) along: Option<&'a dyn Along>,
+    /// The cascade that it belongs to (row S4).
+    pub(crate) link: Option<&'a CascadeLink>,
+    /// It is for a process that goes on: one that is complete ignores it (row P7).
+    pub(crate) for_open_process: bool,
     /// What is told of it is told in here.
     pub(crate) span: tracing::Span,
 }
@@ -64,7 +81,7 @@ impl Submission<'_> {
     pub(crate) fn about(&self) -> About {
         let mut about = About::of(&self.key);
         if let [page] = self.pages {
-            about.command_type = (page.handler.command.full_name)();
+            about.command_type = (page.decider.full_name)();
         }
         about
     }
@@ -80,18 +97,63 @@ impl Submission<'_> {
     }
 }
 
-/// A command that was decoded, with or without its type.
+/// What a state is to decide on: a command that was decoded, with or without its type; a fact, a rejection, a compensation;
+/// an event or a timeout of a process manager.
 pub(crate) trait Decoded: Send + Sync {
     /// Runs its handler on a state.
-    fn decide(&self, state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink) -> Result<(), Rejection>;
+    fn decide(&self, state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink) -> Result<(), Refusal>;
 
     /// The command as the wire has it, made when a dead letter needs it.
     fn encoded(&self) -> prost_types::Any;
 }
 
+/// Why nothing is stored.
+pub(crate) enum Refusal {
+    /// The handler said no (row C4).
+    Rejected(Rejection),
+    /// The handler of a reaction failed (row D4).
+    Failed(ReactionError),
+    /// Something else.
+    Error(Error),
+}
+
+/// What goes into the same write as the events that were decided.
+pub(crate) trait Along: Send + Sync {
+    /// The rest of the write.
+    fn extras(&self, core: &Core, decided: &Decided<'_>) -> Result<Extras, Refusal>;
+}
+
+/// What was decided, for whoever adds to the write.
+pub(crate) struct Decided<'a> {
+    pub(crate) key: &'a StreamKey,
+    pub(crate) headers: &'a Headers,
+    /// Sequence of the first event.
+    pub(crate) first: u32,
+    pub(crate) now: Nanos,
+    pub(crate) aftermath: Option<&'a Aftermath>,
+}
+
+/// Whose method decides.
+#[derive(Clone, Copy)]
+pub(crate) struct Decider {
+    pub(crate) method: &'static str,
+    pub(crate) location: Location,
+    /// The declared merge strategy (row M6).
+    pub(crate) merge: Option<MergeStrategy>,
+    /// Name of what it decides on.
+    pub(crate) full_name: fn() -> String,
+}
+
+impl From<&CommandHandlerDescriptor> for Decider {
+    fn from(handler: &CommandHandlerDescriptor) -> Self {
+        let CommandHandlerDescriptor { method, location, merge, command, .. } = handler;
+        Self { method, location: *location, merge: *merge, full_name: command.full_name }
+    }
+}
+
 /// One command of a submission.
 pub(crate) struct Page<'a> {
-    pub(crate) handler: &'static CommandHandlerDescriptor,
+    pub(crate) decider: Decider,
     pub(crate) command: &'a dyn Decoded,
     pub(crate) expected: Option<u32>,
     pub(crate) merge: Option<MergeStrategy>,
@@ -101,7 +163,7 @@ pub(crate) struct Page<'a> {
 impl Page<'_> {
     /// The declaration wins over the command (row M6).
     pub(super) fn strategy(&self) -> MergeStrategy {
-        self.handler.merge.or(self.merge).unwrap_or_default()
+        self.decider.merge.or(self.merge).unwrap_or_default()
     }
 }
 
@@ -114,13 +176,20 @@ pub(crate) struct Outcome {
     pub(crate) next_sequence: u32,
     /// It had been done before; these are the events of the first time (rows C10, G2).
     pub(crate) duplicate: bool,
+    /// It was for something that is over: nothing was stored.
+    pub(crate) moot: bool,
     pub(crate) waiting: Option<Waiting>,
 }
 
 impl Outcome {
     /// Accepted, and nothing was stored (row C3).
     fn without_events(next_sequence: u32) -> Self {
-        Self { events: StoredEvents::new(), next_sequence, duplicate: false, waiting: None }
+        Self { events: StoredEvents::new(), next_sequence, duplicate: false, moot: false, waiting: None }
+    }
+
+    /// It was for something that is over.
+    fn moot(next_sequence: u32) -> Self {
+        Self { moot: true, ..Self::without_events(next_sequence) }
     }
 }
 
@@ -228,9 +297,8 @@ impl Core {
                     WriteError::Conflict { .. } => Ok(Attempt::Raced),
                     WriteError::Duplicate(first) => Ok(Attempt::Done(self.first_answer(submission, first).await?)),
                     WriteError::Storage(error) => Err(error.into()),
-                    error @ WriteError::Settled { .. } => {
-                        Err(StorageError::new(StorageErrorKind::Failed, "storage", error.to_string()).into())
-                    }
+                    // Somebody else has carried it out, or taken it back.
+                    WriteError::Settled { .. } => Ok(Attempt::Done(Outcome::moot(0))),
                 }
             }
         }
@@ -248,7 +316,7 @@ impl Core {
     /// The same without waiting, where nothing has to be waited for: the state is at hand, nobody works on the stream, and
     /// the store commits at once. `None` where that is not so; nothing has happened then.
     pub(crate) fn execute_now(&self, submission: &Submission<'_>) -> Option<Result<Outcome>> {
-        let waits = submission.pages.iter().any(|page| page.sync == SyncMode::Simple);
+        let waits = submission.pages.iter().any(|page| page.sync.waits());
         if waits || submission.dedup.is_some() || !submission.key.is_main() || !self.storage.commits_now() {
             return None;
         }
@@ -274,6 +342,7 @@ impl Core {
                 *guard = loaded.kept_if(!state_moved);
                 return match why {
                     Why::NoEvent => Some(Ok(Outcome::without_events(next_sequence))),
+                    Why::Complete => Some(Ok(Outcome::moot(next_sequence))),
                     Why::Error(error) => Some(Err(error)),
                     Why::Mismatch { .. } => None,
                 };
@@ -309,6 +378,7 @@ impl Core {
         }
         let (strategy, expected, actual, subject) = match why {
             Why::NoEvent => return Ok(Attempt::Done(Outcome::without_events(next_sequence))),
+            Why::Complete => return Ok(Attempt::Done(Outcome::moot(next_sequence))),
             Why::Error(error) => return Err(error),
             Why::Mismatch { strategy, expected, actual, subject } => (strategy, expected, actual, subject),
         };

@@ -148,7 +148,7 @@ impl<A: Aggregate, C: CommandOf<A>> PreviewCommand<A, C> {
         let key = core.key(aggregate, &self.edition, self.root)?;
         let mut loaded = core.load(aggregate, &key, &self.edition, self.as_of).await?;
         let page = Page {
-            handler: C::handler(),
+            decider: C::handler().into(),
             command: &Typed::<A, C>::new(&self.command),
             expected: None,
             merge: None,
@@ -162,13 +162,16 @@ impl<A: Aggregate, C: CommandOf<A>> PreviewCommand<A, C> {
             pages: &[page],
             dedup: None,
             at: None,
+            along: None,
+            link: None,
+            for_open_process: false,
             span: tracing::Span::none(),
         };
         let mut events = Events::default();
         match core.prepare(&submission, &mut loaded, &mut events) {
             Ok(_) => Ok(Preview { events: events.stored.into_vec() }),
             Err(unstored) => match unstored.why {
-                Why::NoEvent => Ok(Preview { events: Vec::new() }),
+                Why::NoEvent | Why::Complete => Ok(Preview { events: Vec::new() }),
                 Why::Error(error) => Err(error),
                 Why::Mismatch { .. } => unreachable!("nothing was expected"),
             },

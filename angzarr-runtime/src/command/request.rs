@@ -11,10 +11,11 @@ use smallvec::SmallVec;
 use tracing::Span;
 use uuid::Uuid;
 
-use super::pipeline::{Core, Decoded, Page, Submission};
-use super::{Receipt, SyncMode};
-use crate::declare::{AnyMessage, CommandContext, CommandHandlerDescriptor, EventSink, MergeStrategy, Rejection};
+use super::pipeline::{Core, Decider, Decoded, Outcome, Page, Refusal, Submission};
+use super::{Along, CascadeErrorMode, Receipt, SyncMode};
+use crate::declare::{AnyMessage, CommandContext, CommandHandlerDescriptor, EventSink, MergeStrategy};
 use crate::error::{About, Error, Result, Subject, nearest};
+use crate::reaction::CascadeLink;
 use crate::registry;
 use crate::storage::Dedup;
 use crate::stream::limits::shorten;
@@ -32,8 +33,13 @@ pub(crate) struct Provenance {
 
 impl Provenance {
     pub(crate) fn dedup(&self) -> Dedup {
+        self.dedup_as(COMMAND)
+    }
+
+    /// The key of something else that happens once for this provenance: each kind of it has a letter of its own (row K5).
+    pub(crate) fn dedup_as(&self, kind: u8) -> Dedup {
         let mut key = BytesMut::with_capacity(64);
-        key.put_u8(b'a');
+        key.put_u8(kind);
         for text in [&self.source.domain, &self.source.edition, &self.component] {
             key.put_slice(text.as_bytes());
             key.put_u8(0);
@@ -42,6 +48,27 @@ impl Provenance {
         key.put_u32(self.source_seq);
         key.put_u32(self.command_index);
         Dedup(key.freeze())
+    }
+
+    /// What a dedup key of any kind but an external id was made of, with its kind.
+    pub(crate) fn of(Dedup(key): &Dedup) -> Option<(u8, Self)> {
+        let (kind, rest) = key.split_first()?;
+        provenance_of(kind, rest)
+    }
+
+    /// As the wire has it, where the wire has all of it.
+    pub(crate) fn from_proto(deferred: &proto::AngzarrDeferredSequence) -> Option<Self> {
+        let source = deferred.source.as_ref()?;
+        Some(Self {
+            source: StreamKey {
+                domain: Name::new(&source.domain),
+                edition: Edition::named(source.edition_name().unwrap_or_default()).name().clone(),
+                root: Uuid::from_bytes(source.root_bytes()?),
+            },
+            source_seq: deferred.source_seq,
+            component: Name::new(&deferred.source_component),
+            command_index: deferred.command_index,
+        })
     }
 
     pub(crate) fn to_proto(&self) -> proto::AngzarrDeferredSequence {
@@ -72,6 +99,17 @@ pub(crate) fn deferred_of(Dedup(key): &Dedup) -> Option<SequenceType> {
             ..Default::default()
         }));
     }
+    let (_, provenance) = provenance_of(kind, rest).filter(|(kind, _)| *kind == COMMAND)?;
+    Some(SequenceType::AngzarrDeferred(provenance.to_proto()))
+}
+
+/// The kind of a command's dedup key.
+const COMMAND: u8 = b'a';
+
+fn provenance_of(kind: &u8, rest: &[u8]) -> Option<(u8, Provenance)> {
+    if *kind == b'x' {
+        return None;
+    }
     let (texts, numbers) = rest.split_at_checked(rest.len().checked_sub(24)?)?;
     let mut texts = std::str::from_utf8(texts).ok()?.splitn(3, '\0');
     let (domain, edition, component) = (texts.next()?, texts.next()?, texts.next()?);
@@ -83,7 +121,7 @@ pub(crate) fn deferred_of(Dedup(key): &Dedup) -> Option<SequenceType> {
         component: Name::new(component.strip_suffix('\0')?),
         command_index: u32::from_be_bytes(command_index.try_into().ok()?),
     };
-    Some(SequenceType::AngzarrDeferred(provenance.to_proto()))
+    Some((*kind, provenance))
 }
 
 /// A command whose type is known by name.
@@ -94,8 +132,8 @@ struct Erased<E> {
 }
 
 impl<E: Fn() -> prost_types::Any + Send + Sync> Decoded for Erased<E> {
-    fn decide(&self, state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink) -> Result<(), Rejection> {
-        (self.handler.decide)(state, self.command.as_ref(), context, events)
+    fn decide(&self, state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink) -> Result<(), Refusal> {
+        (self.handler.decide)(state, self.command.as_ref(), context, events).map_err(Refusal::Rejected)
     }
     fn encoded(&self) -> prost_types::Any {
         (self.encode)()
@@ -113,7 +151,7 @@ struct ParsedPage<E> {
 impl<E: Fn() -> prost_types::Any + Send + Sync> ParsedPage<E> {
     fn page(&self) -> Page<'_> {
         Page {
-            handler: self.command.handler,
+            decider: self.command.handler.into(),
             command: &self.command,
             expected: self.expected,
             merge: Some(self.merge),
@@ -129,6 +167,7 @@ struct Parsed<'r, E> {
     edition: Edition,
     headers: Headers,
     dedup: Option<Dedup>,
+    mode: CascadeErrorMode,
     /// At least one.
     pages: SmallVec<[ParsedPage<E>; 1]>,
 }
@@ -141,10 +180,22 @@ impl<E: Fn() -> prost_types::Any + Send + Sync> Parsed<'_, E> {
     fn submission<'s>(&'s self, pages: &'s [Page<'s>], at: Option<Nanos>, span: Option<Span>) -> Submission<'s> {
         let Self { aggregate, key, edition, headers, dedup, .. } = self;
         let span = span.unwrap_or_else(|| {
-            telemetry::command_span(aggregate, key, headers, pages[0].handler.command.full_name, pages.len())
+            telemetry::command_span(aggregate, key, headers, pages[0].decider.full_name, pages.len())
         });
         let (key, headers, dedup) = (key.clone(), headers.clone(), dedup.clone());
-        Submission { aggregate, key, edition, headers, pages, dedup, at, span }
+        Submission {
+            aggregate,
+            key,
+            edition,
+            headers,
+            pages,
+            dedup,
+            at,
+            along: None,
+            link: None,
+            for_open_process: false,
+            span,
+        }
     }
 }
 
@@ -159,7 +210,7 @@ impl Core {
     ) -> Result<Receipt> {
         let parsed = self.parse_or_tell(request)?;
         let pages = parsed.pages();
-        self.submit(&parsed.submission(&pages, at, span)).await
+        self.submit(parsed.submission(&pages, at, span), parsed.mode).await
     }
 
     /// The same for what can be answered without waiting. Otherwise the span of the command, if it has one already.
@@ -196,8 +247,9 @@ impl Core {
         let book = request.command.as_ref().ok_or_else(|| missing("command", "a CommandBook"))?;
         let cover = book.cover.as_ref().ok_or_else(|| missing("command.cover", "a Cover"))?;
         let (aggregate, key, edition) = self.route(cover)?;
-        let headers = self.headers(cover)?;
+        let headers = self.headers(cover)?.with_divergences(edition.named_divergences());
         let default_sync = sync_mode(request.sync_mode, || "sync_mode".into())?;
+        let mode = cascade_error_mode(request.cascade_error_mode)?;
         if book.pages.is_empty() {
             return Err(missing("command.pages", "at least one page"));
         }
@@ -225,7 +277,7 @@ impl Core {
                  send one book each",
             ));
         }
-        Ok(Parsed { aggregate, key, edition, headers, dedup, pages: parsed })
+        Ok(Parsed { aggregate, key, edition, headers, dedup, mode, pages: parsed })
     }
 
     /// The stream that a cover names, and its aggregate.
@@ -240,17 +292,12 @@ impl Core {
             let length = cover.root.as_ref().map_or(0, |root| root.value.len());
             Error::invalid_argument("cover.root", format!("a root has 16 bytes, this one has {length}"))
         })?;
-        let mut edition = Edition::named(cover.edition_name().unwrap_or_default());
-        if !edition.is_main() {
-            for divergence in cover.edition.iter().flat_map(|edition| &edition.divergences) {
-                edition = edition.diverge(&divergence.domain, divergence.sequence);
-            }
-        }
+        let edition = edition_of(cover);
         let key = self.key(aggregate, &edition, root)?;
         Ok((aggregate, key, edition))
     }
 
-    fn headers(&self, cover: &proto::Cover) -> Result<Headers> {
+    pub(super) fn headers(&self, cover: &proto::Cover) -> Result<Headers> {
         if !cover.correlation_id.is_empty() {
             self.limits.check_id("cover.correlation_id", &cover.correlation_id)?;
         }
@@ -352,16 +399,21 @@ fn missing(field: impl Into<Cow<'static, str>>, what: &str) -> Error {
     Error::invalid_argument(field, format!("missing; send {what}"))
 }
 
-fn sync_mode(value: i32, field: impl FnOnce() -> Cow<'static, str>) -> Result<SyncMode> {
+pub(super) fn sync_mode(value: i32, field: impl FnOnce() -> Cow<'static, str>) -> Result<SyncMode> {
     match proto::SyncMode::try_from(value) {
         Ok(proto::SyncMode::Async) => Ok(SyncMode::Async),
         Ok(proto::SyncMode::Simple) => Ok(SyncMode::Simple),
         Ok(proto::SyncMode::Decision) => Ok(SyncMode::Decision),
         Ok(proto::SyncMode::Isolated) => Ok(SyncMode::Isolated),
-        Ok(proto::SyncMode::Cascade) => {
-            Err(Error::not_offered("SYNC_MODE_CASCADE", "use SYNC_MODE_SIMPLE, or follow the events"))
-        }
+        Ok(proto::SyncMode::Cascade) => Ok(SyncMode::Cascade),
         Err(_) => Err(Error::invalid_argument(field(), format!("{value} is no SyncMode"))),
+    }
+}
+
+fn cascade_error_mode(value: i32) -> Result<CascadeErrorMode> {
+    match proto::CascadeErrorMode::try_from(value) {
+        Ok(mode) => Ok(CascadeErrorMode::from_proto(mode)),
+        Err(_) => Err(Error::invalid_argument("cascade_error_mode", format!("{value} is no CascadeErrorMode"))),
     }
 }
 
@@ -371,6 +423,64 @@ pub(crate) struct ReactionCommand<'a> {
     pub(crate) provenance: &'a Provenance,
     pub(crate) edition: &'a Edition,
     pub(crate) headers: Headers,
+    pub(crate) along: Option<&'a dyn Along>,
+    pub(crate) link: Option<&'a CascadeLink>,
+}
+
+impl ReactionCommand<'_> {
+    /// The command as the wire has it, with its provenance.
+    pub(crate) fn book(&self) -> proto::CommandBook {
+        let command = self.command;
+        let key =
+            StreamKey { domain: command.domain.clone(), edition: self.edition.name().clone(), root: command.root };
+        let page = proto::CommandPage {
+            header: Some(proto::PageHeader {
+                sequence_type: Some(SequenceType::AngzarrDeferred(self.provenance.to_proto())),
+                sync_mode: None,
+            }),
+            merge_strategy: 0,
+            payload: Some(proto::command_page::Payload::Command(any_of(&command.type_name, &command.payload))),
+        };
+        let cover = cover_on(&key, self.edition, &self.headers);
+        proto::CommandBook { cover: Some(cover), pages: vec![page] }
+    }
+}
+
+/// A stream's cover, with the divergence points of its edition.
+pub(crate) fn cover_on(key: &StreamKey, edition: &Edition, headers: &Headers) -> proto::Cover {
+    let mut cover = super::answer::cover_of(key, headers.correlation_id(), headers.ext());
+    if let Some(there) = &mut cover.edition {
+        let divergence =
+            |(domain, sequence): (&str, u32)| proto::DomainDivergence { domain: domain.to_owned(), sequence };
+        there.divergences = edition.divergences().map(divergence).collect();
+    }
+    cover
+}
+
+/// The edition that a cover speaks of.
+pub(crate) fn edition_of(cover: &proto::Cover) -> Edition {
+    let mut edition = Edition::named(cover.edition_name().unwrap_or_default());
+    if !edition.is_main() {
+        for divergence in cover.edition.iter().flat_map(|edition| &edition.divergences) {
+            edition = edition.diverge(&divergence.domain, divergence.sequence);
+        }
+    }
+    edition
+}
+
+/// One thing that a state is to decide on.
+pub(crate) struct Alone<'a> {
+    pub(crate) aggregate: &'a registry::Aggregate,
+    pub(crate) key: StreamKey,
+    pub(crate) edition: &'a Edition,
+    pub(crate) headers: Headers,
+    pub(crate) decider: Decider,
+    pub(crate) work: &'a dyn Decoded,
+    pub(crate) dedup: Option<Dedup>,
+    pub(crate) at: Option<Nanos>,
+    pub(crate) along: Option<&'a dyn Along>,
+    pub(crate) link: Option<&'a CascadeLink>,
+    pub(crate) for_open_process: bool,
 }
 
 /// A reaction's command that can be run.
@@ -382,9 +492,9 @@ struct Emitted<'c> {
 }
 
 impl Core {
-    /// Runs a command that a saga emitted: idempotent by its provenance, with the event's edition, correlation id and
-    /// extension (rows G1, G2, I1, I3).
-    pub(crate) async fn handle_reaction(&self, reaction: &ReactionCommand<'_>) -> Result<Receipt> {
+    /// Runs a command that a saga or process manager emitted: idempotent by its provenance, with the event's edition,
+    /// correlation id and extension (rows G1, G2, I1, I3).
+    pub(crate) async fn handle_reaction(&self, reaction: &ReactionCommand<'_>) -> Result<Outcome> {
         let command = reaction.command;
         let Emitted { aggregate, key, handler, decoded } = self.parse_emitted(reaction).map_err(|error| {
             let error = error.about(|| About {
@@ -397,16 +507,46 @@ impl Core {
             error
         })?;
         let erased = Erased { handler, command: decoded, encode: || any_of(&command.type_name, &command.payload) };
-        let pages = [Page { handler, command: &erased, expected: None, merge: None, sync: SyncMode::Async }];
-        self.submit(&Submission {
-            span: telemetry::command_span(aggregate, &key, &reaction.headers, handler.command.full_name, 1),
+        self.decide_alone(Alone {
             aggregate,
             key,
             edition: reaction.edition,
             headers: reaction.headers.clone(),
-            pages: &pages,
+            decider: handler.into(),
+            work: &erased,
             dedup: Some(reaction.provenance.dedup()),
             at: command.at,
+            along: reaction.along,
+            link: reaction.link,
+            for_open_process: false,
+        })
+        .await
+    }
+
+    /// Lets a state decide on one thing that the runtime brings to it, through the one pipeline.
+    pub(crate) async fn decide_alone(&self, alone: Alone<'_>) -> Result<Outcome> {
+        let Alone { aggregate, key, edition, headers, decider, work, dedup, at, along, link, for_open_process } = alone;
+        let sync = if link.is_some() { SyncMode::Cascade } else { SyncMode::Async };
+        let pages = [Page { decider, command: work, expected: None, merge: None, sync }];
+        let span = telemetry::command_span(aggregate, &key, &headers, decider.full_name, 1);
+        let headers = headers.with_divergences(edition.named_divergences());
+        let submission = Submission {
+            aggregate,
+            key,
+            edition,
+            headers,
+            pages: &pages,
+            dedup,
+            at,
+            along,
+            link,
+            for_open_process,
+            span: span.clone(),
+        };
+        telemetry::within(span, async {
+            let outcome = self.execute(&submission).await.map_err(|error| error.about(|| submission.about()));
+            telemetry::done_or_refused(&outcome);
+            outcome
         })
         .await
     }

@@ -12,12 +12,12 @@ use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::detached::Detached;
-use super::pipeline::{Core, Decoded, Page, Submission};
+use super::pipeline::{Core, Decoded, Page, Refusal, Submission};
 use super::request::external_dedup;
-use super::{Receipt, SyncMode};
-use crate::declare::{Aggregate, CommandContext, CommandOf, EventSink, MergeStrategy, Rejection, nanos_of};
+use super::{CascadeErrorMode, Receipt, SyncMode};
+use crate::declare::{Aggregate, CommandContext, CommandOf, EventSink, MergeStrategy, nanos_of};
 use crate::error::{About, Error, Result};
-use crate::reaction::WaitResult;
+use crate::reaction::{Cascade, CascadeLink, WaitResult};
 use crate::registry;
 use crate::storage::{BoxFuture, Dedup};
 use crate::stream::limits::shorten;
@@ -46,6 +46,7 @@ struct RareOptions {
     ext: Option<prost_types::Any>,
     external_id: Option<String>,
     retry: bool,
+    cascade_error_mode: CascadeErrorMode,
 }
 
 impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
@@ -83,6 +84,12 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
     /// When the answer comes (rows S).
     pub fn sync(mut self, mode: SyncMode) -> Self {
         self.sync = mode;
+        self
+    }
+
+    /// For a CASCADE: what becomes of it when a reaction fails (rows E).
+    pub fn cascade_error_mode(mut self, mode: CascadeErrorMode) -> Self {
+        self.rare().cascade_error_mode = mode;
         self
     }
 
@@ -161,12 +168,13 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
             }
             None => None,
         };
-        let headers = Headers::new(rare.correlation_id.as_deref().unwrap_or_default(), rare.ext.clone());
+        let headers = Headers::new(rare.correlation_id.as_deref().unwrap_or_default(), rare.ext.clone())
+            .with_divergences(rare.edition.named_divergences());
         Ok((aggregate, Target { key, headers, dedup }))
     }
 
     fn page<'s>(&self, command: &'s Typed<'s, A, C>, expected: Option<u32>) -> Page<'s> {
-        Page { handler: C::handler(), command, expected, merge: self.merge, sync: self.sync }
+        Page { decider: C::handler().into(), command, expected, merge: self.merge, sync: self.sync }
     }
 
     fn submission<'s>(
@@ -178,7 +186,19 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
         pages: &'s [Page<'s>],
     ) -> Submission<'s> {
         let Target { key, headers, dedup } = target;
-        Submission { aggregate, key, edition, headers, pages, dedup, at: self.at.map(nanos_of), span }
+        Submission {
+            aggregate,
+            key,
+            edition,
+            headers,
+            pages,
+            dedup,
+            at: self.at.map(nanos_of),
+            along: None,
+            link: None,
+            for_open_process: false,
+            span,
+        }
     }
 
     /// The answer, if it can be had without waiting.
@@ -188,7 +208,7 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
             Err(error) => return Now::Answer(Err(error)),
         };
         let span = telemetry::command_span(aggregate, &target.key, &target.headers, C::full_name, 1);
-        if self.sync == SyncMode::Simple || target.dedup.is_some() || !target.key.is_main() {
+        if self.sync.waits() || target.dedup.is_some() || !target.key.is_main() {
             return Now::Waits(target, span);
         }
         let main = Edition::main();
@@ -218,10 +238,11 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
         let mut retries = retry.then(|| super::retry_delays(self.core.attempts));
         let mut expected = self.expected;
         let command = Typed::new(&self.command);
+        let mode = self.rare.as_deref().map_or_else(CascadeErrorMode::default, |rare| rare.cascade_error_mode);
         loop {
             let pages = [self.page(&command, expected)];
             let submission = self.submission(aggregate, target.clone(), span.clone(), edition, &pages);
-            match self.core.run(&submission).await {
+            match self.core.run(submission, mode).await {
                 Err(Error::SequenceMismatch(mismatch)) if mismatch.strategy == MergeStrategy::Commutative => {
                     let Some(delay) = retries.as_mut().and_then(Iterator::next) else {
                         return Err(Error::SequenceMismatch(mismatch));
@@ -246,9 +267,9 @@ impl<'a, A, C> Typed<'a, A, C> {
 }
 
 impl<A: Aggregate, C: CommandOf<A>> Decoded for Typed<'_, A, C> {
-    fn decide(&self, state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink) -> Result<(), Rejection> {
+    fn decide(&self, state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink) -> Result<(), Refusal> {
         match state.downcast_ref::<A>() {
-            Some(state) => self.0.clone().decide(state, context, events),
+            Some(state) => self.0.clone().decide(state, context, events).map_err(Refusal::Rejected),
             None => unreachable!("the registry pairs domains and states by type"),
         }
     }
@@ -335,12 +356,12 @@ impl<A: Aggregate, C: CommandOf<A>> Future for Sending<A, C> {
 
 impl Core {
     /// Runs a submission to its answer.
-    pub(super) async fn submit(&self, submission: &Submission<'_>) -> Result<Receipt> {
-        if let Some(answer) = self.run_now(submission) {
+    pub(super) async fn submit(&self, submission: Submission<'_>, mode: CascadeErrorMode) -> Result<Receipt> {
+        if let Some(answer) = self.run_now(&submission) {
             return answer;
         }
         telemetry::within(submission.span.clone(), async {
-            let answer = self.run(submission).await;
+            let answer = self.run(submission, mode).await;
             telemetry::accepted_or_refused(&answer);
             answer
         })
@@ -359,8 +380,18 @@ impl Core {
     }
 
     /// Runs a submission and waits for what its sync mode says.
-    async fn run(&self, submission: &Submission<'_>) -> Result<Receipt> {
-        self.execute_and_wait(submission).await.map_err(|error| error.about(|| submission.about()))
+    async fn run(&self, mut submission: Submission<'_>, mode: CascadeErrorMode) -> Result<Receipt> {
+        if !submission.pages.iter().any(|page| page.sync == SyncMode::Cascade) {
+            return self.execute_and_wait(&submission).await.map_err(|error| error.about(|| submission.about()));
+        }
+        let cascade = Cascade::new(mode);
+        let link = CascadeLink::begin(cascade.clone());
+        submission.link = Some(&link);
+        let answer = match self.execute(&submission).await {
+            Ok(outcome) => self.end_cascade(&submission.key, outcome, &cascade).await,
+            Err(error) => Err(error),
+        };
+        answer.map_err(|error| error.about(|| submission.about()))
     }
 
     async fn execute_and_wait(&self, submission: &Submission<'_>) -> Result<Receipt> {
@@ -379,7 +410,7 @@ impl Core {
     /// The aggregate of a state type.
     pub(crate) fn aggregate_of<A: Aggregate>(&self) -> Result<&registry::Aggregate> {
         let found = self.registry.by_state.get(&std::any::TypeId::of::<A>());
-        found.and_then(|domain| self.registry.aggregates.get(domain)).ok_or_else(|| self.unknown_domain(A::DOMAIN))
+        found.and_then(|domain| self.registry.state_of(domain)).ok_or_else(|| self.unknown_domain(A::DOMAIN))
     }
 
     /// The stream of a root on a timeline.

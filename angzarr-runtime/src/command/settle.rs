@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use tokio::sync::MutexGuard;
 
+use super::Loaded;
 use super::decide::{Events, Prepared};
 use super::pipeline::{Core, Outcome, StoredEvents, Submission};
 use super::state_cache::Slot;
-use super::{Loaded, SyncMode};
 use crate::dead_letter::{DeadLetter, Resolution, letter_id};
 use crate::error::Result;
 use crate::reaction::{Missing, WaitResult, Waiting};
@@ -46,7 +46,13 @@ impl Core {
         if count > 0 {
             self.transport.announce(written.last_position);
         }
-        Outcome { next_sequence: written.first_sequence + written.count, events: stored, duplicate: false, waiting }
+        Outcome {
+            next_sequence: written.first_sequence + written.count,
+            events: stored,
+            duplicate: false,
+            moot: false,
+            waiting,
+        }
     }
 
     /// What the first time stored (rows C10, G2). Who asks again with SIMPLE waits for the same events.
@@ -60,13 +66,13 @@ impl Core {
             };
             events = self.storage.read_stream(&submission.key, read).await?.events.into();
         }
-        let simple = submission.pages.iter().any(|page| page.sync == SyncMode::Simple);
-        let waiting = simple.then(|| self.waits.expect_stored(&self.registry, &submission.key, &events)).flatten();
-        Ok(Outcome { events, next_sequence: first.first_sequence + first.count, duplicate: true, waiting })
+        let waits = submission.pages.iter().any(|page| page.sync.waits());
+        let waiting = waits.then(|| self.waits.expect_stored(&self.registry, submission, &events)).flatten();
+        Ok(Outcome { events, next_sequence: first.first_sequence + first.count, duplicate: true, moot: false, waiting })
     }
 
     /// A projector that has passed an event may have put it into the dead letters instead of handling it.
-    pub(super) async fn without_parked(&self, key: &StreamKey, waited: WaitResult) -> Result<WaitResult> {
+    pub(crate) async fn without_parked(&self, key: &StreamKey, waited: WaitResult) -> Result<WaitResult> {
         let WaitResult { projections, done, mut missing } = waited;
         let mut handled = Vec::with_capacity(done.len());
         for (projector, sequence) in done {
@@ -76,7 +82,9 @@ impl Core {
                     handled.push((projector, sequence));
                 }
                 Some(letter) => missing.push(Missing {
-                    projector: projector.to_owned(),
+                    component: projector.to_owned(),
+                    kind: self.kind_of(projector),
+                    stream: key.clone(),
                     sequence,
                     reason: Some(format!("in the dead letters: {}", letter.letter.rejection_reason)),
                 }),

@@ -42,7 +42,7 @@ impl Core {
     ) -> Option<SnapshotWrite> {
         let policy = submission.aggregate.descriptor.snapshot.as_ref()?;
         let (every, after) = (policy.every.max(1), loaded.next_sequence);
-        if after == before || (!milestone && before / every == after / every) {
+        if after == before || loaded.complete || (!milestone && before / every == after / every) {
             return None;
         }
         let state = match encode(&policy.codec, loaded.state.as_ref()) {

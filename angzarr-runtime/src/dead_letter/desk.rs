@@ -4,7 +4,7 @@ use angzarr_proto as proto;
 use proto::angzarr_dead_letter::Payload;
 use proto::page_header::SequenceType;
 
-use super::letter::AT;
+use super::letter::{AT, TIMEOUT};
 use super::{DeadLetter, DeadLetterFilter, DeadLetterId, Resolution};
 use crate::command::detached;
 use crate::error::{Error, Result};
@@ -66,11 +66,19 @@ impl DeadLetters {
                 core.handle_command(&request, at, None).await?;
                 super::resolve(core, id, Resolution::Retried { at: core.now() }).await
             }
+            Some(Payload::RejectedEvents(ref book)) if is_fact(book) => {
+                let events = Some(book.clone());
+                core.handle_event(&proto::EventRequest { events, route_to_handler: true, ..Default::default() })
+                    .await?;
+                super::resolve(core, id, Resolution::Retried { at: core.now() }).await
+            }
+            Some(Payload::RejectedEvents(ref book)) if is_timeout(book) => core.schedule_again(&letter, book).await,
             Some(Payload::RejectedEvents(_)) => {
                 let name = letter.letter.source_component.as_str();
                 match self.runtime.component(name) {
                     Some(Component::Projector(projector)) => projector.retry(core, id).await,
                     Some(Component::Saga(saga)) => saga.retry(core, id).await,
+                    Some(Component::ProcessManager(process)) => process.retry(core, id).await,
                     None => Err(Error::invalid_argument(
                         "dead letter",
                         format!("{id} is of `{name}`, which is not linked into this program; run one that has it"),
@@ -103,6 +111,21 @@ impl DeadLetters {
         };
         detached(discard).await
     }
+}
+
+fn first_header(book: &proto::EventBook) -> Option<&SequenceType> {
+    book.pages.first()?.header.as_ref()?.sequence_type.as_ref()
+}
+
+/// Whether a letter's events are facts that could not be recorded.
+fn is_fact(book: &proto::EventBook) -> bool {
+    matches!(first_header(book), Some(SequenceType::ExternalDeferred(_)))
+}
+
+fn is_timeout(book: &proto::EventBook) -> bool {
+    use proto::EventPageExt as _;
+    let event = book.pages.first().and_then(|page| page.event());
+    event.is_some_and(|event| proto::type_name_of(&event.type_url) == TIMEOUT)
 }
 
 /// The same commands without the sequences that they expected, as one that runs once: by the external id or the

@@ -6,11 +6,14 @@ use proto::page_header::SequenceType;
 use uuid::Uuid;
 
 use super::{DeadLetter, DeadLetterId};
-use crate::command::{Core, ReactionCommand, Submission, cover_of, deferred_of, event_page};
-use crate::declare::ReactionError;
+use crate::command::{
+    Core, Provenance, ReactionCommand, Submission, any_of, cover_on, deferred_of, edition_of, event_page,
+};
+use crate::declare::{AnyFact, ReactionError};
 use crate::error::{Error, Result, SequenceMismatch};
 use crate::reaction::ComponentKind;
-use crate::stream::{Headers, LogEvent, Name, Nanos, StoredEvent, StreamKey};
+use crate::storage::Intent;
+use crate::stream::{Edition, Headers, LogEvent, Name, Nanos, StoredEvent, StreamKey};
 
 /// Namespace of ids that are made from what failed: the same failure has the same id.
 const FAILURES: Uuid = Uuid::from_u128(0x0b91_52f4_7c1e_5e0f_8a3d_6a14_05c9_e7b2);
@@ -37,14 +40,7 @@ pub(crate) fn sequence_mismatch(core: &Core, submission: &Submission<'_>, mismat
             payload: Some(proto::command_page::Payload::Command(page.command.encoded())),
         })
         .collect();
-    let mut cover = cover_of(&submission.key, submission.headers.correlation_id(), submission.headers.ext());
-    if let Some(edition) = &mut cover.edition {
-        edition.divergences = submission
-            .edition
-            .divergences()
-            .map(|(domain, sequence)| proto::DomainDivergence { domain: domain.to_owned(), sequence })
-            .collect();
-    }
+    let cover = cover_on(&submission.key, submission.edition, &submission.headers);
     let details = RejectionDetails::SequenceMismatch(proto::SequenceMismatchDetails {
         expected_sequence: mismatch.expected,
         actual_sequence: mismatch.actual,
@@ -71,38 +67,57 @@ fn with_time(mut letter: DeadLetter, at: Option<Nanos>) -> DeadLetter {
     letter
 }
 
-/// A command of a saga that could not be done (rows G3, K3).
+/// The id of the letter of a reaction's command.
+pub(crate) fn command_letter_id(provenance: &Provenance) -> DeadLetterId {
+    Uuid::new_v5(&FAILURES, &provenance.dedup().0)
+}
+
+/// A command that was rejected, and whose source could not be told, or had no answer to it (rows K3, K5); or a `Compensate`
+/// that could not be delivered (row E3).
+pub(crate) fn undone_command(
+    core: &Core,
+    id: DeadLetterId,
+    book: proto::CommandBook,
+    reason: String,
+    attempts: u32,
+    transient: bool,
+) -> DeadLetter {
+    let cover = book.cover.clone().unwrap_or_default();
+    let component =
+        book.pages.first().and_then(provenance_of).map(|it| it.source_component.clone()).unwrap_or_default();
+    let kind = core.kind_of(&component);
+    let details = RejectionDetails::EventProcessingFailed(proto::EventProcessingFailedDetails {
+        error: reason.clone(),
+        retry_count: attempts.saturating_sub(1),
+        is_transient: transient,
+    });
+    let producer = Producer { component: &component, kind: kind.as_str() };
+    letter(core, id, cover, Payload::RejectedCommand(book), reason, details, attempts, producer)
+}
+
+fn provenance_of(page: &proto::CommandPage) -> Option<&proto::AngzarrDeferredSequence> {
+    match page.header.as_ref()?.sequence_type.as_ref()? {
+        SequenceType::AngzarrDeferred(deferred) => Some(deferred),
+        _ => None,
+    }
+}
+
+/// A command of a saga or process manager that could not be done (rows G3, K3).
 pub(crate) fn reaction_command(
     core: &Core,
+    kind: ComponentKind,
     reaction: &ReactionCommand<'_>,
     error: &Error,
     attempts: u32,
 ) -> DeadLetter {
-    let command = reaction.command;
-    let key = StreamKey {
-        domain: Name::new(command.domain()),
-        edition: reaction.edition.name().clone(),
-        root: command.root(),
-    };
-    let cover = cover_of(&key, reaction.headers.correlation_id(), reaction.headers.ext());
-    let page = proto::CommandPage {
-        header: Some(proto::PageHeader {
-            sequence_type: Some(SequenceType::AngzarrDeferred(reaction.provenance.to_proto())),
-            sync_mode: None,
-        }),
-        merge_strategy: 0,
-        payload: Some(proto::command_page::Payload::Command(crate::command::any_of(
-            &command.type_name,
-            &command.payload,
-        ))),
-    };
-    let book = proto::CommandBook { cover: Some(cover.clone()), pages: vec![page] };
+    let book = reaction.book();
+    let cover = book.cover.clone().unwrap_or_default();
     let details = RejectionDetails::EventProcessingFailed(proto::EventProcessingFailedDetails {
         error: error.to_string(),
         retry_count: attempts.saturating_sub(1),
         is_transient: error.is_retryable(),
     });
-    let id = Uuid::new_v5(&FAILURES, &reaction.provenance.dedup().0);
+    let id = command_letter_id(reaction.provenance);
     let letter = letter(
         core,
         id,
@@ -111,10 +126,67 @@ pub(crate) fn reaction_command(
         error.to_string(),
         details,
         attempts,
-        Producer { component: reaction.provenance.component.as_str(), kind: "saga" },
+        Producer { component: reaction.provenance.component.as_str(), kind: kind.as_str() },
     );
-    with_time(letter, command.at)
+    with_time(letter, reaction.command.at)
 }
+
+/// A fact of a saga or process manager that could not be recorded (row G6).
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn reaction_fact(
+    core: &Core,
+    kind: ComponentKind,
+    provenance: &Provenance,
+    edition: &Edition,
+    headers: &Headers,
+    fact: &AnyFact,
+    external_id: &str,
+    error: &Error,
+    attempts: u32,
+) -> DeadLetter {
+    let key = StreamKey { domain: Name::new(fact.domain()), edition: edition.name().clone(), root: fact.root() };
+    let cover = cover_on(&key, edition, headers);
+    let external = proto::ExternalDeferredSequence { external_id: external_id.to_owned(), ..Default::default() };
+    let page = proto::EventPage {
+        header: Some(proto::PageHeader {
+            sequence_type: Some(SequenceType::ExternalDeferred(external)),
+            sync_mode: None,
+        }),
+        payload: Some(proto::event_page::Payload::Event(any_of(fact.type_name(), &fact.payload))),
+        ..Default::default()
+    };
+    let book = proto::EventBook { cover: Some(cover.clone()), pages: vec![page], ..Default::default() };
+    let failure = EventFailure { reason: error.to_string(), tries: attempts, transient: error.is_retryable() };
+    let id = Uuid::new_v5(&FAILURES, &provenance.dedup_as(b'f').0);
+    let producer = Producer { component: &provenance.component, kind: kind.as_str() };
+    let details = failure.details(attempts);
+    letter(core, id, cover, Payload::RejectedEvents(book), failure.reason, details, attempts, producer)
+}
+
+/// A timeout whose method keeps failing (row P5). The letter holds the intent, to be put back.
+pub(crate) fn failed_timeout(
+    core: &Core,
+    intent: &Intent,
+    cover: proto::Cover,
+    name: &str,
+    reason: &str,
+    attempts: u32,
+) -> DeadLetter {
+    let page = proto::EventPage {
+        payload: Some(proto::event_page::Payload::Event(any_of(TIMEOUT, &intent.work))),
+        ..Default::default()
+    };
+    let domain = cover.domain.clone();
+    let book = proto::EventBook { cover: Some(cover.clone()), pages: vec![page], ..Default::default() };
+    let failure = EventFailure { reason: reason.to_owned(), tries: attempts, transient: true };
+    let id = Uuid::new_v5(&FAILURES, format!("timeout\0{}\0{name}\0{}", intent.stream, intent.due).as_bytes());
+    let producer = Producer { component: &domain, kind: ComponentKind::ProcessManager.as_str() };
+    let details = failure.details(attempts);
+    letter(core, id, cover, Payload::RejectedEvents(book), failure.reason, details, attempts, producer)
+}
+
+/// What the event of a letter of a timeout is called.
+pub(super) const TIMEOUT: &str = "angzarr.Timeout";
 
 /// Why a component could not handle an event.
 pub(crate) struct EventFailure {
@@ -151,7 +223,7 @@ pub(crate) fn failed_event(
     LogEvent { stream, event }: &LogEvent,
     failure: &EventFailure,
 ) -> DeadLetter {
-    let cover = cover_of(stream, event.headers.correlation_id(), event.headers.ext());
+    let cover = cover_on(stream, &Edition::of(&stream.edition, event.headers.divergences()), &event.headers);
     let book = proto::EventBook {
         cover: Some(cover.clone()),
         snapshot: None,
@@ -204,7 +276,8 @@ fn event_in(letter: &DeadLetter) -> Option<LogEvent> {
         type_name: Name::new(proto::type_name_of(&payload.type_url)),
         schema_version: page.schema_version_or_one(),
         payload: payload.value.clone().into(),
-        headers: Headers::new(cover.correlation_id.as_str(), cover.ext.clone()),
+        headers: Headers::new(cover.correlation_id.as_str(), cover.ext.clone())
+            .with_divergences(edition_of(cover).named_divergences()),
         isolated: false,
     };
     Some(LogEvent { stream, event })

@@ -8,7 +8,8 @@ mod letter;
 
 pub use desk::DeadLetters;
 pub(crate) use letter::{
-    EventFailure, failed_again, failed_event, letter_id, parked_event, reaction_command, sequence_mismatch,
+    EventFailure, command_letter_id, failed_again, failed_event, failed_timeout, letter_id, parked_event,
+    reaction_command, reaction_fact, sequence_mismatch, undone_command,
 };
 
 use angzarr_proto as proto;

@@ -15,6 +15,12 @@ use crate::stream::{Edition, Headers, Name, Nanos, StreamKey};
 pub trait Clock: Send + Sync + 'static {
     /// Now.
     fn now(&self) -> SystemTime;
+
+    /// How long the runtime may sleep, while a timeout is scheduled, before it looks at this clock again (row P5). A clock
+    /// that goes at its own pace is looked at often.
+    fn look_again(&self) -> Duration {
+        Duration::from_millis(20)
+    }
 }
 
 /// The machine's clock.
@@ -24,6 +30,11 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> SystemTime {
         SystemTime::now()
+    }
+
+    // It may be set, so not for longer.
+    fn look_again(&self) -> Duration {
+        Duration::from_secs(1)
     }
 }
 

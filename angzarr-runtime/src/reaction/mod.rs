@@ -1,12 +1,18 @@
-//! The way of an event: log → subscription → saga or projector → commands, rows of a read model.
+//! The way of an event: log → subscription → saga, process manager or projector → commands, rows of a read model.
 //!
 //! In: committed events, in order of position. Out: commands that run once each, read models with their checkpoint. Never:
 //! a second path: what SIMPLE waits for is the same subscription that would have handled the event later (row S7).
 
 mod call;
+mod cascade;
 #[cfg(any(feature = "sqlite", feature = "sqlx-sqlite"))]
 mod checkpoints;
+mod emission;
+mod failed_event;
+mod intents;
+mod notification;
 mod parking;
+mod process_manager;
 mod projector;
 mod read_model;
 mod saga;
@@ -17,6 +23,8 @@ mod sqlx_read_model;
 mod subscription;
 mod wait_board;
 
+pub use cascade::{CascadeFailed, CascadeFailure};
+pub use notification::{Escalate, Escalation};
 pub use read_model::{Checkpoint, ErasedReadModel, OpenTransaction, ReadModel, erase_read_model};
 #[cfg(feature = "sqlite")]
 pub use sqlite_read_model::{SqliteReadModel, SqliteTransaction};
@@ -24,6 +32,9 @@ pub use subscription::{ComponentKind, SubscriptionStatus};
 pub use wait_board::Missing;
 
 pub(crate) use call::{project, react};
+pub(crate) use cascade::{Cascade, CascadeLink};
+pub(crate) use intents::IntentDesk;
+pub(crate) use process_manager::ProcessManagerRunner;
 pub(crate) use projector::ProjectorRunner;
 pub(crate) use saga::SagaRunner;
 pub(crate) use subscription::{Component, Subscription, Subscriptions};

@@ -3,13 +3,16 @@
 //! In: a batch of events of the saga's domain. Out: commands, each run once by its provenance. Never: state; a repeat of
 //! the same event gives the same commands, and their targets know them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures_util::stream::{self, StreamExt as _};
 
-use crate::command::{Core, Provenance, ReactionCommand};
+use super::emission::Sender;
+use super::{CascadeLink, ComponentKind};
+use crate::command::Core;
 use crate::dead_letter::{self, DeadLetterId, EventFailure, Resolution};
-use crate::declare::{AnyCommand, Emission, Instance};
+use crate::declare::{Emission, Instance};
 use crate::error::{Error, Result};
-use crate::reaction::ComponentKind;
 use crate::registry::Saga;
 use crate::stream::upcast::Upcasted;
 use crate::stream::{Edition, LogEvent, Name, StoredEvent, StreamKey};
@@ -25,6 +28,8 @@ pub(crate) struct SagaRunner {
     instance: Instance,
     /// One at a time: dead letters that are tried again.
     retries: tokio::sync::Mutex<()>,
+    /// The last batch did not come to its end: parts of it were done.
+    interrupted: AtomicBool,
 }
 
 /// Why an event was not handled to its end.
@@ -42,6 +47,7 @@ impl SagaRunner {
             domain: saga.descriptor.domain,
             instance,
             retries: tokio::sync::Mutex::new(()),
+            interrupted: AtomicBool::new(false),
         }
     }
 
@@ -49,45 +55,58 @@ impl SagaRunner {
         &core.registry.sagas[self.name]
     }
 
-    /// One event: every command of it, in order.
-    async fn react(&self, core: &Core, stream: &StreamKey, stored: StoredEvent) -> Result<(), Failure> {
+    /// One event: every command and fact of it, in order.
+    async fn react(
+        &self,
+        core: &Core,
+        stream: &StreamKey,
+        stored: StoredEvent,
+        link: Option<&CascadeLink>,
+        in_doubt: bool,
+    ) -> Result<(), Failure> {
+        let (sequence, headers) = (stored.sequence, stored.headers.clone());
         let upcast: Upcasted = core
             .upcast(stream, stored)
             .map_err(|error| Failure::Event(EventFailure { reason: error.to_string(), tries: 1, transient: false }))?;
+        let sender = Sender {
+            kind: ComponentKind::Saga,
+            component: Name::from_static(self.name),
+            source: stream,
+            source_seq: sequence,
+            edition: Edition::of(&stream.edition, headers.divergences()),
+            headers,
+            link,
+            in_doubt,
+        };
         // A split event keeps one sequence: the command index runs on over its parts. The first part that fails ends it,
         // so that the commands of a repeat have the same indexes.
         let mut index = 0;
         for event in upcast {
             for emission in self.decide(core, stream, &event).await.map_err(Failure::Event)? {
-                let Emission::Command(command) = emission else {
-                    return Err(Failure::Held("facts are not carried yet".to_owned()));
-                };
-                let provenance = Provenance {
-                    source: stream.clone(),
-                    source_seq: event.sequence,
-                    component: Name::from_static(self.name),
-                    command_index: index,
-                };
+                core.emit(&sender, index, &emission, None).await.map_err(Failure::Held)?;
                 index += 1;
-                self.run(core, stream, &event, &command, &provenance).await.map_err(Failure::Held)?;
             }
         }
         Ok(())
     }
 
     /// The same, and a letter if the saga cannot handle it.
-    async fn handle_one(&self, core: &Core, stream: &StreamKey, event: StoredEvent) -> Result<(), String> {
-        match self.react(core, stream, event.clone()).await {
-            Ok(()) => Ok(()),
+    async fn handle_one(&self, core: &Core, item: &LogEvent, in_doubt: bool) -> Result<(), String> {
+        let (stream, sequence) = (&item.stream, item.event.sequence);
+        let link = core.waits.link_of(self.name, stream, sequence).map(|link| link.next(self.name, stream, sequence));
+        if let Some(link) = &link
+            && let Some(failure) = core.too_deep(link, self.name, ComponentKind::Saga, stream, sequence)
+        {
+            return core.stop_cascade(self.name, ComponentKind::Saga, item, failure, link).await;
+        }
+        match self.react(core, stream, item.event.clone(), link.as_ref(), in_doubt).await {
+            Ok(()) => {
+                core.waits.handled(self.name, stream, sequence, Ok(None));
+                Ok(())
+            }
             Err(Failure::Held(reason)) => Err(reason),
             Err(Failure::Event(failure)) => {
-                let item = LogEvent { stream: stream.clone(), event };
-                let letter = dead_letter::failed_event(core, self.name, ComponentKind::Saga, &item, &failure);
-                // One that an operator has discarded is no news.
-                if dead_letter::store(core, letter).await.map_err(|error| error.to_string())? {
-                    telemetry::event_dead_lettered(self.at(&item.stream, &item.event), &failure.reason);
-                }
-                Ok(())
+                core.dead_letter_event(self.name, ComponentKind::Saga, item, &failure).await
             }
         }
     }
@@ -103,7 +122,7 @@ impl SagaRunner {
         let letter = dead_letter::open(core, id).await?;
         let item = dead_letter::parked_event(&letter)?;
         let span = telemetry::reaction_span(self.at(&item.stream, &item.event));
-        let message = match telemetry::within(span, self.react(core, &item.stream, item.event)).await {
+        let message = match telemetry::within(span, self.react(core, &item.stream, item.event, None, true)).await {
             Ok(()) => return dead_letter::resolve(core, id, Resolution::Retried { at: core.now() }).await,
             Err(Failure::Held(reason)) => reason,
             Err(Failure::Event(failure)) => {
@@ -124,8 +143,11 @@ impl SagaRunner {
         let mut delays = core.reaction_delays();
         let mut tries = 1;
         loop {
-            let error = match super::react(core, self.saga(core), &self.instance, stream, event) {
-                Ok(commands) => return Ok(commands),
+            let emissions = super::react(core, self.saga(core), &self.instance, stream, event);
+            // One without a target fails the event before any of its commands runs (row G6).
+            let checked = emissions.and_then(|emissions| core.check_emissions(&emissions).map(|()| emissions));
+            let error = match checked {
+                Ok(emissions) => return Ok(emissions),
                 Err(error) => error,
             };
             telemetry::failed(self.at(stream, event), tries, &error);
@@ -137,43 +159,6 @@ impl SagaRunner {
         }
     }
 
-    /// Runs one command. A rejection is final; what can pass is retried, then dead-lettered (row G3).
-    async fn run(
-        &self,
-        core: &Core,
-        stream: &StreamKey,
-        event: &StoredEvent,
-        command: &AnyCommand,
-        provenance: &Provenance,
-    ) -> Result<(), String> {
-        let edition = Edition::named(stream.edition.as_str());
-        let reaction = ReactionCommand { command, provenance, edition: &edition, headers: event.headers.clone() };
-        let mut delays = core.reaction_delays();
-        let mut tries = 1;
-        let error = loop {
-            match core.handle_reaction(&reaction).await {
-                Ok(receipt) => {
-                    telemetry::command_sent(command, &receipt);
-                    return Ok(());
-                }
-                // Not an outcome of the command: it comes again after the restart.
-                Err(Error::ShuttingDown) => return Err("the runtime is shutting down".to_owned()),
-                Err(error) => match delays.next().filter(|_| error.is_retryable()) {
-                    Some(delay) => tokio::time::sleep(delay).await,
-                    // A full disk says nothing about the command: it waits until the store is well again.
-                    None if matches!(error, Error::Storage(_)) => return Err(error.to_string()),
-                    None => break error,
-                },
-            }
-            tries += 1;
-        };
-        let letter = dead_letter::reaction_command(core, &reaction, &error, tries);
-        if dead_letter::store(core, letter).await.map_err(|error| error.to_string())? {
-            telemetry::command_dead_lettered(self.at(stream, event), command, &error);
-        }
-        Ok(())
-    }
-
     /// Where to begin; events up to this position are handled.
     pub(super) async fn start(&self, core: &Core) -> Result<u64> {
         Ok(core.storage.checkpoint(self.name).await?.unwrap_or(0))
@@ -182,6 +167,7 @@ impl SagaRunner {
     /// Handles a batch, in order within each stream. An error leaves it unhandled: it comes again, and commands that were
     /// done are known by their provenance.
     pub(super) async fn handle(&self, core: &Core, batch: Vec<LogEvent>) -> Result<(), String> {
+        let was_interrupted = self.interrupted.swap(true, Ordering::Relaxed);
         // One lane a stream: order within, many lanes at once, so that their commands share commits.
         let mut lanes: Vec<(StreamKey, Vec<StoredEvent>)> = Vec::new();
         let mut lane_of = std::collections::HashMap::new();
@@ -196,7 +182,9 @@ impl SagaRunner {
             .map(|(stream, events)| async move {
                 for event in events {
                     let span = telemetry::reaction_span(self.at(&stream, &event));
-                    telemetry::within(span, self.handle_one(core, &stream, event)).await?;
+                    let in_doubt = was_interrupted || event.position <= core.head_at_start;
+                    let item = LogEvent { stream: stream.clone(), event };
+                    telemetry::within(span, self.handle_one(core, &item, in_doubt)).await?;
                 }
                 Ok::<(), String>(())
             })
@@ -206,6 +194,9 @@ impl SagaRunner {
             if let Err(reason) = result {
                 failure = Some(reason);
             }
+        }
+        if failure.is_none() {
+            self.interrupted.store(false, Ordering::Relaxed);
         }
         failure.map_or(Ok(()), Err)
     }

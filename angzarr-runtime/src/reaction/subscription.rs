@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::{ProjectorRunner, SagaRunner};
+use super::{ProcessManagerRunner, ProjectorRunner, SagaRunner};
 use crate::command::{Core, panic_text};
 use crate::declare::EventContext;
 use crate::error::Result;
@@ -26,6 +26,8 @@ use crate::stream::{Edition, LogEvent, Name, StoredEvent, StreamKey};
 pub enum ComponentKind {
     /// A saga.
     Saga,
+    /// A process manager.
+    ProcessManager,
     /// A projector.
     Projector,
 }
@@ -35,6 +37,7 @@ impl ComponentKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Saga => "saga",
+            Self::ProcessManager => "process_manager",
             Self::Projector => "projector",
         }
     }
@@ -58,6 +61,10 @@ pub struct SubscriptionStatus {
     pub handled: u64,
     /// Streams that are parked in the dead letters after a failure.
     pub parked_streams: usize,
+    /// Events without a correlation id, which a process manager skips (row P2).
+    pub skipped: u64,
+    /// Events of processes that were over, which a process manager ignores (row P7).
+    pub ignored: u64,
     /// What holds it back, while something does.
     pub stalled: Option<String>,
 }
@@ -65,6 +72,7 @@ pub struct SubscriptionStatus {
 /// A component that follows the log.
 pub(crate) enum Component {
     Saga(SagaRunner),
+    ProcessManager(ProcessManagerRunner),
     Projector(ProjectorRunner),
 }
 
@@ -72,6 +80,7 @@ impl Component {
     fn name(&self) -> &'static str {
         match self {
             Self::Saga(saga) => saga.name,
+            Self::ProcessManager(process) => process.name,
             Self::Projector(projector) => projector.name,
         }
     }
@@ -79,6 +88,7 @@ impl Component {
     fn kind(&self) -> ComponentKind {
         match self {
             Self::Saga(_) => ComponentKind::Saga,
+            Self::ProcessManager(_) => ComponentKind::ProcessManager,
             Self::Projector(_) => ComponentKind::Projector,
         }
     }
@@ -86,6 +96,7 @@ impl Component {
     async fn start(&self, core: &Core) -> Result<u64> {
         match self {
             Self::Saga(saga) => saga.start(core).await,
+            Self::ProcessManager(process) => process.start(core).await,
             Self::Projector(projector) => projector.start(core).await,
         }
     }
@@ -93,6 +104,7 @@ impl Component {
     async fn handle(&self, core: &Core, batch: Vec<LogEvent>, upto: u64) -> Result<(), String> {
         match self {
             Self::Saga(saga) => saga.handle(core, batch).await,
+            Self::ProcessManager(process) => process.handle(core, batch).await,
             Self::Projector(projector) => projector.handle(core, batch, upto).await,
         }
     }
@@ -100,14 +112,25 @@ impl Component {
     fn wants(&self, event: &LogEvent) -> bool {
         match self {
             Self::Saga(saga) => saga.wants(event),
+            Self::ProcessManager(process) => process.wants(event),
             Self::Projector(projector) => projector.wants(event),
         }
     }
 
     fn parked_streams(&self) -> usize {
         match self {
-            Self::Saga(_) => 0,
+            Self::Saga(_) | Self::ProcessManager(_) => 0,
             Self::Projector(projector) => projector.parked_streams(),
+        }
+    }
+
+    /// Events that it has skipped and ignored.
+    fn left_out(&self) -> (u64, u64) {
+        match self {
+            Self::ProcessManager(process) => {
+                (process.skipped.load(Ordering::Relaxed), process.ignored.load(Ordering::Relaxed))
+            }
+            _ => (0, 0),
         }
     }
 
@@ -141,6 +164,7 @@ impl Subscription {
 
     pub(crate) fn status(&self, core: &Core) -> SubscriptionStatus {
         let (position, head) = (*self.position.borrow(), core.storage.head());
+        let (skipped, ignored) = self.component.left_out();
         SubscriptionStatus {
             name: self.component.name().to_owned(),
             kind: self.component.kind(),
@@ -149,6 +173,8 @@ impl Subscription {
             lag: head.saturating_sub(position),
             handled: self.handled.load(Ordering::Relaxed),
             parked_streams: self.component.parked_streams(),
+            skipped,
+            ignored,
             stalled: self.stalled.lock().clone(),
         }
     }
@@ -221,11 +247,15 @@ impl Subscription {
 
     /// Reads and handles one portion; `None` at the head.
     async fn step(&self, core: &Core, position: u64, stored: &mut u64) -> Result<Option<u64>, String> {
-        if core.storage.head() <= position {
+        let head = core.storage.head();
+        if head <= position {
             return Ok(None);
         }
         let portion = core.storage.read_log(position, BATCH, BATCH_BYTES).await.map_err(|error| error.to_string())?;
-        let Some(last) = portion.last().map(|event| event.event.position) else { return Ok(None) };
+        let Some(last) = portion.last().map(|event| event.event.position) else {
+            // What was there is gone: the newest events were those of a branch that was discarded (row B5).
+            return Ok(Some(head));
+        };
         let batch: Vec<LogEvent> =
             portion.into_iter().filter(|event| !event.event.isolated && self.component.wants(event)).collect();
         let count = batch.len() as u64;
@@ -267,7 +297,10 @@ impl Subscriptions {
             let (subscription, core, stop) = (subscription.clone(), core.clone(), stop.subscribe());
             tokio::spawn(async move { subscription.follow(&core, start, stop).await })
         });
-        let tasks = Mutex::new(tasks.collect());
+        let mut tasks: Vec<_> = tasks.collect();
+        let (of_core, stopped) = (core.clone(), stop.subscribe());
+        tasks.push(tokio::spawn(async move { of_core.carry_out_intents(stopped).await }));
+        let tasks = Mutex::new(tasks);
         Ok(Self { all, stop, tasks })
     }
 
@@ -289,7 +322,14 @@ impl Subscriptions {
                     _ = stop.wait_for(|stopped| *stopped) => return,
                 }
             }
-            if core.storage.head() == head || self.all.is_empty() {
+            if !core.intents_settled().await {
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_millis(5)) => {}
+                    _ = stop.wait_for(|stopped| *stopped) => return,
+                }
+                continue;
+            }
+            if core.storage.head() == head {
                 return;
             }
         }
@@ -333,7 +373,7 @@ impl Core {
 pub(super) fn context_of(core: &Core, stream: &StreamKey, event: &StoredEvent) -> EventContext {
     EventContext {
         stream: stream.clone(),
-        edition: Edition::named(stream.edition.as_str()),
+        edition: Edition::of(&stream.edition, event.headers.divergences()),
         sequence: event.sequence,
         position: event.position,
         created_at: event.created_at,

@@ -1,6 +1,6 @@
-//! What SIMPLE commands wait for: these very events, in each projector concerned (row S9).
+//! What SIMPLE and CASCADE commands wait for: these very events, in each component concerned (row S9).
 //!
-//! In: an expectation, noted before the events are stored, so that no projector can be too fast. Out: who has the events,
+//! In: an expectation, noted before the events are stored, so that no component can be too fast. Out: who has the events,
 //! their projections, and who had not finished when the deadline passed. Never: a conclusion about events of this command
 //! from positions of others'.
 
@@ -12,15 +12,21 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use super::{CascadeFailure, CascadeLink, ComponentKind};
 use crate::command::{Projection, Submission, SyncMode};
+use crate::error::Code;
 use crate::registry::Registry;
 use crate::stream::{StoredEvent, StreamKey};
 
 /// A component that had not handled an event when the answer had to be given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// The projector.
-    pub projector: String,
+    /// The component.
+    pub component: String,
+    /// What it is.
+    pub kind: ComponentKind,
+    /// The stream of the event.
+    pub stream: StreamKey,
     /// The event.
     pub sequence: u32,
     /// Why, where it is known: it failed and is parked in the dead letters, or the runtime was stopped.
@@ -31,9 +37,20 @@ pub struct Missing {
 #[derive(Debug, Default)]
 pub(crate) struct WaitResult {
     pub(crate) projections: Vec<Projection>,
-    /// Which projector has handled which event.
+    /// Which component has handled which event.
     pub(crate) done: Vec<(&'static str, u32)>,
     pub(crate) missing: Vec<Missing>,
+}
+
+impl WaitResult {
+    /// Takes in what another wait came to; of a cascade's later events only what is missing is answered.
+    pub(super) fn take_in(&mut self, other: Self, whole: bool) {
+        if whole {
+            self.projections.extend(other.projections);
+            self.done.extend(other.done);
+        }
+        self.missing.extend(other.missing);
+    }
 }
 
 /// A noted expectation; it ends with this. In a box, because most commands carry none.
@@ -54,14 +71,17 @@ impl Drop for Noted {
 
 struct Expectation {
     id: u64,
+    /// The cascade that its events belong to.
+    link: Option<CascadeLink>,
     open: Vec<Open>,
     result: WaitResult,
     done: Option<oneshot::Sender<()>>,
 }
 
-/// A projector that still has to handle an event.
+/// A component that still has to handle an event.
 struct Open {
-    projector: &'static str,
+    component: &'static str,
+    kind: ComponentKind,
     sequence: u32,
     /// Where the event is, if it was stored before.
     position: Option<u64>,
@@ -69,25 +89,32 @@ struct Open {
 
 impl Expectation {
     /// Moves what is done out of `open`; who waits is told when nothing is left.
-    fn settle(&mut self, is_done: impl Fn(&Open) -> bool, outcome: &Result<Option<prost_types::Any>, String>) {
+    fn settle(
+        &mut self,
+        key: &StreamKey,
+        is_done: impl Fn(&Open) -> bool,
+        outcome: &Result<Option<prost_types::Any>, String>,
+    ) {
         let mut index = 0;
         while let Some(open) = self.open.get(index) {
             if !is_done(open) {
                 index += 1;
                 continue;
             }
-            let Open { projector, sequence, .. } = self.open.swap_remove(index);
+            let Open { component, kind, sequence, .. } = self.open.swap_remove(index);
             match outcome {
                 Ok(projection) => {
-                    self.result.done.push((projector, sequence));
+                    self.result.done.push((component, sequence));
                     self.result.projections.extend(projection.clone().map(|projection| Projection {
-                        projector: projector.to_owned(),
+                        projector: component.to_owned(),
                         sequence,
                         projection,
                     }));
                 }
                 Err(reason) => self.result.missing.push(Missing {
-                    projector: projector.to_owned(),
+                    component: component.to_owned(),
+                    kind,
+                    stream: key.clone(),
                     sequence,
                     reason: Some(reason.clone()),
                 }),
@@ -124,7 +151,7 @@ struct Notes {
 }
 
 impl WaitBoard {
-    /// Notes what the SIMPLE pages of a submission wait for; `None` where there is nothing to wait for.
+    /// Notes what the SIMPLE and CASCADE pages of a submission wait for; `None` where there is nothing to wait for.
     pub(crate) fn expect(
         &self,
         registry: &Registry,
@@ -132,61 +159,80 @@ impl WaitBoard {
         events: &[StoredEvent],
         sync: &[SyncMode],
     ) -> Option<Waiting> {
-        if !sync.contains(&SyncMode::Simple) {
+        if !sync.iter().any(|sync| sync.waits()) {
             return None;
         }
-        let waited_for = events.iter().zip(sync).filter(|(_, sync)| **sync == SyncMode::Simple);
-        self.note(registry, &submission.key, waited_for.map(|(event, _)| (event, None)))
+        let waited_for = events.iter().zip(sync).filter(|(_, sync)| sync.waits());
+        let waited_for = waited_for.map(|(event, sync)| (event, None, *sync == SyncMode::Cascade));
+        self.note(registry, &submission.key, waited_for, submission.link)
     }
 
     /// The same for events that an earlier run of the command stored (row C10).
     ///
-    /// Here a projector's own position counts: what is noted is one event's own position, and whoever is at or behind it
+    /// Here a component's own position counts: what is noted is one event's own position, and whoever is at or behind it
     /// has been at this very event.
     pub(crate) fn expect_stored(
         &self,
         registry: &Registry,
-        key: &StreamKey,
+        submission: &Submission<'_>,
         events: &[StoredEvent],
     ) -> Option<Waiting> {
+        let everybody = submission.pages.iter().any(|page| page.sync == SyncMode::Cascade);
         let waited_for = events.iter().filter(|event| !event.isolated);
-        self.note(registry, key, waited_for.map(|event| (event, Some(event.position))))
+        let waited_for = waited_for.map(|event| (event, Some(event.position), everybody));
+        self.note(registry, &submission.key, waited_for, submission.link)
     }
 
+    /// Each event comes with its position, if it is stored, and with whether sagas and process managers count.
     fn note<'e>(
         &self,
         registry: &Registry,
         key: &StreamKey,
-        events: impl Iterator<Item = (&'e StoredEvent, Option<u64>)>,
+        events: impl Iterator<Item = (&'e StoredEvent, Option<u64>, bool)>,
+        link: Option<&CascadeLink>,
     ) -> Option<Waiting> {
-        let concerned = |projector: &&crate::registry::Projector| {
-            projector.descriptor.domains.contains(&key.domain.as_str())
-                && (key.is_main() || projector.descriptor.all_editions)
-        };
+        let domain = key.domain.as_str();
         let mut open = Vec::new();
-        for (event, position) in events {
-            let projectors = registry.projectors.values().filter(concerned);
-            open.extend(
-                projectors.filter(|it| it.handlers.contains_key(event.type_name.as_str())).map(|projector| Open {
-                    projector: projector.descriptor.name,
-                    sequence: event.sequence,
-                    position,
-                }),
-            );
+        for (event, position, everybody) in events {
+            let name = event.type_name.as_str();
+            let mut concerns = |component, kind| {
+                open.push(Open { component, kind, sequence: event.sequence, position });
+            };
+            for projector in registry.projectors.values() {
+                let descriptor = projector.descriptor;
+                let sees = descriptor.domains.contains(&domain) && (key.is_main() || descriptor.all_editions);
+                if sees && projector.handlers.contains_key(name) {
+                    concerns(descriptor.name, ComponentKind::Projector);
+                }
+            }
+            if !everybody {
+                continue;
+            }
+            for saga in registry.sagas.values() {
+                if saga.descriptor.domain == domain && saga.handlers.contains_key(name) {
+                    concerns(saga.descriptor.name, ComponentKind::Saga);
+                }
+            }
+            for process in registry.process_managers.values() {
+                if process.descriptor.sources.contains(&domain) && process.handlers.contains_key(name) {
+                    concerns(process.descriptor.state.domain, ComponentKind::ProcessManager);
+                }
+            }
         }
         if open.is_empty() {
             return None;
         }
         let (sender, done) = oneshot::channel();
         let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
-        let mut expectation = Expectation { id, open, result: WaitResult::default(), done: Some(sender) };
+        let (link, result) = (link.cloned(), WaitResult::default());
+        let mut expectation = Expectation { id, link, open, result, done: Some(sender) };
         let mut notes = self.0.notes.lock();
         let positions = &notes.positions;
         // Under the lock under which positions are told, so that none is missed.
-        let passed = |open: &Open| open.position.is_some_and(|at| positions.get(open.projector) >= Some(&at));
-        expectation.settle(passed, &Ok(None));
+        let passed = |open: &Open| open.position.is_some_and(|at| positions.get(open.component) >= Some(&at));
+        expectation.settle(key, passed, &Ok(None));
         if notes.closed {
-            expectation.settle(|_| true, &stopped());
+            expectation.settle(key, |_| true, &stopped());
         }
         notes.expectations.entry(key.clone()).or_default().push(expectation);
         self.0.waiting.fetch_add(1, Ordering::Release);
@@ -202,20 +248,37 @@ impl WaitBoard {
         let open: Vec<Missing> = expectation
             .open
             .into_iter()
-            .map(|open| Missing { projector: open.projector.to_owned(), sequence: open.sequence, reason: None })
+            .map(|open| Missing {
+                component: open.component.to_owned(),
+                kind: open.kind,
+                stream: waiting.key.clone(),
+                sequence: open.sequence,
+                reason: None,
+            })
             .collect();
         if !in_time {
-            tracing::warn!(stream = %waiting.key, ?open, "projectors were not done when the deadline passed");
+            tracing::warn!(stream = %waiting.key, ?open, "components were not done when the deadline passed");
         }
         result.missing.extend(open);
         result.projections.sort_by(|a, b| (a.sequence, &a.projector).cmp(&(b.sequence, &b.projector)));
         result
     }
 
-    /// A projector has handled an event and committed it, or gave up on it.
+    /// The cascade that an event belongs to, for a component that is about to handle it.
+    pub(super) fn link_of(&self, component: &str, key: &StreamKey, sequence: u32) -> Option<CascadeLink> {
+        if self.0.waiting.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let notes = self.0.notes.lock();
+        let is_it = |open: &Open| open.component == component && open.sequence == sequence;
+        let mut of_stream = notes.expectations.get(key).into_iter().flatten();
+        of_stream.find_map(|it| it.link.clone().filter(|_| it.open.iter().any(is_it)))
+    }
+
+    /// A component has handled an event and committed what it made of it, or gave up on it.
     pub(crate) fn handled(
         &self,
-        projector: &'static str,
+        component: &'static str,
         key: &StreamKey,
         sequence: u32,
         outcome: Result<Option<prost_types::Any>, String>,
@@ -223,22 +286,44 @@ impl WaitBoard {
         if self.0.waiting.load(Ordering::Acquire) == 0 {
             return;
         }
+        let mut failed = Vec::new();
         let mut notes = self.0.notes.lock();
         for expectation in notes.expectations.get_mut(key).into_iter().flatten() {
-            expectation.settle(|open| open.projector == projector && open.sequence == sequence, &outcome);
+            let is_it = |open: &Open| open.component == component && open.sequence == sequence;
+            let Some(kind) = expectation.open.iter().find(|open| is_it(open)).map(|open| open.kind) else { continue };
+            if let (Err(reason), Some(link)) = (&outcome, &expectation.link) {
+                let failure = CascadeFailure {
+                    component: component.to_owned(),
+                    kind,
+                    source: key.clone(),
+                    sequence,
+                    message: reason.clone(),
+                    code: "REACTION_FAILED",
+                    status: Code::Internal,
+                };
+                failed.push((link.cascade.clone(), failure));
+                // A failure of the cascade, told as such: nobody waits for it any more.
+                expectation.settle(key, is_it, &Ok(None));
+            } else {
+                expectation.settle(key, is_it, &outcome);
+            }
+        }
+        drop(notes);
+        for (cascade, failure) in failed {
+            cascade.fail(failure);
         }
     }
 
-    /// A projector has handled everything up to a position.
-    pub(crate) fn reached(&self, projector: &'static str, position: u64) {
+    /// A component has handled everything up to a position.
+    pub(crate) fn reached(&self, component: &'static str, position: u64) {
         let mut notes = self.0.notes.lock();
-        notes.positions.insert(projector, position);
+        notes.positions.insert(component, position);
         if self.0.waiting.load(Ordering::Acquire) == 0 {
             return;
         }
-        let passed = |open: &Open| open.projector == projector && open.position.is_some_and(|at| at <= position);
-        for expectation in notes.expectations.values_mut().flatten() {
-            expectation.settle(passed, &Ok(None));
+        let passed = |open: &Open| open.component == component && open.position.is_some_and(|at| at <= position);
+        for (key, of_stream) in &mut notes.expectations {
+            of_stream.iter_mut().for_each(|expectation| expectation.settle(key, passed, &Ok(None)));
         }
     }
 
@@ -246,8 +331,8 @@ impl WaitBoard {
     pub(crate) fn close(&self) {
         let mut notes = self.0.notes.lock();
         notes.closed = true;
-        for expectation in notes.expectations.values_mut().flatten() {
-            expectation.settle(|_| true, &stopped());
+        for (key, of_stream) in &mut notes.expectations {
+            of_stream.iter_mut().for_each(|expectation| expectation.settle(key, |_| true, &stopped()));
         }
     }
 }
@@ -298,7 +383,8 @@ mod tests {
         let key = StreamKey::main(projector.descriptor.domains[0], Uuid::nil());
         let event = an_event(projector.handlers.keys().next().expect("a handler"));
         let board = WaitBoard::default();
-        let waiting = board.note(&registry, &key, [(&event, None)].into_iter()).expect("something to wait for");
+        let waiting =
+            board.note(&registry, &key, [(&event, None, false)].into_iter(), None).expect("something to wait for");
         assert_eq!(board.0.waiting.load(Ordering::Acquire), 1);
         assert_eq!(board.0.notes.lock().expectations.len(), 1);
         drop(waiting);

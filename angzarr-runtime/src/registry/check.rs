@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Problem, Registry, in_order};
 use crate::declare::{
-    Location, MessageType, RegisteredApply, RegisteredCommandHandler, RegisteredProjectorHandler,
-    RegisteredFact, RegisteredProcessHandler, RegisteredProcessRejected, RegisteredRejected, RegisteredSagaHandler,
-    Target,
+    Location, MessageType, RegisteredApply, RegisteredCommandHandler, RegisteredFact, RegisteredProcessHandler,
+    RegisteredProcessRejected, RegisteredProjectorHandler, RegisteredRejected, RegisteredSagaHandler, Target,
 };
 use crate::error::nearest;
 use crate::stream::Limits;

@@ -193,7 +193,8 @@ impl Registry {
             }
             self.remotes.entry(remote.domain).or_insert(remote);
         }
-        for descriptor in in_order(inventory::iter::<RegisteredProcessManager>().map(|it| it.0), |it| it.state.location) {
+        for descriptor in in_order(inventory::iter::<RegisteredProcessManager>().map(|it| it.0), |it| it.state.location)
+        {
             self.add_process_manager(descriptor, problems);
         }
         for handler in in_order(inventory::iter::<RegisteredCommandHandler>().map(|it| it.0), |it| it.location) {

@@ -10,7 +10,10 @@ use super::{Inner, Runtime};
 use crate::command::{Core, StateCache};
 use crate::declare::{Clock, IdSource, Instance, RandomIds, SystemClock};
 use crate::error::Result;
-use crate::reaction::{Component, ProjectorRunner, SagaRunner, Subscription, Subscriptions, WaitBoard};
+use crate::reaction::{
+    Component, Escalate, Escalation, IntentDesk, ProcessManagerRunner, ProjectorRunner, SagaRunner, Subscription,
+    Subscriptions, WaitBoard,
+};
 use crate::registry::{Problem, Registry, WiringErrors};
 use crate::storage::{BoxFuture, Memory, Storage, StorageError, Writer};
 use crate::stream::Limits;
@@ -85,6 +88,8 @@ pub struct Builder {
     attempts: u32,
     reaction_attempts: u32,
     reaction_backoff: (Duration, Duration),
+    cascade_depth: u32,
+    escalate: Option<Arc<Escalate>>,
     problems: Vec<Problem>,
 }
 
@@ -105,6 +110,8 @@ impl Default for Builder {
             attempts: 16,
             reaction_attempts: 8,
             reaction_backoff: (Duration::from_millis(5), Duration::from_millis(500)),
+            cascade_depth: 32,
+            escalate: None,
             problems: Vec::new(),
         }
     }
@@ -244,6 +251,21 @@ impl Builder {
         self
     }
 
+    /// Reactions one after the other in a CASCADE before it is stopped; 32 if nothing is said (row S8).
+    #[must_use]
+    pub fn cascade_depth(mut self, reactions: u32) -> Self {
+        self.cascade_depth = reactions;
+        self
+    }
+
+    /// Who is called when a compensation gives up and escalates (row K4). It may be called again for the same one after a
+    /// crash.
+    #[must_use]
+    pub fn on_escalation(mut self, hook: impl Fn(&Escalation) + Send + Sync + 'static) -> Self {
+        self.escalate = Some(Arc::new(hook));
+        self
+    }
+
     /// Checks the wiring without starting anything: what [`build`](Self::build) would tell.
     ///
     /// # Errors
@@ -280,6 +302,7 @@ impl Builder {
             ("sync_deadline", format!("{:?}", self.sync_deadline)),
             ("drain_limit", format!("{:?}", self.drain_limit)),
             ("command_attempts", self.attempts.to_string()),
+            ("cascade_depth", self.cascade_depth.to_string()),
             ("reaction_attempts", self.reaction_attempts.to_string()),
             ("reaction_backoff", format!("{:?} to {:?}", self.reaction_backoff.0, self.reaction_backoff.1)),
             ("limits.payload_bytes", self.limits.payload_bytes.to_string()),
@@ -356,7 +379,10 @@ impl Builder {
             Some(Component::Saga(SagaRunner::new(saga, instance)))
         });
         let relay = Relay::open(&core, self.outbox).await?;
-        let all = projectors.chain(sagas).map(|component| Arc::new(Subscription::new(component))).collect();
+        let processes = core.registry.process_managers.values();
+        let processes = processes.map(|process| Component::ProcessManager(ProcessManagerRunner::new(process)));
+        let all =
+            projectors.chain(sagas).chain(processes).map(|component| Arc::new(Subscription::new(component))).collect();
         let subscriptions = Subscriptions::start(&core, all).await?;
         let publishing = Publishing::start(&core, relay);
         let (ending, drain_limit) = (OnceLock::new(), self.drain_limit);
@@ -368,7 +394,6 @@ impl Builder {
         Core {
             registry,
             writer: Writer::new(storage.clone()),
-            storage,
             transport: self.transport.clone().unwrap_or_else(|| Arc::new(Local::new())),
             cache: StateCache::new(self.cache_bytes),
             clock: self.clock.clone(),
@@ -383,6 +408,11 @@ impl Builder {
             closing: AtomicBool::new(false),
             idle: tokio::sync::Notify::new(),
             failed_snapshots: AtomicU64::new(0),
+            intents: IntentDesk::default(),
+            cascade_depth: self.cascade_depth,
+            escalate: self.escalate.clone(),
+            head_at_start: storage.head(),
+            storage,
         }
     }
 

@@ -19,9 +19,9 @@ pub use edition::EditionHandle;
 #[cfg(feature = "cli")]
 pub(crate) use inspect::Inspection;
 
-use crate::command::{Core, PreviewCommand, Receipt, SendCommand, StateQuery, detached};
+use crate::command::{Core, PreviewCommand, Receipt, RecordFact, SendCommand, StateQuery, detached};
 use crate::dead_letter::DeadLetters;
-use crate::declare::{Aggregate, CommandOf};
+use crate::declare::{Aggregate, CommandOf, Message};
 use crate::error::{Error, Result};
 use crate::reaction::{Component, SubscriptionStatus, Subscriptions};
 use crate::registry::Registry;
@@ -127,6 +127,30 @@ impl Runtime {
     async fn handle_detached(&self, request: proto::CommandRequest, span: Option<tracing::Span>) -> Result<Receipt> {
         let core = self.inner.core.clone();
         detached(async move { core.handle_command(&request, None, span).await }).await
+    }
+
+    /// Records a fact: something that has happened outside and cannot be rejected (rows F). A `#[fact]` method of the aggregate
+    /// turns it into events of its own; without one the fact itself is the event. Say more about it before (external id, …),
+    /// then await the answer.
+    pub fn fact<A: Aggregate, E: Message>(&self, root: Uuid, fact: E) -> RecordFact<A, E> {
+        RecordFact::new(self.inner.core.clone(), root, fact)
+    }
+
+    /// The dynamic entry for facts: an `EventRequest` as any client sends it. Once this was polled, it runs to its end.
+    ///
+    /// # Errors
+    /// What the pipeline refuses; see [`Error`].
+    pub async fn handle_event(&self, request: proto::EventRequest) -> Result<proto::FactInjectionResponse> {
+        let core = self.inner.core.clone();
+        let receipt = detached(async move { core.handle_event(&request).await }).await?;
+        let already_processed = receipt.already_processed();
+        let proto::CommandResponse { events, projections, .. } = receipt.into_response();
+        Ok(proto::FactInjectionResponse { events, already_processed, projections })
+    }
+
+    /// The state of a process: of the process manager `P`, for a correlation id (row P1). Await it.
+    pub fn process<P: Aggregate>(&self, correlation_id: &str) -> StateQuery<P> {
+        self.state(crate::stream::root(P::DOMAIN, correlation_id))
     }
 
     /// The state of an aggregate, now or then. Await it.

@@ -69,6 +69,16 @@ impl Edition {
         Ok(())
     }
 
+    /// The same as events carry it (row B4).
+    pub(crate) fn named_divergences(&self) -> Vec<(Name, u32)> {
+        self.divergences.clone()
+    }
+
+    /// The edition of a stream whose event carries these divergence points (row B4).
+    pub(crate) fn of(name: &Name, divergences: &[(Name, u32)]) -> Self {
+        Self { name: name.clone(), divergences: divergences.to_vec() }
+    }
+
     /// Every explicit divergence point.
     pub fn divergences(&self) -> impl Iterator<Item = (&str, u32)> {
         self.divergences.iter().map(|(domain, sequence)| (domain.as_str(), *sequence))

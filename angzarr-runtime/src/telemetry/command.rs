@@ -7,7 +7,7 @@ use tracing::{Level, Span};
 use uuid::Uuid;
 
 use super::known;
-use crate::command::{Receipt, Submission};
+use crate::command::{Outcome, Receipt, Submission};
 use crate::declare::Location;
 use crate::error::{Error, Result};
 use crate::reaction::WaitResult;
@@ -97,14 +97,21 @@ pub(crate) fn waited(result: &WaitResult) {
 
 /// The answer to a command that had a stream; said inside of its span.
 pub(crate) fn accepted_or_refused(answer: &Result<Receipt>) {
+    tell_answer(
+        answer.as_ref().map(|receipt| (receipt.events().len(), receipt.next_sequence(), receipt.already_processed())),
+    );
+}
+
+/// The same for what the runtime itself brings to a state.
+pub(crate) fn done_or_refused(answer: &Result<Outcome>) {
+    tell_answer(answer.as_ref().map(|outcome| (outcome.events.len(), outcome.next_sequence, outcome.duplicate)));
+}
+
+fn tell_answer(answer: std::result::Result<(usize, u32, bool), &Error>) {
     match answer {
-        Ok(receipt) => tracing::debug!(
-            target: TARGET,
-            events = receipt.events().len(),
-            next_sequence = receipt.next_sequence(),
-            repeat = receipt.already_processed(),
-            "command accepted"
-        ),
+        Ok((events, next_sequence, repeat)) => {
+            tracing::debug!(target: TARGET, events, next_sequence, repeat, "command accepted");
+        }
         Err(error) => tracing::debug!(
             target: TARGET,
             code = error.code(),

@@ -58,12 +58,14 @@ mod reaction;
 mod transport;
 
 pub(crate) use command::{
-    accepted_or_refused, at_hand, command_span, decided, folded, panicked, raced, refused_early, retried, stored,
-    waited,
+    accepted_or_refused, at_hand, command_span, decided, done_or_refused, folded, panicked, raced, refused_early,
+    retried, stored, waited,
 };
 pub(crate) use reaction::{
-    AtEvent, command_dead_lettered, command_sent, committed, event_dead_lettered, failed, fell_back, handled, parked,
-    parked_behind, reaction_span, stays_parked,
+    AtEvent, command_dead_lettered, command_rejected, command_sent, committed, escalated, escalation_failed,
+    event_dead_lettered, failed, fell_back, handled, intent_failed, intent_held_back, intents_held_back,
+    no_correlation, parked, parked_behind, process_is_over, reaction_span, rejected_command_dead_lettered,
+    stays_parked, timeout_fires,
 };
 pub(crate) use transport::{
     feed_read_log, feed_without_messages, message_taken, published, relay_held_back, relay_started, relay_stopped,

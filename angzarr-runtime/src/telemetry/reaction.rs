@@ -5,12 +5,13 @@
 use tracing::Span;
 
 use super::known;
-use crate::command::Receipt;
+use crate::command::Outcome;
 use crate::dead_letter::DeadLetter;
 use crate::declare::{AnyCommand, ReactionError};
 use crate::error::Error;
-use crate::reaction::ComponentKind;
-use crate::stream::{StoredEvent, StreamKey};
+use crate::reaction::{ComponentKind, Escalation};
+use crate::storage::Intent;
+use crate::stream::{Edition, StoredEvent, StreamKey};
 
 const TARGET: &str = "angzarr_runtime::reaction";
 
@@ -76,13 +77,14 @@ pub(crate) fn fell_back(error: &ReactionError) {
 }
 
 /// A saga's command was accepted.
-pub(crate) fn command_sent(command: &AnyCommand, receipt: &Receipt) {
+pub(crate) fn command_sent(command: &AnyCommand, edition: &Edition, outcome: &Outcome) {
     tracing::debug!(
         target: TARGET,
-        to = %receipt.stream(),
+        to = format_args!("{}/{}", command.domain(), command.root),
+        edition = known(edition.name()),
         command = command.type_name(),
-        next_sequence = receipt.next_sequence(),
-        repeat = receipt.already_processed(),
+        next_sequence = outcome.next_sequence,
+        repeat = outcome.duplicate,
         "command sent"
     );
 }
@@ -105,10 +107,18 @@ pub(crate) fn event_dead_lettered(about: AtEvent<'_>, reason: &str) {
 }
 
 /// A saga's command was refused for good.
-pub(crate) fn command_dead_lettered(about: AtEvent<'_>, command: &AnyCommand, error: &Error) {
-    tell!(
-        warn,
-        about,
+pub(crate) fn command_dead_lettered(
+    component: &str,
+    stream: &StreamKey,
+    sequence: u32,
+    command: &AnyCommand,
+    error: &Error,
+) {
+    tracing::warn!(
+        target: TARGET,
+        component,
+        %stream,
+        sequence,
         to = format_args!("{}/{}", command.domain(), command.root),
         command = command.type_name(),
         code = error.code(),
@@ -140,4 +150,72 @@ pub(crate) fn stays_parked(component: &'static str, letter: &DeadLetter, reason:
 /// An event waits behind one that its projector cannot handle.
 pub(crate) fn parked_behind(about: AtEvent<'_>) {
     tell!(debug, about, "event parked behind an earlier one");
+}
+
+/// A target has said no; the source will be told.
+pub(crate) fn command_rejected(
+    component: &str,
+    stream: &StreamKey,
+    sequence: u32,
+    command: &AnyCommand,
+    error: &Error,
+) {
+    tracing::info!(
+        target: TARGET,
+        component,
+        %stream,
+        sequence,
+        to = format_args!("{}/{}", command.domain(), command.root),
+        command = command.type_name(),
+        %error,
+        "command rejected"
+    );
+}
+
+/// Nobody answers to a rejection.
+pub(crate) fn rejected_command_dead_lettered(component: &str, command: &str, reason: &str) {
+    tracing::warn!(target: TARGET, component, command, reason, "rejected command dead-lettered");
+}
+
+/// A compensation gave up.
+pub(crate) fn escalated(escalation: &Escalation) {
+    let Escalation { stream, component, command_type, reason, .. } = escalation;
+    tracing::error!(target: TARGET, %stream, component, command = command_type, reason, "compensation escalated");
+}
+
+/// The escalation hook panicked.
+pub(crate) fn escalation_failed(escalation: &Escalation, panic: &str) {
+    tracing::error!(target: TARGET, stream = %escalation.stream, panic, "the escalation hook panicked");
+}
+
+/// A process manager skips an event without a correlation id (row P2).
+pub(crate) fn no_correlation(about: AtEvent<'_>) {
+    tell!(warn, about, "event skipped: it has no correlation id, and a process is known by one");
+}
+
+/// An event comes for a process that is over (row P7).
+pub(crate) fn process_is_over(about: AtEvent<'_>) {
+    tell!(debug, about, "event ignored: its process is over");
+}
+
+/// A timeout is due.
+pub(crate) fn timeout_fires(intent: &Intent, name: &str) {
+    tracing::debug!(target: TARGET, stream = %intent.stream, timeout = name, "timeout fires");
+}
+
+/// What was to be done failed.
+pub(crate) fn intent_failed(intent: &Intent, attempt: u32, reason: &str) {
+    tracing::warn!(
+        target: TARGET, kind = intent.kind.as_str(), stream = %intent.stream, attempt, reason, "intent failed"
+    );
+}
+
+/// What was to be done has to wait.
+pub(crate) fn intent_held_back(intent: &Intent, reason: &str) {
+    tracing::debug!(target: TARGET, kind = intent.kind.as_str(), stream = %intent.stream, reason, "intent held back");
+}
+
+/// Nothing can be carried out for the moment.
+pub(crate) fn intents_held_back(reason: &str) {
+    tracing::error!(target: TARGET, reason, "intents held back; they will be tried again");
 }

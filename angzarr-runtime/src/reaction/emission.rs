@@ -1,0 +1,347 @@
+//! What sagas and process managers send: commands and facts (rows G1, G2, G3, G6).
+//!
+//! In: a command or a fact, and the event that it is for. Out: it is done once, told as rejected to its source, or waits in
+//! the dead letters. Never: the same work twice; every repeat has the same provenance, and its target knows it.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::cascade::DoneCommand;
+use super::{CascadeFailure, CascadeLink, ComponentKind};
+use crate::command::{
+    Alone, Along, CascadeErrorMode, Core, Decided, FactWork, Outcome, Provenance, ReactionCommand, Refusal,
+    external_dedup,
+};
+use crate::dead_letter;
+use crate::declare::{AnyCommand, AnyFact, Emission, ReactionError};
+use crate::error::{Error, Result};
+use crate::storage::{Extras, Settle, Write, WriteError};
+use crate::stream::{Edition, Headers, Name, StreamKey};
+use crate::telemetry;
+
+/// Namespace of external ids of facts that a handler gave none.
+const FACTS: Uuid = Uuid::from_u128(0x51c8_04f2_9b1d_5c6e_8f02_3d7a_11e9_60c4);
+
+/// Who sends, and for which event.
+pub(super) struct Sender<'a> {
+    pub(super) kind: ComponentKind,
+    pub(super) component: Name,
+    pub(super) source: &'a StreamKey,
+    pub(super) source_seq: u32,
+    pub(super) edition: Edition,
+    pub(super) headers: Headers,
+    pub(super) link: Option<&'a CascadeLink>,
+    /// An earlier run of the same may have been interrupted.
+    pub(super) in_doubt: bool,
+}
+
+impl Sender<'_> {
+    pub(super) fn provenance(&self, command_index: u32) -> Provenance {
+        Provenance {
+            source: self.source.clone(),
+            source_seq: self.source_seq,
+            component: self.component.clone(),
+            command_index,
+        }
+    }
+
+    fn failure(&self, error: &Error) -> CascadeFailure {
+        CascadeFailure {
+            component: self.component.to_string(),
+            kind: self.kind,
+            source: self.source.clone(),
+            sequence: self.source_seq,
+            message: error.to_string(),
+            code: error.code(),
+            status: error.status(),
+        }
+    }
+}
+
+/// An intent that is carried out by a write, and nothing else.
+pub(super) struct Settling(pub(super) Option<Settle>);
+
+impl Along for Settling {
+    fn extras(&self, _: &Core, _: &Decided<'_>) -> Result<Extras, Refusal> {
+        Ok(Extras { settles: self.0.into_iter().collect(), ..Extras::default() })
+    }
+}
+
+impl Core {
+    /// Whether everything that is to be sent has a target that takes it: a reaction with one that has none fails as a whole,
+    /// before any of its commands runs (row G6).
+    pub(crate) fn check_emissions<'e>(
+        &self,
+        emissions: impl IntoIterator<Item = &'e Emission>,
+    ) -> Result<(), ReactionError> {
+        for emission in emissions {
+            let problem = match emission {
+                Emission::Command(command) => match self.registry.aggregates.get(command.domain()) {
+                    Some(aggregate) => aggregate
+                        .handlers
+                        .contains_key(command.type_name())
+                        .then_some(())
+                        .ok_or_else(|| format!("`{}` does not handle `{}`", command.domain(), command.type_name())),
+                    None => Err(self.unknown_domain(command.domain()).to_string()),
+                },
+                Emission::Fact(fact) => match self.registry.aggregates.get(fact.domain()) {
+                    Some(aggregate) => FactWork::find(aggregate, fact.type_name(), fact.payload.clone(), true)
+                        .map(drop)
+                        .map_err(|error| error.to_string()),
+                    None => Err(self.unknown_domain(fact.domain()).to_string()),
+                },
+            };
+            problem.map_err(ReactionError::permanent)?;
+        }
+        Ok(())
+    }
+
+    /// Does one of them. An error holds it back: it has to be tried again later. `settle` is the intent that it carries out.
+    pub(super) async fn emit(
+        &self,
+        by: &Sender<'_>,
+        index: u32,
+        emission: &Emission,
+        settle: Option<Settle>,
+    ) -> Result<(), String> {
+        match emission {
+            Emission::Command(command) => self.emit_command(by, &by.provenance(index), command, settle).await,
+            Emission::Fact(fact) => self.emit_fact(by, &by.provenance(index), fact, settle).await,
+        }
+    }
+
+    /// Runs one command. A rejection is final; what can pass is retried, then dead-lettered (row G3).
+    async fn emit_command(
+        &self,
+        by: &Sender<'_>,
+        provenance: &Provenance,
+        command: &AnyCommand,
+        settle: Option<Settle>,
+    ) -> Result<(), String> {
+        // A command that was rejected before is not asked again: its source knows it as rejected (rows G2, K1).
+        if by.in_doubt && self.was_rejected(by, provenance).await.map_err(|error| error.to_string())? {
+            return Ok(());
+        }
+        let settling = Settling(settle);
+        let reaction = ReactionCommand {
+            command,
+            provenance,
+            edition: &by.edition,
+            headers: by.headers.clone(),
+            along: settle.is_some().then_some(&settling as &dyn Along),
+            link: by.link,
+        };
+        let (error, tries) = match self.with_retries(|| self.handle_reaction(&reaction)).await? {
+            Ok(outcome) => {
+                telemetry::command_sent(command, &by.edition, &outcome);
+                let target = StreamKey {
+                    domain: command.domain.clone(),
+                    edition: by.edition.name().clone(),
+                    root: command.root,
+                };
+                self.sent(by, provenance, target, &outcome, settle).await?;
+                if let Some(link) = by.link
+                    && let Some(waiting) = outcome.waiting
+                {
+                    link.cascade.adopt(waiting);
+                }
+                return Ok(());
+            }
+            Err(failed) => failed,
+        };
+        if let Some(link) = by.link {
+            link.cascade.fail(by.failure(&error));
+        }
+        if let Error::Rejected(rejection) = &error {
+            return self.rejected(by, &reaction, rejection, &error, settle).await;
+        }
+        let letter = dead_letter::reaction_command(self, by.kind, &reaction, &error, tries);
+        if self.store_letter(letter, settle, Extras::default()).await? {
+            telemetry::command_dead_lettered(by.component.as_str(), by.source, by.source_seq, command, &error);
+        }
+        Ok(())
+    }
+
+    /// What follows a command that went through: its intent is settled, and a cascade knows what it may have to undo.
+    async fn sent(
+        &self,
+        by: &Sender<'_>,
+        provenance: &Provenance,
+        target: StreamKey,
+        outcome: &Outcome,
+        settle: Option<Settle>,
+    ) -> Result<(), String> {
+        if outcome.duplicate
+            && let Some(settle) = settle
+        {
+            self.withdraw(settle).await?;
+        }
+        if let Some(link) = by.link
+            && let (Some(first), Ok(count)) = (outcome.events.first(), u32::try_from(outcome.events.len()))
+        {
+            let done = DoneCommand {
+                provenance: provenance.clone(),
+                target,
+                edition: by.edition.clone(),
+                headers: by.headers.clone(),
+                first: first.sequence,
+                count,
+            };
+            if let Some(late) = link.cascade.succeeded(done) {
+                self.compensate(vec![late]).await.map_err(|error| error.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Records one fact (row G6).
+    async fn emit_fact(
+        &self,
+        by: &Sender<'_>,
+        provenance: &Provenance,
+        fact: &AnyFact,
+        settle: Option<Settle>,
+    ) -> Result<(), String> {
+        let settling = Settling(settle);
+        let external_id = fact.external_id.clone();
+        let external_id = external_id.unwrap_or_else(|| Uuid::new_v5(&FACTS, &provenance.dedup().0).to_string());
+        let (error, tries) = match self.with_retries(|| self.record_fact(by, fact, &external_id, &settling)).await? {
+            Ok(outcome) => {
+                if outcome.duplicate
+                    && let Some(settle) = settle
+                {
+                    self.withdraw(settle).await?;
+                }
+                if let Some(link) = by.link
+                    && let Some(waiting) = outcome.waiting
+                {
+                    link.cascade.adopt(waiting);
+                }
+                return Ok(());
+            }
+            Err(failed) => failed,
+        };
+        if let Some(link) = by.link {
+            link.cascade.fail(by.failure(&error));
+        }
+        let letter = dead_letter::reaction_fact(
+            self,
+            by.kind,
+            provenance,
+            &by.edition,
+            &by.headers,
+            fact,
+            &external_id,
+            &error,
+            tries,
+        );
+        self.store_letter(letter, settle, Extras::default()).await?;
+        Ok(())
+    }
+
+    async fn record_fact(
+        &self,
+        by: &Sender<'_>,
+        fact: &AnyFact,
+        external_id: &str,
+        settling: &Settling,
+    ) -> Result<Outcome> {
+        let aggregate =
+            self.registry.aggregates.get(fact.domain()).ok_or_else(|| self.unknown_domain(fact.domain()))?;
+        self.limits.check_id("external_id", external_id)?;
+        self.limits.check_payload(|| "fact".into(), fact.payload.len())?;
+        let work = FactWork::find(aggregate, fact.type_name(), fact.payload.clone(), true)?;
+        let key = self.key(aggregate, &by.edition, fact.root)?;
+        self.decide_alone(Alone {
+            aggregate,
+            key,
+            edition: &by.edition,
+            headers: by.headers.clone(),
+            decider: work.decider(),
+            work: &work,
+            dedup: Some(external_dedup(external_id)),
+            at: None,
+            along: Some(settling),
+            link: by.link,
+            for_open_process: false,
+        })
+        .await
+    }
+
+    /// Tries again what a later try can do, within the budget. The outer error holds the work back; the inner one is final,
+    /// with the number of tries.
+    async fn with_retries<T, F: Future<Output = Result<T>>>(
+        &self,
+        mut once: impl FnMut() -> F,
+    ) -> Result<std::result::Result<T, (Error, u32)>, String> {
+        let mut delays = self.reaction_delays();
+        let mut tries = 1;
+        loop {
+            match once().await {
+                Ok(done) => return Ok(Ok(done)),
+                // Not an outcome of the work: it comes again after the restart.
+                Err(Error::ShuttingDown) => return Err("the runtime is shutting down".to_owned()),
+                Err(error) => match delays.next().filter(|_| error.is_retryable()) {
+                    Some(delay) => tokio::time::sleep(delay).await,
+                    // A full disk says nothing about the command: it waits until the store is well again.
+                    None if matches!(error, Error::Storage(_)) => return Err(error.to_string()),
+                    None => return Ok(Err((error, tries))),
+                },
+            }
+            tries += 1;
+        }
+    }
+
+    /// Stores a letter together with whatever belongs to it; `false` if an operator has discarded it before.
+    pub(super) async fn store_letter(
+        &self,
+        letter: dead_letter::DeadLetter,
+        settle: Option<Settle>,
+        mut extras: Extras,
+    ) -> Result<bool, String> {
+        let id = letter.id;
+        let known = self.storage.dead_letter(id).await.map_err(|error| error.to_string())?;
+        let is_news = !known.is_some_and(|it| matches!(it.resolution, Some(dead_letter::Resolution::Discarded { .. })));
+        if is_news {
+            extras.dead_letters.push(letter);
+        }
+        extras.settles.extend(settle);
+        self.write_extras(extras).await?;
+        Ok(is_news)
+    }
+
+    /// Takes an intent back whose work is done.
+    pub(super) async fn withdraw(&self, settle: Settle) -> Result<(), String> {
+        self.write_extras(Extras { settles: vec![settle], ..Extras::default() }).await.map(drop)
+    }
+
+    /// Stores what has no events; `false` where the intent that it settles was settled or moved by somebody else.
+    pub(super) async fn write_extras(&self, extras: Extras) -> Result<bool, String> {
+        match self.writer.commit(Write::extras(extras)).await {
+            Ok(_) => Ok(true),
+            Err(WriteError::Settled { .. }) => Ok(false),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// What a component is, by its name.
+    pub(crate) fn kind_of(&self, component: &str) -> ComponentKind {
+        if self.registry.process_managers.contains_key(component) {
+            ComponentKind::ProcessManager
+        } else if self.registry.projectors.contains_key(component) {
+            ComponentKind::Projector
+        } else {
+            ComponentKind::Saga
+        }
+    }
+}
+
+/// A command that waits in the store, as [`Emission`].
+pub(super) fn command_of(domain: &str, root: Uuid, type_name: &str, payload: Bytes, at: Option<i64>) -> AnyCommand {
+    AnyCommand { domain: Name::new(domain), root, type_name: Name::new(type_name), payload, at }
+}
+
+/// Whether failures of this cascade go to the dead letters (row E4).
+pub(super) fn dead_letters_failures(link: Option<&CascadeLink>) -> bool {
+    link.is_some_and(|link| link.cascade.mode == CascadeErrorMode::DeadLetter)
+}

@@ -1,0 +1,68 @@
+//! Events that a saga or process manager cannot handle (rows D4, S8).
+//!
+//! In: an event and why it was not handled. Out: a letter, and word to whoever waits for the component. Never: a lost event.
+
+use super::cascade::TOO_DEEP;
+use super::{CascadeFailure, CascadeLink, ComponentKind};
+use crate::command::Core;
+use crate::dead_letter::{self, EventFailure};
+use crate::error::Code;
+use crate::stream::{LogEvent, StreamKey};
+use crate::telemetry::{self, AtEvent};
+
+impl Core {
+    /// The event waits in the dead letters, and those who wait for the component are told.
+    pub(super) async fn dead_letter_event(
+        &self,
+        component: &'static str,
+        kind: ComponentKind,
+        item: &LogEvent,
+        failure: &EventFailure,
+    ) -> Result<(), String> {
+        let letter = dead_letter::failed_event(self, component, kind, item, failure);
+        // One that an operator has discarded is no news.
+        if dead_letter::store(self, letter).await.map_err(|error| error.to_string())? {
+            let at = AtEvent { component, kind, stream: &item.stream, event: &item.event };
+            telemetry::event_dead_lettered(at, &failure.reason);
+        }
+        self.waits.handled(component, &item.stream, item.event.sequence, Err(failure.reason.clone()));
+        Ok(())
+    }
+
+    /// Whether a cascade has come too far to go on (row S8).
+    pub(super) fn too_deep(
+        &self,
+        link: &CascadeLink,
+        component: &'static str,
+        kind: ComponentKind,
+        stream: &StreamKey,
+        sequence: u32,
+    ) -> Option<CascadeFailure> {
+        (link.depth() > self.cascade_depth).then(|| CascadeFailure {
+            component: component.to_owned(),
+            kind,
+            source: stream.clone(),
+            sequence,
+            message: format!("the cascade was stopped after {} reactions: {}", self.cascade_depth, link.chain()),
+            code: TOO_DEEP,
+            status: Code::ResourceExhausted,
+        })
+    }
+
+    /// The reaction does not run. Its event waits in the dead letters, so that nothing goes round and round.
+    pub(super) async fn stop_cascade(
+        &self,
+        component: &'static str,
+        kind: ComponentKind,
+        item: &LogEvent,
+        failure: CascadeFailure,
+        link: &CascadeLink,
+    ) -> Result<(), String> {
+        let event = EventFailure { reason: failure.message.clone(), tries: 0, transient: false };
+        let letter = dead_letter::failed_event(self, component, kind, item, &event);
+        dead_letter::store(self, letter).await.map_err(|error| error.to_string())?;
+        link.cascade.fail(failure);
+        self.waits.handled(component, &item.stream, item.event.sequence, Ok(None));
+        Ok(())
+    }
+}

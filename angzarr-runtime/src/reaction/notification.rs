@@ -1,0 +1,577 @@
+//! Rejections reach their source, and what had succeeded is undone (rows K, E3, E5).
+//!
+//! In: a command of a saga or process manager that was rejected, or that a cascade takes back. Out: the source's `#[rejected]`,
+//! the target's `#[compensate]`, each once; without one, a dead letter. Never: a notification in a stream (row K5).
+
+use std::any::Any;
+
+use angzarr_proto as proto;
+use parking_lot::Mutex;
+use prost::Message as _;
+use proto::CommandPageExt as _;
+use proto::page_header::SequenceType;
+use uuid::Uuid;
+
+use super::cascade::DoneCommand;
+use super::emission::{Sender, dead_letters_failures};
+use super::{CascadeFailure, CascadeLink};
+use crate::command::{
+    Alone, Along, Core, Decided, Decider, Decoded, Outcome, Provenance, ReactionCommand, Refusal, cover_on, edition_of,
+    note,
+};
+use crate::dead_letter::{self, DeadLetterId};
+use crate::declare::{
+    CommandContext, CompensateDescriptor, EventSink, RejectedCommand, RejectedDescriptor, Rejection, Revocation,
+};
+use crate::error::{Code, Error, Result};
+use crate::registry::{Aggregate, rejected_by};
+use crate::storage::{Dedup, Extras, Intent, IntentKind, Settle, Write, WriteError};
+use crate::stream::{Edition, Headers, Name, StreamKey};
+use crate::telemetry;
+
+/// Namespace of intents: the same work has the same id.
+pub(super) const INTENTS: Uuid = Uuid::from_u128(0x7d10_6e8a_40c3_5b7f_9a51_c2e6_83f4_1d09);
+
+/// Kinds of dedup keys beside that of commands (row K5): a notification is never taken for the command that it speaks of.
+const NOTIFIED: u8 = b'n';
+const COMPENSATED: u8 = b'c';
+
+/// A compensation gave up and asks for a person (row K4).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Escalation {
+    /// The stream whose method asked.
+    pub stream: StreamKey,
+    /// The saga or process manager whose command it is about.
+    pub component: String,
+    /// Full protobuf name of that command; `angzarr.Compensate` where it was to be undone.
+    pub command_type: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Who is called for an [`Escalation`].
+pub type Escalate = dyn Fn(&Escalation) + Send + Sync;
+
+/// Why something was not delivered.
+pub(super) enum Undelivered {
+    /// Something else is in the way: it has to wait.
+    Held(String),
+    /// Its method failed.
+    Failed { reason: String, permanent: bool },
+}
+
+impl Undelivered {
+    pub(super) fn of(error: Error) -> Self {
+        match error {
+            Error::ShuttingDown | Error::Storage(_) | Error::Contention { .. } => Self::Held(error.to_string()),
+            Error::Reaction { message, permanent, .. } => Self::Failed { reason: message, permanent },
+            Error::HandlerPanicked { .. } => Self::Failed { reason: error.to_string(), permanent: false },
+            other => Self::Failed { permanent: !other.is_retryable(), reason: other.to_string() },
+        }
+    }
+}
+
+/// A notification or compensation, taken apart.
+pub(super) struct About {
+    pub(super) book: proto::CommandBook,
+    pub(super) provenance: Provenance,
+    pub(super) rejected: RejectedCommand,
+    pub(super) edition: Edition,
+    pub(super) headers: Headers,
+}
+
+impl About {
+    /// `None` where the work is not what this program writes.
+    pub(super) fn of(notification: proto::RejectionNotification) -> Option<Self> {
+        use proto::{CoverExt as _, PageHeaderExt as _};
+        let book = notification.rejected_command?;
+        let cover = book.cover.as_ref()?;
+        let page = book.pages.first()?;
+        let provenance = Provenance::from_proto(page.header.as_ref()?.provenance()?)?;
+        let command = page.command()?;
+        let rejected = RejectedCommand {
+            domain: Name::new(&cover.domain),
+            root: Uuid::from_bytes(cover.root_bytes()?),
+            type_name: Name::new(proto::type_name_of(&command.type_url)),
+            payload: command.value.clone().into(),
+            reason: notification.rejection_reason,
+            component: provenance.component.clone(),
+            source_seq: provenance.source_seq,
+        };
+        let edition = edition_of(cover);
+        let headers = Headers::new(cover.correlation_id.as_str(), cover.ext.clone())
+            .with_divergences(edition.named_divergences());
+        Some(Self { provenance, rejected, edition, headers, book })
+    }
+}
+
+/// What goes with the decision of a `#[rejected]` or `#[compensate]` method.
+struct AfterRevocation<'a> {
+    settle: Settle,
+    letter_id: DeadLetterId,
+    book: &'a proto::CommandBook,
+    reason: &'a str,
+    revocation: Mutex<Option<Revocation>>,
+    /// The letter exists already (row E4).
+    has_letter: bool,
+}
+
+impl Along for AfterRevocation<'_> {
+    fn extras(&self, core: &Core, _: &Decided<'_>) -> Result<Extras, Refusal> {
+        let mut extras = Extras { settles: vec![self.settle], ..Extras::default() };
+        if let Some(revocation) = &*self.revocation.lock()
+            && revocation.response.send_to_dead_letter_queue
+            && !self.has_letter
+        {
+            let reason = format!("{}: {}", self.reason, revocation.reason());
+            extras.dead_letters.push(dead_letter::undone_command(
+                core,
+                self.letter_id,
+                self.book.clone(),
+                reason,
+                1,
+                false,
+            ));
+        }
+        Ok(extras)
+    }
+}
+
+/// A rejected command on its way to the aggregate whose event it was sent for.
+struct RejectedWork<'a> {
+    method: &'static RejectedDescriptor,
+    about: &'a About,
+    after: &'a AfterRevocation<'a>,
+}
+
+impl Decoded for RejectedWork<'_> {
+    fn decide(&self, state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink) -> Result<(), Refusal> {
+        let answer = (self.method.run)(state, &self.about.rejected, context, events);
+        revoked(answer, self.after, events, |revocation| failed_compensation(self.about, context, revocation));
+        Ok(())
+    }
+
+    fn encoded(&self) -> prost_types::Any {
+        self.about.book.pages.first().and_then(|page| page.command().cloned()).unwrap_or_default()
+    }
+}
+
+/// A compensation on its way to the aggregate whose events it takes back.
+struct CompensateWork<'a> {
+    method: &'static CompensateDescriptor,
+    compensate: &'a proto::Compensate,
+    about: &'a About,
+    after: &'a AfterRevocation<'a>,
+}
+
+impl Decoded for CompensateWork<'_> {
+    fn decide(&self, state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink) -> Result<(), Refusal> {
+        let answer = (self.method.run)(state, self.compensate, context, events);
+        revoked(answer, self.after, events, |revocation| failed_compensation(self.about, context, revocation));
+        Ok(())
+    }
+
+    fn encoded(&self) -> prost_types::Any {
+        proto::pack_as(COMPENSATE, self.compensate)
+    }
+}
+
+pub(super) const COMPENSATE: &str = "angzarr.Compensate";
+
+/// A revocation instead of events: what it wants to be in the stream is.
+fn revoked(
+    answer: Result<(), Revocation>,
+    after: &AfterRevocation<'_>,
+    events: &mut EventSink,
+    system_event: impl FnOnce(&Revocation) -> proto::SagaCompensationFailed,
+) {
+    let mut kept = after.revocation.lock();
+    *kept = None;
+    if let Err(revocation) = answer {
+        events.events.clear();
+        if revocation.response.emit_system_revocation {
+            events.events.push(note("angzarr.SagaCompensationFailed", &system_event(&revocation)));
+        }
+        *kept = Some(revocation);
+    }
+}
+
+fn failed_compensation(
+    about: &About,
+    context: &CommandContext<'_>,
+    revocation: &Revocation,
+) -> proto::SagaCompensationFailed {
+    use proto::TimestampExt as _;
+    let now = crate::declare::nanos_of(context.now());
+    proto::SagaCompensationFailed {
+        triggering_aggregate: Some(cover_on(&about.provenance.source, &about.edition, &about.headers)),
+        triggering_event_sequence: about.provenance.source_seq,
+        saga_name: about.provenance.component.to_string(),
+        rejection_reason: about.rejected.reason.clone(),
+        compensation_failure_reason: revocation.reason().to_owned(),
+        rejected_command: Some(about.book.clone()),
+        occurred_at: Some(prost_types::Timestamp::from_unix_nanos(now)),
+    }
+}
+
+impl Core {
+    /// Whether this very command was rejected before: told to its source, on the way there, or in the dead letters.
+    pub(super) async fn was_rejected(&self, by: &Sender<'_>, provenance: &Provenance) -> Result<bool> {
+        let known = self.storage.find_duplicate(by.source, &provenance.dedup_as(NOTIFIED)).await?.is_some()
+            || self.storage.intent(notification_id(provenance)).await?.is_some()
+            || self.storage.dead_letter(dead_letter::command_letter_id(provenance)).await?.is_some();
+        Ok(known)
+    }
+
+    /// Records that a command was rejected, before that counts as handled, and tells its source (row K1).
+    pub(super) async fn rejected(
+        &self,
+        by: &Sender<'_>,
+        reaction: &ReactionCommand<'_>,
+        rejection: &Rejection,
+        error: &Error,
+        settle: Option<Settle>,
+    ) -> Result<(), String> {
+        let notification = proto::RejectionNotification {
+            rejected_command: Some(reaction.book()),
+            rejection_reason: rejection.to_string(),
+        };
+        let intent = Intent {
+            id: notification_id(reaction.provenance),
+            kind: IntentKind::Notification,
+            stream: by.source.clone(),
+            due: self.now(),
+            attempts: 0,
+            work: notification.encode_to_vec().into(),
+        };
+        let _claim = self.intents.claim(intent.id);
+        let mut extras = Extras { intents: vec![intent.clone()], ..Extras::default() };
+        if dead_letters_failures(by.link) {
+            let letter = dead_letter::reaction_command(self, by.kind, reaction, error, 1);
+            self.store_letter(letter, settle, extras).await?;
+        } else {
+            extras.settles.extend(settle);
+            self.write_extras(extras).await?;
+        }
+        telemetry::command_rejected(by.component.as_str(), by.source, by.source_seq, reaction.command, error);
+        // What cannot be delivered now is delivered later (row K5).
+        self.carry_out(&intent, by.link).await;
+        Ok(())
+    }
+
+    /// Delivers a notification to the source of the rejected command (rows K1, K2, K3).
+    pub(super) async fn notify(&self, intent: &Intent, link: Option<&CascadeLink>) -> Result<(), Undelivered> {
+        let unreadable =
+            || Undelivered::Failed { reason: "the notification cannot be read".to_owned(), permanent: true };
+        let notification = proto::RejectionNotification::decode(intent.work.clone()).map_err(|_| unreadable())?;
+        let about = About::of(notification).ok_or_else(unreadable)?;
+        let settle = Settle { id: intent.id, due: intent.due };
+        let (component, source) = (about.provenance.component.as_str(), &about.provenance.source);
+        if let Some(process) = self.registry.process_managers.get(component)
+            && let Some(method) = rejected_by(&process.rejected, &about.rejected.type_name, &about.rejected.domain)
+        {
+            return self.notify_process(process, method, &about, settle, link).await;
+        }
+        if !self.registry.process_managers.contains_key(component) {
+            // A saga may listen to a process manager.
+            if let Some(process) = self.registry.process_managers.get(source.domain.as_str())
+                && let Some(method) = rejected_by(&process.rejected, &about.rejected.type_name, &about.rejected.domain)
+            {
+                return self.notify_process(process, method, &about, settle, link).await;
+            }
+            if let Some(aggregate) = self.registry.aggregates.get(source.domain.as_str())
+                && let Some(method) =
+                    rejected_by(&aggregate.rejected, &about.rejected.type_name, &about.rejected.domain)
+            {
+                return self.notify_aggregate(aggregate, method, &about, settle, link).await;
+            }
+        }
+        self.nobody_answers(&about, settle, "no `#[rejected]` method answers to it").await
+    }
+
+    /// The rejected command waits for a person (row K3).
+    async fn nobody_answers(&self, about: &About, settle: Settle, why: &str) -> Result<(), Undelivered> {
+        let reason = format!("{}; {why}", about.rejected.reason);
+        let id = dead_letter::command_letter_id(&about.provenance);
+        let letter = dead_letter::undone_command(self, id, about.book.clone(), reason.clone(), 1, false);
+        self.store_letter(letter, Some(settle), Extras::default()).await.map_err(Undelivered::Held)?;
+        telemetry::rejected_command_dead_lettered(&about.provenance.component, &about.rejected.type_name, &reason);
+        Ok(())
+    }
+
+    async fn notify_aggregate(
+        &self,
+        aggregate: &Aggregate,
+        method: &'static RejectedDescriptor,
+        about: &About,
+        settle: Settle,
+        link: Option<&CascadeLink>,
+    ) -> Result<(), Undelivered> {
+        let after = AfterRevocation {
+            settle,
+            letter_id: dead_letter::command_letter_id(&about.provenance),
+            book: &about.book,
+            reason: &about.rejected.reason,
+            revocation: Mutex::new(None),
+            has_letter: dead_letters_failures(link),
+        };
+        let work = RejectedWork { method, about, after: &after };
+        let decider = Decider {
+            method: method.method,
+            location: method.location,
+            merge: None,
+            full_name: || "angzarr.RejectionNotification".to_owned(),
+        };
+        let key = about.provenance.source.clone();
+        let dedup = about.provenance.dedup_as(NOTIFIED);
+        let (edition, headers) = (&about.edition, about.headers.clone());
+        let outcome = self
+            .decide_alone(Alone {
+                aggregate,
+                key: key.clone(),
+                edition,
+                headers,
+                decider,
+                work: &work,
+                dedup: Some(dedup),
+                at: None,
+                along: Some(&after),
+                link,
+                for_open_process: false,
+            })
+            .await
+            .map_err(Undelivered::of)?;
+        let revocation = after.revocation.lock().take();
+        self.delivered(about, &key, outcome, settle, revocation, link).await
+    }
+
+    /// What a method wants to be done beside its events.
+    async fn delivered(
+        &self,
+        about: &About,
+        key: &StreamKey,
+        outcome: Outcome,
+        settle: Settle,
+        revocation: Option<Revocation>,
+        link: Option<&CascadeLink>,
+    ) -> Result<(), Undelivered> {
+        if outcome.duplicate {
+            return self.withdraw(settle).await.map_err(Undelivered::Held);
+        }
+        if let (Some(link), Some(waiting)) = (link, outcome.waiting) {
+            link.cascade.adopt(waiting);
+        }
+        let Some(revocation) = revocation else { return Ok(()) };
+        if revocation.response.escalate {
+            self.escalate(key, about, &revocation);
+        }
+        if revocation.response.abort
+            && let Some(link) = link
+        {
+            link.cascade.abort(CascadeFailure {
+                component: about.provenance.component.to_string(),
+                kind: self.kind_of(&about.provenance.component),
+                source: about.provenance.source.clone(),
+                sequence: about.provenance.source_seq,
+                message: format!("aborted: {}", revocation.reason()),
+                code: "ABORTED",
+                status: Code::Aborted,
+            });
+        }
+        if revocation.forward {
+            self.forward(about, key).await.map_err(Undelivered::Held)?;
+        }
+        Ok(())
+    }
+
+    /// The hook is the user's: its panic is none of the delivery's.
+    fn escalate(&self, stream: &StreamKey, about: &About, revocation: &Revocation) {
+        let escalation = Escalation {
+            stream: stream.clone(),
+            component: about.provenance.component.to_string(),
+            command_type: about.rejected.type_name.to_string(),
+            reason: revocation.reason().to_owned(),
+        };
+        telemetry::escalated(&escalation);
+        if let Some(hook) = &self.escalate {
+            let called = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(&escalation)));
+            if let Err(panic) = called {
+                telemetry::escalation_failed(&escalation, crate::command::panic_text(panic.as_ref()));
+            }
+        }
+    }
+
+    /// Hands a notification on to whoever sent the command that the source's event came from (row K2).
+    async fn forward(&self, about: &About, key: &StreamKey) -> Result<(), String> {
+        let keys = self.storage.dedup_keys(key).await.map_err(|error| error.to_string())?;
+        let sequence = about.provenance.source_seq;
+        let parent = keys.iter().find_map(|(dedup, written)| {
+            let is_in = sequence >= written.first_sequence && sequence - written.first_sequence < written.count;
+            let (kind, parent) = Provenance::of(dedup)?;
+            (is_in && kind == b'a').then_some(parent)
+        });
+        let mut book = about.book.clone();
+        let Some(parent) = parent else {
+            let id = dead_letter::command_letter_id(&about.provenance);
+            let reason = format!("{}; nobody sent what it came from", about.rejected.reason);
+            let letter = dead_letter::undone_command(self, id, book, reason, 1, false);
+            return self.store_letter(letter, None, Extras::default()).await.map(drop);
+        };
+        for page in &mut book.pages {
+            let deferred = SequenceType::AngzarrDeferred(parent.to_proto());
+            page.header.get_or_insert_default().sequence_type = Some(deferred);
+        }
+        let notification = proto::RejectionNotification {
+            rejected_command: Some(book),
+            rejection_reason: about.rejected.reason.clone(),
+        };
+        let intent = Intent {
+            id: notification_id(&parent),
+            kind: IntentKind::Notification,
+            stream: parent.source.clone(),
+            due: self.now(),
+            attempts: 0,
+            work: notification.encode_to_vec().into(),
+        };
+        self.write_extras(Extras { intents: vec![intent], ..Extras::default() }).await?;
+        self.intents.wake();
+        Ok(())
+    }
+
+    /// Records a compensation for each command, durably, and delivers them, the last command first (row E3).
+    pub(super) async fn compensate(&self, done: Vec<DoneCommand>) -> Result<usize> {
+        let intents: Vec<Intent> = done.iter().rev().map(|done| self.compensation(done)).collect();
+        if intents.is_empty() {
+            return Ok(0);
+        }
+        let claims: Vec<_> = intents.iter().map(|intent| self.intents.claim(intent.id)).collect();
+        let extras = Extras { intents: intents.clone(), ..Extras::default() };
+        self.writer.commit(Write::extras(extras)).await.map_err(|error| match error {
+            WriteError::Storage(error) => Error::from(error),
+            other => Error::Component { component: "cascade".to_owned(), message: other.to_string() },
+        })?;
+        for intent in &intents {
+            self.carry_out(intent, None).await;
+        }
+        drop(claims);
+        Ok(intents.len())
+    }
+
+    fn compensation(&self, done: &DoneCommand) -> Intent {
+        let compensate = proto::Compensate {
+            target: Some(cover_on(&done.target, &done.edition, &done.headers)),
+            sequences: (done.first..done.first + done.count).collect(),
+            reason: "the cascade that the command belonged to failed".to_owned(),
+        };
+        let page = proto::CommandPage {
+            header: Some(proto::PageHeader {
+                sequence_type: Some(SequenceType::AngzarrDeferred(done.provenance.to_proto())),
+                sync_mode: None,
+            }),
+            merge_strategy: 0,
+            payload: Some(proto::command_page::Payload::Command(proto::pack_as(COMPENSATE, &compensate))),
+        };
+        let book =
+            proto::CommandBook { cover: Some(cover_on(&done.target, &done.edition, &done.headers)), pages: vec![page] };
+        Intent {
+            id: Uuid::new_v5(&INTENTS, &done.provenance.dedup_as(COMPENSATED).0),
+            kind: IntentKind::Compensation,
+            stream: done.target.clone(),
+            due: self.now(),
+            attempts: 0,
+            work: book.encode_to_vec().into(),
+        }
+    }
+
+    /// Delivers a compensation to the aggregate that accepted the command (row E3).
+    pub(super) async fn undo(&self, intent: &Intent) -> Result<(), Undelivered> {
+        let unreadable =
+            || Undelivered::Failed { reason: "the compensation cannot be read".to_owned(), permanent: true };
+        let book = proto::CommandBook::decode(intent.work.clone()).map_err(|_| unreadable())?;
+        let command = book.pages.first().and_then(|page| page.command().cloned()).ok_or_else(unreadable)?;
+        let compensate = proto::Compensate::decode(command.value.as_slice()).map_err(|_| unreadable())?;
+        let notification =
+            proto::RejectionNotification { rejected_command: Some(book), rejection_reason: compensate.reason.clone() };
+        let about = About::of(notification).ok_or_else(unreadable)?;
+        let settle = Settle { id: intent.id, due: intent.due };
+        self.undo_events(&about, &compensate, settle).await
+    }
+
+    async fn undo_events(
+        &self,
+        about: &About,
+        compensate: &proto::Compensate,
+        settle: Settle,
+    ) -> Result<(), Undelivered> {
+        let aggregate = self.registry.aggregates.get(about.rejected.domain.as_str());
+        let Some((aggregate, method)) = aggregate.and_then(|aggregate| Some((aggregate, aggregate.compensate?))) else {
+            let reason = format!("{}; `{}` has no `#[compensate]` method", compensate.reason, about.rejected.domain);
+            let letter = dead_letter::undone_command(self, settle.id, about.book.clone(), reason, 1, false);
+            return self
+                .store_letter(letter, Some(settle), Extras::default())
+                .await
+                .map(drop)
+                .map_err(Undelivered::Held);
+        };
+        let after = AfterRevocation {
+            settle,
+            letter_id: settle.id,
+            book: &about.book,
+            reason: &compensate.reason,
+            revocation: Mutex::new(None),
+            has_letter: false,
+        };
+        let work = CompensateWork { method, compensate, about, after: &after };
+        let decider = Decider {
+            method: method.method,
+            location: method.location,
+            merge: None,
+            full_name: || COMPENSATE.to_owned(),
+        };
+        let key = StreamKey {
+            domain: about.rejected.domain.clone(),
+            edition: about.edition.name().clone(),
+            root: about.rejected.root,
+        };
+        let outcome = self
+            .decide_alone(Alone {
+                aggregate,
+                key: key.clone(),
+                edition: &about.edition,
+                headers: about.headers.clone(),
+                decider,
+                work: &work,
+                dedup: Some(about.provenance.dedup_as(COMPENSATED)),
+                at: None,
+                along: Some(&after),
+                link: None,
+                for_open_process: false,
+            })
+            .await
+            .map_err(Undelivered::of)?;
+        let revocation = after.revocation.lock().take();
+        self.delivered(about, &key, outcome, settle, revocation, None).await
+    }
+
+    /// A delivery whose budget is spent, or that can never succeed (row K5).
+    pub(super) async fn give_up_delivery(&self, intent: &Intent, reason: &str, attempts: u32) -> Result<(), String> {
+        let book = match intent.kind {
+            IntentKind::Compensation => proto::CommandBook::decode(intent.work.clone()).ok(),
+            _ => proto::RejectionNotification::decode(intent.work.clone()).ok().and_then(|it| it.rejected_command),
+        };
+        let settle = Settle { id: intent.id, due: intent.due };
+        let letter =
+            dead_letter::undone_command(self, intent.id, book.unwrap_or_default(), reason.to_owned(), attempts, true);
+        self.store_letter(letter, Some(settle), Extras::default()).await.map(drop)
+    }
+}
+
+fn notification_id(provenance: &Provenance) -> Uuid {
+    Uuid::new_v5(&INTENTS, &provenance.dedup_as(NOTIFIED).0)
+}
+
+/// The dedup key of a notification (row K5).
+pub(super) fn notified(provenance: &Provenance) -> Dedup {
+    provenance.dedup_as(NOTIFIED)
+}

@@ -1,0 +1,631 @@
+//! Process managers: events of several domains, a state of their own, commands, timeouts (rows P).
+//!
+//! In: an event, a timeout or a rejection, and a correlation id. Out: events of the process's own stream, stored in one step
+//! with the intent to send the rest. Never: something sent that is not stored, or a correlation id that nobody gave.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use angzarr_proto as proto;
+use futures_util::stream::{self, StreamExt as _};
+use parking_lot::Mutex;
+use prost::Message as _;
+
+use super::emission::{Sender, command_of};
+use super::intents::{Claim, intent_id};
+use super::notification::{About, Undelivered, notified};
+use super::subscription::context_of;
+use super::{CascadeLink, ComponentKind};
+use crate::command::{
+    Alone, Along, Core, Decided, Decider, Decoded, Outcome, Provenance, ReactionCommand, Refusal, any_of, note,
+};
+use crate::dead_letter::{self, DeadLetterId, EventFailure, Resolution};
+use crate::declare::{
+    AnyFact, CommandContext, Emission, EventContext, EventSink, ProcessHandlerDescriptor, ProcessRejectedDescriptor,
+    ReactionError, TimeoutAt, TimeoutDescriptor,
+};
+use crate::error::{Error, Result, nearest};
+use crate::registry::ProcessManager;
+use crate::storage::{Extras, Intent, IntentKind, Settle};
+use crate::stream::upcast::Upcasted;
+use crate::stream::{Edition, Headers, LogEvent, Name, StoredEvent, StreamKey, root};
+use crate::telemetry::{self, AtEvent};
+
+/// Processes that one process manager works on at a time; each of them in order.
+const PROCESSES_AT_ONCE: usize = 256;
+
+/// Kinds of dedup keys in a process's own stream.
+const TRIGGERED: u8 = b't';
+const FIRED: u8 = b'o';
+
+/// The parts of a split event have their emissions this far apart.
+const PART: u32 = 1 << 16;
+
+/// The framework's note of a reaction that left no event of its own, but sends something: what it sends is known by it.
+const STEP: &str = "angzarr.ProcessManagerStep";
+
+/// Runs one process manager.
+pub(crate) struct ProcessManagerRunner {
+    pub(super) name: &'static str,
+    sources: &'static [&'static str],
+    /// Triggers without a correlation id (row P2).
+    pub(super) skipped: AtomicU64,
+    /// Triggers of processes that were over (row P7).
+    pub(super) ignored: AtomicU64,
+    /// One at a time: dead letters that are tried again.
+    retries: tokio::sync::Mutex<()>,
+}
+
+enum Failure {
+    Event(EventFailure),
+    Held(String),
+}
+
+/// What is to be sent, as it waits in the store.
+#[derive(Clone, PartialEq, prost::Message)]
+struct SendWork {
+    /// A command with its provenance, or a fact in the form of one.
+    #[prost(message, optional, tag = "1")]
+    book: Option<proto::CommandBook>,
+    /// The time that the command's events are stored with.
+    #[prost(sint64, optional, tag = "2")]
+    at: Option<i64>,
+    #[prost(string, optional, tag = "3")]
+    external_id: Option<String>,
+}
+
+/// A timeout, as it waits in the store. What is scheduled by an event carries that event's correlation id and extension.
+#[derive(Clone, PartialEq, prost::Message)]
+struct TimeoutWork {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(message, optional, tag = "2")]
+    cover: Option<proto::Cover>,
+}
+
+/// What wakes a process manager.
+enum Trigger<'a> {
+    Event { handler: &'static ProcessHandlerDescriptor, event: &'a StoredEvent, stream: &'a StreamKey },
+    Timeout { method: &'static TimeoutDescriptor, due: i64 },
+    Rejection { method: &'static ProcessRejectedDescriptor, about: &'a About },
+}
+
+/// A trigger on its way to the state of its process.
+struct ProcessWork<'a> {
+    core: &'a Core,
+    trigger: Trigger<'a>,
+    key: &'a StreamKey,
+    headers: &'a Headers,
+    name: &'static str,
+}
+
+impl ProcessWork<'_> {
+    /// What a timeout or a rejection has for a context: the process's own stream, at the place where it stands.
+    fn own_context(&self, context: &CommandContext<'_>, created_at: i64, type_name: Name) -> EventContext {
+        let event = StoredEvent {
+            position: 0,
+            sequence: context.next_sequence(),
+            created_at,
+            type_name,
+            schema_version: 1,
+            payload: bytes::Bytes::new(),
+            headers: self.headers.clone(),
+            isolated: false,
+        };
+        context_of(self.core, self.key, &event)
+    }
+}
+
+impl Decoded for ProcessWork<'_> {
+    fn decide(&self, state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink) -> Result<(), Refusal> {
+        let done = match &self.trigger {
+            Trigger::Event { handler, event, stream } => {
+                (handler.react)(state, &event.payload, &context_of(self.core, stream, event), events)
+            }
+            Trigger::Timeout { method, due } => {
+                (method.run)(state, &self.own_context(context, *due, Name::from_static("angzarr.Timeout")), events)
+            }
+            Trigger::Rejection { method, about } => {
+                let now = crate::declare::nanos_of(context.now());
+                let own = self.own_context(context, now, Name::from_static("angzarr.RejectionNotification"));
+                (method.run)(state, &about.rejected, &own, events)
+            }
+        };
+        done.map_err(Refusal::Failed)?;
+        let sends = events.aftermath.as_ref().is_some_and(|aftermath| !aftermath.emissions.is_empty());
+        if sends && events.events.is_empty() && !matches!(self.trigger, Trigger::Event { .. }) {
+            events.events.push(note(STEP, &self.name.to_owned()));
+        }
+        Ok(())
+    }
+
+    fn encoded(&self) -> prost_types::Any {
+        match &self.trigger {
+            Trigger::Event { event, .. } => any_of(&event.type_name, &event.payload),
+            Trigger::Timeout { .. } | Trigger::Rejection { .. } => prost_types::Any::default(),
+        }
+    }
+}
+
+/// What is stored together with the events of a reaction (row P1).
+struct Plan<'a> {
+    process: &'static str,
+    /// The event that what is sent is known by, and where its indexes begin; `None` for the reaction's own first event.
+    source: Option<(&'a StreamKey, u32, u32)>,
+    settle: Option<Settle>,
+    planned: Mutex<Vec<(Intent, Claim)>>,
+}
+
+impl Along for Plan<'_> {
+    fn extras(&self, core: &Core, decided: &Decided<'_>) -> Result<Extras, Refusal> {
+        let mut extras = Extras { settles: self.settle.into_iter().collect(), ..Extras::default() };
+        let mut planned = self.planned.lock();
+        planned.clear();
+        let Some(aftermath) = decided.aftermath else { return Ok(extras) };
+        core.check_emissions(&aftermath.emissions).map_err(Refusal::Failed)?;
+        let limit = core.limits.events_per_command;
+        if aftermath.emissions.len() > limit {
+            let hint = "commands and facts from one reaction; split the work";
+            return Err(Refusal::Error(Error::limit("reaction", aftermath.emissions.len(), limit, hint)));
+        }
+        let (source, sequence, base) = self.source.unwrap_or((decided.key, decided.first, 0));
+        for (emission, index) in aftermath.emissions.iter().zip(base..) {
+            let provenance = Provenance {
+                source: source.clone(),
+                source_seq: sequence,
+                component: Name::from_static(self.process),
+                command_index: index,
+            };
+            let intent = send_intent(emission, &provenance, decided);
+            planned.push((intent.clone(), core.intents.claim(intent.id)));
+            extras.intents.push(intent);
+        }
+        let process = &core.registry.process_managers[self.process];
+        for change in &aftermath.timeouts {
+            if !process.timeouts.contains_key(change.name.as_ref()) {
+                return Err(Refusal::Failed(unknown_timeout(process, &change.name)));
+            }
+            let id = timeout_id(decided.key, &change.name);
+            // The last word on a name counts.
+            extras.intents.retain(|intent| intent.id != id);
+            extras.withdraws.retain(|withdrawn| *withdrawn != id);
+            match change.to {
+                Some(_) if aftermath.complete => {}
+                Some(to) => extras.intents.push(timeout_intent(id, &change.name, to, decided)),
+                None => extras.withdraws.push(id),
+            }
+        }
+        if aftermath.complete {
+            extras.withdraws.extend(process.timeouts.keys().map(|name| timeout_id(decided.key, name)));
+        }
+        Ok(extras)
+    }
+}
+
+fn unknown_timeout(process: &ProcessManager, name: &str) -> ReactionError {
+    let near = nearest(name, process.timeouts.keys().copied());
+    let hint = near.first().map_or_else(
+        || format!("add `#[timeout(\"{name}\")] fn …(&self) -> Reaction`"),
+        |near| format!("did you mean `{near}`?"),
+    );
+    let manager = process.descriptor.state.name;
+    ReactionError::permanent(format_args!("`{manager}` has no `#[timeout(\"{name}\")]` method; {hint}"))
+}
+
+fn send_intent(emission: &Emission, provenance: &Provenance, decided: &Decided<'_>) -> Intent {
+    let edition = Edition::of(&decided.key.edition, decided.headers.divergences());
+    let (command, external_id, kind) = match emission {
+        Emission::Command(command) => (command.clone(), None, IntentKind::Command),
+        Emission::Fact(fact) => {
+            let carried = command_of(fact.domain(), fact.root, &fact.type_name, fact.payload.clone(), None);
+            (carried, fact.external_id.clone(), IntentKind::Fact)
+        }
+    };
+    let reaction = ReactionCommand {
+        command: &command,
+        provenance,
+        edition: &edition,
+        headers: decided.headers.clone(),
+        along: None,
+        link: None,
+    };
+    let work = SendWork { book: Some(reaction.book()), at: command.at, external_id };
+    Intent {
+        id: intent_id(&[b"send", &provenance.dedup().0]),
+        kind,
+        stream: decided.key.clone(),
+        due: decided.now,
+        attempts: 0,
+        work: work.encode_to_vec().into(),
+    }
+}
+
+fn timeout_id(process: &StreamKey, name: &str) -> uuid::Uuid {
+    intent_id(&[b"timeout", process.to_string().as_bytes(), name.as_bytes()])
+}
+
+fn timeout_intent(id: uuid::Uuid, name: &str, to: TimeoutAt, decided: &Decided<'_>) -> Intent {
+    let due = match to {
+        TimeoutAt::At(at) => at,
+        TimeoutAt::After(after) => decided.now.saturating_add(i64::try_from(after.as_nanos()).unwrap_or(i64::MAX)),
+    };
+    let edition = Edition::of(&decided.key.edition, decided.headers.divergences());
+    let cover = crate::command::cover_on(decided.key, &edition, decided.headers);
+    let work = TimeoutWork { name: name.to_owned(), cover: Some(cover) };
+    Intent {
+        id,
+        kind: IntentKind::Timeout,
+        stream: decided.key.clone(),
+        due,
+        attempts: 0,
+        work: work.encode_to_vec().into(),
+    }
+}
+
+/// The stream of a process: its root is made of the correlation id (row P1).
+pub(crate) fn process_key(domain: &'static str, edition: &Name, correlation_id: &str) -> StreamKey {
+    StreamKey { domain: Name::from_static(domain), edition: edition.clone(), root: root(domain, correlation_id) }
+}
+
+impl ProcessManagerRunner {
+    pub(crate) fn new(process: &ProcessManager) -> Self {
+        Self {
+            name: process.descriptor.state.domain,
+            sources: process.descriptor.sources,
+            skipped: AtomicU64::new(0),
+            ignored: AtomicU64::new(0),
+            retries: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    fn process<'c>(&self, core: &'c Core) -> &'c ProcessManager {
+        &core.registry.process_managers[self.name]
+    }
+
+    /// Where to begin; events up to this position are handled.
+    pub(super) async fn start(&self, core: &Core) -> Result<u64> {
+        Ok(core.storage.checkpoint(self.name).await?.unwrap_or(0))
+    }
+
+    pub(super) fn wants(&self, event: &LogEvent) -> bool {
+        self.sources.contains(&event.stream.domain.as_str())
+    }
+
+    fn at<'e>(&self, stream: &'e StreamKey, event: &'e StoredEvent) -> AtEvent<'e> {
+        AtEvent { component: self.name, kind: ComponentKind::ProcessManager, stream, event }
+    }
+
+    /// Handles a batch, in order within each process (row P4). An error leaves it unhandled: it comes again, and what was
+    /// done is known.
+    pub(super) async fn handle(&self, core: &Core, batch: Vec<LogEvent>) -> Result<(), String> {
+        let mut lanes: Vec<Vec<LogEvent>> = Vec::new();
+        let mut lane_of = std::collections::HashMap::new();
+        for item in batch {
+            let process = (item.stream.edition.clone(), item.event.headers.correlation_id().to_owned());
+            let lane = *lane_of.entry(process).or_insert_with(|| {
+                lanes.push(Vec::new());
+                lanes.len() - 1
+            });
+            lanes[lane].push(item);
+        }
+        let mut done = stream::iter(lanes)
+            .map(|lane| async move {
+                for item in lane {
+                    let span = telemetry::reaction_span(self.at(&item.stream, &item.event));
+                    telemetry::within(span, self.handle_one(core, &item)).await?;
+                }
+                Ok::<(), String>(())
+            })
+            .buffer_unordered(PROCESSES_AT_ONCE);
+        let mut failure = None;
+        while let Some(result) = done.next().await {
+            if let Err(reason) = result {
+                failure = Some(reason);
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// One event, and a letter if the process manager cannot handle it.
+    async fn handle_one(&self, core: &Core, item: &LogEvent) -> Result<(), String> {
+        let (stream, sequence) = (&item.stream, item.event.sequence);
+        let link = core.waits.link_of(self.name, stream, sequence).map(|link| link.next(self.name, stream, sequence));
+        if let Some(link) = &link
+            && let Some(failure) = core.too_deep(link, self.name, ComponentKind::ProcessManager, stream, sequence)
+        {
+            return core.stop_cascade(self.name, ComponentKind::ProcessManager, item, failure, link).await;
+        }
+        match self.react(core, stream, item.event.clone(), link.as_ref()).await {
+            Ok(()) => {
+                core.waits.handled(self.name, stream, sequence, Ok(None));
+                Ok(())
+            }
+            Err(Failure::Held(reason)) => Err(reason),
+            Err(Failure::Event(failure)) => {
+                core.dead_letter_event(self.name, ComponentKind::ProcessManager, item, &failure).await
+            }
+        }
+    }
+
+    /// One event: what its process makes of it, and then what is to be sent.
+    async fn react(
+        &self,
+        core: &Core,
+        stream: &StreamKey,
+        stored: StoredEvent,
+        link: Option<&CascadeLink>,
+    ) -> Result<(), Failure> {
+        let upcast: Upcasted = core
+            .upcast(stream, stored)
+            .map_err(|error| Failure::Event(EventFailure { reason: error.to_string(), tries: 1, transient: false }))?;
+        for (event, part) in upcast.into_iter().zip(0u32..) {
+            let Some(handler) = self.process(core).handlers.get(event.type_name.as_str()).copied() else { continue };
+            if event.headers.correlation_id().is_empty() {
+                self.skipped.fetch_add(1, Ordering::Relaxed);
+                telemetry::no_correlation(self.at(stream, &event));
+                continue;
+            }
+            self.trigger(core, stream, &event, part, handler, link).await?;
+        }
+        Ok(())
+    }
+
+    async fn trigger(
+        &self,
+        core: &Core,
+        stream: &StreamKey,
+        event: &StoredEvent,
+        part: u32,
+        handler: &'static ProcessHandlerDescriptor,
+        link: Option<&CascadeLink>,
+    ) -> Result<(), Failure> {
+        let headers = &event.headers;
+        let key = process_key(self.name, &stream.edition, headers.correlation_id());
+        let provenance = Provenance {
+            source: stream.clone(),
+            source_seq: event.sequence,
+            component: Name::from_static(self.name),
+            command_index: part,
+        };
+        let work = ProcessWork {
+            core,
+            trigger: Trigger::Event { handler, event, stream },
+            key: &key,
+            headers,
+            name: self.name,
+        };
+        let decider = Decider {
+            method: handler.method,
+            location: handler.location,
+            merge: None,
+            full_name: handler.event.full_name,
+        };
+        let mut delays = core.reaction_delays();
+        let mut tries = 1;
+        loop {
+            let plan = Plan {
+                process: self.name,
+                source: Some((stream, event.sequence, part * PART)),
+                settle: None,
+                planned: Mutex::default(),
+            };
+            let dedup = provenance.dedup_as(TRIGGERED);
+            let step = Step { key: &key, headers, decider, work: &work, dedup, plan: &plan, link, only_open: true };
+            let error = match self.process(core).step(core, step).await {
+                Ok(outcome) => {
+                    if outcome.moot {
+                        self.ignored.fetch_add(1, Ordering::Relaxed);
+                        telemetry::process_is_over(self.at(stream, event));
+                    } else {
+                        telemetry::handled(handler.method, Some(plan.planned.lock().len()));
+                    }
+                    return Ok(());
+                }
+                Err(Undelivered::Held(reason)) => return Err(Failure::Held(reason)),
+                Err(Undelivered::Failed { reason, permanent }) => {
+                    if permanent {
+                        ReactionError::permanent(reason)
+                    } else {
+                        ReactionError::transient(reason)
+                    }
+                }
+            };
+            telemetry::failed(self.at(stream, event), tries, &error);
+            match delays.next() {
+                Some(delay) if !error.is_permanent() => tokio::time::sleep(delay).await,
+                _ => return Err(Failure::Event(EventFailure::new(&error, tries))),
+            }
+            tries += 1;
+        }
+    }
+
+    /// Tries an event of the dead letters again. What was done the first time is known.
+    pub(crate) async fn retry(&self, core: &Core, id: DeadLetterId) -> Result<()> {
+        let _turn = self.retries.lock().await;
+        let letter = dead_letter::open(core, id).await?;
+        let item = dead_letter::parked_event(&letter)?;
+        let span = telemetry::reaction_span(self.at(&item.stream, &item.event));
+        let message = match telemetry::within(span, self.react(core, &item.stream, item.event, None)).await {
+            Ok(()) => return dead_letter::resolve(core, id, Resolution::Retried { at: core.now() }).await,
+            Err(Failure::Held(reason)) => reason,
+            Err(Failure::Event(failure)) => {
+                dead_letter::store(core, dead_letter::failed_again(&letter, &failure)).await?;
+                failure.reason
+            }
+        };
+        Err(Error::Component { component: self.name.to_owned(), message })
+    }
+}
+
+/// One thing that a process decides on.
+struct Step<'a> {
+    key: &'a StreamKey,
+    headers: &'a Headers,
+    decider: Decider,
+    work: &'a ProcessWork<'a>,
+    dedup: crate::storage::Dedup,
+    plan: &'a Plan<'a>,
+    link: Option<&'a CascadeLink>,
+    /// Ignored where the process is over (row P7).
+    only_open: bool,
+}
+
+impl ProcessManager {
+    /// Stores what the process decides, with the intent to send the rest, and then sends it (row P1).
+    async fn step(&self, core: &Core, step: Step<'_>) -> Result<Outcome, Undelivered> {
+        let Step { key, headers, decider, work, dedup, plan, link, only_open } = step;
+        let edition = Edition::of(&key.edition, headers.divergences());
+        let outcome = core
+            .decide_alone(Alone {
+                aggregate: &self.state,
+                key: key.clone(),
+                edition: &edition,
+                headers: headers.clone(),
+                decider,
+                work,
+                dedup: Some(dedup),
+                at: None,
+                along: Some(plan),
+                link,
+                for_open_process: only_open,
+            })
+            .await;
+        let mut outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => return Err(Undelivered::of(error)),
+        };
+        if let (Some(link), Some(waiting)) = (link, outcome.waiting.take()) {
+            link.cascade.adopt(waiting);
+        }
+        if outcome.duplicate || outcome.moot {
+            plan.planned.lock().clear();
+            // What the first time planned and did not come to is left to whoever carries out intents.
+            core.intents.wake();
+            return Ok(outcome);
+        }
+        let planned = std::mem::take(&mut *plan.planned.lock());
+        for (intent, _claim) in &planned {
+            core.carry_out(intent, link).await;
+        }
+        // A timeout may be due before the one that is waited for.
+        core.intents.wake();
+        Ok(outcome)
+    }
+}
+
+impl Core {
+    /// Sends what a process has decided to send.
+    pub(super) async fn send_intent(&self, intent: &Intent, link: Option<&CascadeLink>) -> Result<(), Undelivered> {
+        let unreadable = || Undelivered::Failed { reason: "the intent cannot be read".to_owned(), permanent: true };
+        let work = SendWork::decode(intent.work.clone()).map_err(|_| unreadable())?;
+        let notification =
+            proto::RejectionNotification { rejected_command: work.book, rejection_reason: String::new() };
+        let About { provenance, rejected, edition, headers, .. } = About::of(notification).ok_or_else(unreadable)?;
+        let sender = Sender {
+            kind: ComponentKind::ProcessManager,
+            component: provenance.component.clone(),
+            source: &provenance.source,
+            source_seq: provenance.source_seq,
+            edition,
+            headers,
+            link,
+            // It is in the store as long as it is neither done nor told as rejected.
+            in_doubt: false,
+        };
+        let emission = match intent.kind {
+            IntentKind::Fact => Emission::Fact(AnyFact {
+                domain: rejected.domain,
+                root: rejected.root,
+                type_name: rejected.type_name,
+                payload: rejected.payload,
+                external_id: work.external_id,
+            }),
+            _ => Emission::Command(command_of(
+                &rejected.domain,
+                rejected.root,
+                &rejected.type_name,
+                rejected.payload,
+                work.at,
+            )),
+        };
+        let settle = Settle { id: intent.id, due: intent.due };
+        self.emit(&sender, provenance.command_index, &emission, Some(settle)).await.map_err(Undelivered::Held)
+    }
+
+    /// Lets a process know that a command of it was rejected (row P6).
+    pub(super) async fn notify_process(
+        &self,
+        process: &ProcessManager,
+        method: &'static ProcessRejectedDescriptor,
+        about: &About,
+        settle: Settle,
+        link: Option<&CascadeLink>,
+    ) -> Result<(), Undelivered> {
+        let name = process.descriptor.state.domain;
+        let headers = &about.headers;
+        let key = process_key(name, about.edition.name(), headers.correlation_id());
+        let work = ProcessWork { core: self, trigger: Trigger::Rejection { method, about }, key: &key, headers, name };
+        let plan = Plan { process: name, source: None, settle: Some(settle), planned: Mutex::default() };
+        let decider = Decider {
+            method: method.method,
+            location: method.location,
+            merge: None,
+            full_name: || "angzarr.RejectionNotification".to_owned(),
+        };
+        let dedup = notified(&about.provenance);
+        let step = Step { key: &key, headers, decider, work: &work, dedup, plan: &plan, link, only_open: false };
+        let outcome = process.step(self, step).await?;
+        if outcome.duplicate { self.withdraw(settle).await.map_err(Undelivered::Held) } else { Ok(()) }
+    }
+
+    /// Wakes a process whose timeout is due (row P5).
+    pub(super) async fn fire(&self, intent: &Intent) -> Result<(), Undelivered> {
+        let settle = Settle { id: intent.id, due: intent.due };
+        let unreadable = || Undelivered::Failed { reason: "the timeout cannot be read".to_owned(), permanent: true };
+        let work = TimeoutWork::decode(intent.work.clone()).map_err(|_| unreadable())?;
+        let cover = work.cover.ok_or_else(unreadable)?;
+        let edition = crate::command::edition_of(&cover);
+        let headers = Headers::new(cover.correlation_id.as_str(), cover.ext.clone())
+            .with_divergences(edition.named_divergences());
+        let process = self.registry.process_managers.get(cover.domain.as_str()).ok_or_else(|| {
+            let reason = format!("no process manager has the domain `{}`", cover.domain);
+            Undelivered::Failed { reason, permanent: true }
+        })?;
+        let method = process.timeouts.get(work.name.as_str()).copied().ok_or_else(|| {
+            let reason = unknown_timeout(process, &work.name).to_string();
+            Undelivered::Failed { reason, permanent: true }
+        })?;
+        let name = process.descriptor.state.domain;
+        let key = &intent.stream;
+        let trigger = Trigger::Timeout { method, due: intent.due };
+        let work = ProcessWork { core: self, trigger, key, headers: &headers, name };
+        let plan = Plan { process: name, source: None, settle: Some(settle), planned: Mutex::default() };
+        let decider = Decider {
+            method: method.method,
+            location: method.location,
+            merge: None,
+            full_name: || "angzarr.Timeout".to_owned(),
+        };
+        // The same firing again is known by its time.
+        let firing = Provenance {
+            source: key.clone(),
+            source_seq: 0,
+            component: Name::from(format!("{} {}", method.name, intent.due)),
+            command_index: 0,
+        };
+        let dedup = firing.dedup_as(FIRED);
+        let step =
+            Step { key, headers: &headers, decider, work: &work, dedup, plan: &plan, link: None, only_open: true };
+        telemetry::timeout_fires(intent, method.name);
+        let outcome = process.step(self, step).await?;
+        if outcome.duplicate || outcome.moot { self.withdraw(settle).await.map_err(Undelivered::Held) } else { Ok(()) }
+    }
+
+    /// A timeout whose method keeps failing waits for a person.
+    pub(super) async fn give_up_timeout(&self, intent: &Intent, reason: &str, attempts: u32) -> Result<(), String> {
+        let work = TimeoutWork::decode(intent.work.clone()).unwrap_or_default();
+        let cover = work.cover.clone().unwrap_or_default();
+        let letter = dead_letter::failed_timeout(self, intent, cover, &work.name, reason, attempts);
+        self.store_letter(letter, Some(Settle { id: intent.id, due: intent.due }), Extras::default()).await.map(drop)
+    }
+}
