@@ -221,11 +221,13 @@ impl Subscription {
 
     /// Reads and handles one portion; `None` at the head.
     async fn step(&self, core: &Core, position: u64, stored: &mut u64) -> Result<Option<u64>, String> {
-        if core.storage.head() <= position {
+        let head = core.storage.head();
+        if head <= position {
             return Ok(None);
         }
         let portion = core.storage.read_log(position, BATCH, BATCH_BYTES).await.map_err(|error| error.to_string())?;
-        let Some(last) = portion.last().map(|event| event.event.position) else { return Ok(None) };
+        // Nothing up to the head: all of it was discarded (row B5).
+        let last = portion.last().map_or(head, |event| event.event.position);
         let batch: Vec<LogEvent> =
             portion.into_iter().filter(|event| !event.event.isolated && self.component.wants(event)).collect();
         let count = batch.len() as u64;

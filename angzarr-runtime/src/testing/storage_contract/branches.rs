@@ -65,8 +65,11 @@ pub async fn b4_divergences_come_back_with_the_headers(it: &Subject) {
         Headers::new("w", Some(any)).with_divergences(points.clone()),
         Headers::default(),
     ];
-    for (n, headers) in (0u32..).zip(&cases) {
-        it.store(Append { headers: headers.clone(), ..append(&key(1), n, 1) }).await;
+    // In one batch: nothing of one append gets into the next.
+    let write =
+        |(n, headers): (u32, &Headers)| Write::append(Append { headers: headers.clone(), ..append(&key(1), n, 1) });
+    for outcome in it.batch((0u32..).zip(&cases).map(write).collect()).await {
+        outcome.expect("stored");
     }
     let read: Vec<Headers> = it.slice(&key(1)).await.events.iter().map(|it| it.headers.clone()).collect();
     assert_eq!(read, cases);
