@@ -252,10 +252,8 @@ impl Subscription {
             return Ok(None);
         }
         let portion = core.storage.read_log(position, BATCH, BATCH_BYTES).await.map_err(|error| error.to_string())?;
-        let Some(last) = portion.last().map(|event| event.event.position) else {
-            // What was there is gone: the newest events were those of a branch that was discarded (row B5).
-            return Ok(Some(head));
-        };
+        // Nothing up to the head: all of it was discarded (row B5).
+        let last = portion.last().map_or(head, |event| event.event.position);
         let batch: Vec<LogEvent> =
             portion.into_iter().filter(|event| !event.event.isolated && self.component.wants(event)).collect();
         let count = batch.len() as u64;

@@ -21,28 +21,49 @@ use uuid::Uuid;
 
 use crate::dead_letter::{DeadLetter, DeadLetterFilter, Resolution};
 use crate::storage::{
-    Append, Dedup, Extras, NewEvent, SnapshotWrite, Storage, StreamFilter, StreamRead, Write, WriteError, Written,
+    Append, Dedup, EditionDiscard, EditionInfo, Extras, Intent, IntentFilter, IntentId, IntentKind, NewEvent, Settle,
+    SnapshotWrite, Storage, StorageErrorKind, StreamFilter, StreamMerge, StreamRead, StreamSlice, Write, WriteError,
+    Written,
 };
-use crate::stream::{Headers, LogEvent, Name, Nanos, Retention, StoredSnapshot, StreamKey};
+use crate::stream::{Headers, LogEvent, Name, Nanos, Retention, StoredEvent, StoredSnapshot, StreamKey};
 
 mod appends;
+mod branches;
+mod intents;
 mod keeping;
 mod reading;
 
 pub use appends::*;
+pub use branches::*;
+pub use intents::*;
 pub use keeping::*;
 pub use reading::*;
 
 /// A store under test, with what has to live as long as it: a directory, a container.
 pub struct Subject {
     storage: Arc<dyn Storage>,
+    /// Writes take this way, not the store's own.
+    #[cfg(test)]
+    writer: Option<crate::storage::Writer>,
     _kept: Box<dyn Any + Send + Sync>,
 }
 
 impl Subject {
     /// A store, and what is dropped after it.
     pub fn new(storage: Arc<dyn Storage>, kept: impl Any + Send + Sync) -> Self {
-        Self { storage, _kept: Box::new(kept) }
+        Self {
+            storage,
+            #[cfg(test)]
+            writer: None,
+            _kept: Box::new(kept),
+        }
+    }
+
+    /// With the queue in front of it that a runtime has. Not for checks that block the thread.
+    #[cfg(test)]
+    pub(crate) fn grouped(mut self) -> Self {
+        self.writer = Some(crate::storage::Writer::new(self.storage.clone()));
+        self
     }
 }
 
@@ -65,10 +86,17 @@ macro_rules! storage_contract {
                 p1_a_write_with_two_appends_to_one_stream_is_refused
                 p3_a_conflict_amid_a_batch_leaves_its_neighbours_alone
                 p4_conflict_stores_nothing
+                p1_an_intent_is_stored_with_its_write
+                p5_intents_come_in_order_of_their_due_time
+                p5_an_intent_that_is_put_again_is_replaced
+                p5_an_intent_is_settled_once
+                p5_an_intent_that_is_taken_back_is_gone
+                p5_of_racing_settlers_one_wins
                 c2_events_are_read_back_as_they_were_written
                 c9_racing_writers_leave_no_gap
                 c10_dedup_key_once_per_stream
                 c10_a_known_key_comes_before_a_conflict
+                c10_a_known_key_comes_before_a_settled_intent
                 f2_a_key_without_events_is_remembered
                 g2_a_key_is_known_to_its_own_stream_only
                 r4_positions_never_appear_late
@@ -85,7 +113,22 @@ macro_rules! storage_contract {
                 n6_retention_ends_at_the_stream
                 b1_a_stream_of_an_edition_starts_where_it_diverged
                 b3_editions_do_not_show_on_main
+                b4_divergences_come_back_with_the_headers
+                b5_a_discard_removes_an_edition_everywhere
+                b5_a_discard_of_one_domain_leaves_the_others
+                b5_main_is_never_discarded
+                b5_the_head_never_goes_back
+                b5_a_reader_skips_what_is_gone
+                b5_a_discarded_stream_begins_anew_elsewhere
+                b5_writers_and_readers_meet_a_discard
+                b5_letters_of_a_discarded_edition_are_resolved
+                b6_a_merge_appends_the_branch_to_main
+                b6_merged_streams_keep_the_order_of_their_events
+                b6_a_merge_conflict_of_one_stream_merges_none
+                b6_a_merge_that_cannot_be_is_refused
+                b6_a_merge_carries_dedup_keys
                 b7_another_divergence_is_a_conflict
+                b_editions_and_their_streams_are_listed
                 u1_types_and_versions_are_kept
                 d1_a_dead_letter_is_stored_with_its_write
                 d2_dead_letters_are_listed_filtered_and_resolved
@@ -198,6 +241,10 @@ impl Subject {
     }
 
     async fn batch(&self, batch: Vec<Write>) -> Vec<Result<Written, WriteError>> {
+        #[cfg(test)]
+        if let Some(writer) = &self.writer {
+            return futures_util::future::join_all(batch.into_iter().map(|write| writer.commit(write))).await;
+        }
         let count = batch.len();
         let outcomes = self.storage.commit(batch).await;
         assert_eq!(outcomes.len(), count, "one outcome for each write");

@@ -1,13 +1,16 @@
 //! B: editions, as far as this version has them: writing and reading branches.
 
+use std::time::Duration;
+
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::proto::{self, CoverExt as _};
+use angzarr_runtime::storage::{EditionDiscard, Extras, Write};
 use angzarr_runtime::stream::StreamKey;
 use angzarr_tests::account::Account;
 use angzarr_tests::ledger::Ledger;
 use angzarr_tests::messages::*;
 use angzarr_tests::rig::{account, page, request, start};
-use angzarr_tests::store::{assert_gapless, events_of};
+use angzarr_tests::store::{assert_gapless, events_of, stored};
 use angzarr_tests::{Rig, on_every_store};
 
 fn branch(name: &str, root: Uuid) -> StreamKey {
@@ -280,6 +283,30 @@ on_every_store! {
         assert_eq!(own[0].sequence, at);
         let before = [0, 10, 30, 60][at as usize];
         assert_eq!(balance(&runtime, id, "race").await, (before + 3, at + 3));
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// The newest events are gone: nobody waits for what will never come.
+    async fn b5_r4_subscribers_get_over_what_was_discarded(store) {
+        let id = Uuid::new_v4();
+        let event = || vec![stored(&Deposited::default(), 1)];
+        store.plant(&StreamKey::main("account", id), event()).await;
+        store.plant(&branch("gone", id), event()).await;
+        let storage = store.open().await;
+        let discards = vec![EditionDiscard { edition: "gone".into(), domain: None, at: 1 }];
+        for outcome in storage.commit(vec![Write::extras(Extras { discards, ..Extras::default() })]).await {
+            outcome.unwrap();
+        }
+        storage.close().await.unwrap();
+        drop(storage);
+        let rig = Rig::new();
+        let runtime = rig.start(&store).await;
+        tokio::time::timeout(Duration::from_secs(20), runtime.settled()).await.expect("everybody gets to the head");
+        for status in runtime.subscriptions() {
+            assert_eq!((status.position, status.lag), (2, 0), "{}", status.name);
+        }
+        runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        runtime.settled().await;
         runtime.shutdown().await.unwrap();
     }
 }

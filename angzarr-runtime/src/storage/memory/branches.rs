@@ -32,10 +32,6 @@ impl State {
             let Some((branch, stream)) = self.stream(&merge.branch) else { continue };
             events.extend(stream.positions.iter().map(|position| (*position, main)));
             keys.push((branch, main, merge.dedup));
-            let main = &mut self.streams[main as usize];
-            if main.positions.is_empty() {
-                main.first = merge.diverged_at;
-            }
         }
         events.sort_unstable();
         for (position, main) in events {

@@ -3,13 +3,14 @@
 //! In: values from disk. Out: values that are checked, or an error that says which one is wrong. Never: a panic, whatever
 //! the file holds.
 
+use angzarr_proto as proto;
 use bytes::Bytes;
 use prost::Message;
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 use uuid::Uuid;
 
-use super::super::StorageError;
+use super::super::{Intent, IntentKind, StorageError};
 use super::error::{corrupt, while_doing};
 use crate::dead_letter::{DeadLetter, Resolution};
 use crate::stream::{Headers, Name, Retention, StreamKey};
@@ -66,6 +67,15 @@ pub(super) fn blob<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r [u8], Stor
     }
 }
 
+/// Nothing reads as empty.
+fn optional_blob<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r [u8], StorageError> {
+    match value(row, column)? {
+        ValueRef::Null => Ok(&[]),
+        ValueRef::Blob(blob) => Ok(blob),
+        _ => Err(wrong(row, column)),
+    }
+}
+
 pub(super) fn bytes(row: &Row<'_>, column: usize) -> Result<Bytes, StorageError> {
     blob(row, column).map(Bytes::copy_from_slice)
 }
@@ -80,31 +90,31 @@ pub(super) fn signed(position: u64) -> i64 {
 pub(super) struct LastHeaders {
     headers: Headers,
     ext: Vec<u8>,
+    divergences: Vec<u8>,
 }
 
 impl LastHeaders {
-    /// Headers from the columns `column` (correlation id) and `column + 1` (extension).
+    /// Headers from the columns `column` (correlation id), `column + 1` (extension) and `column + 2` (divergences).
     pub(super) fn read(&mut self, row: &Row<'_>, column: usize) -> Result<Headers, StorageError> {
         let correlation_id = match value(row, column)? {
             ValueRef::Null => "",
             ValueRef::Text(text) => std::str::from_utf8(text).map_err(|_| wrong(row, column))?,
             _ => return Err(wrong(row, column)),
         };
-        let ext: &[u8] = match value(row, column + 1)? {
-            ValueRef::Null => &[],
-            ValueRef::Blob(ext) => ext,
-            _ => return Err(wrong(row, column + 1)),
-        };
-        if correlation_id.is_empty() && ext.is_empty() {
+        let (ext, divergences) = (optional_blob(row, column + 1)?, optional_blob(row, column + 2)?);
+        if correlation_id.is_empty() && ext.is_empty() && divergences.is_empty() {
             return Ok(Headers::default());
         }
-        if self.headers.correlation_id() != correlation_id || self.ext != ext {
+        if self.headers.correlation_id() != correlation_id || self.ext != ext || self.divergences != divergences {
             let any = match ext {
                 [] => None,
                 ext => Some(prost_types::Any::decode(ext).map_err(|_| wrong(row, column + 1))?),
             };
-            self.headers = Headers::new(correlation_id, any);
+            let edition = proto::Edition::decode(divergences).map_err(|_| wrong(row, column + 2))?;
+            let points = edition.divergences.into_iter().map(|it| (Name::from(it.domain), it.sequence)).collect();
+            self.headers = Headers::new(correlation_id, any).with_divergences(points);
             self.ext = ext.to_vec();
+            self.divergences = divergences.to_vec();
         }
         Ok(self.headers.clone())
     }
@@ -115,6 +125,18 @@ pub(super) fn encode_ext(headers: &Headers) -> Option<Vec<u8>> {
     headers.ext().map(Message::encode_to_vec).map(|ext| {
         if ext.is_empty() { vec![0x12, 0x00] } else { ext } // an empty `Any`, with its empty `value` spelled out
     })
+}
+
+/// Divergence points as a blob: an edition without its name, which the stream has.
+pub(super) fn encode_divergences(headers: &Headers) -> Option<Vec<u8>> {
+    let points = headers.divergences();
+    if points.is_empty() {
+        return None;
+    }
+    let divergence =
+        |(domain, sequence): &(Name, u32)| proto::DomainDivergence { domain: domain.to_string(), sequence: *sequence };
+    let divergences = points.iter().map(divergence).collect();
+    Some(proto::Edition { name: String::new(), divergences }.encode_to_vec())
 }
 
 /// A key from three columns: domain, edition, root.
@@ -144,6 +166,41 @@ pub(super) fn retention(row: &Row<'_>, column: usize) -> Result<Retention, Stora
         2 => Ok(Retention::Transient),
         _ => Err(wrong(row, column)),
     }
+}
+
+pub(super) fn encode_kind(kind: IntentKind) -> i64 {
+    match kind {
+        IntentKind::Command => 0,
+        IntentKind::Fact => 1,
+        IntentKind::Notification => 2,
+        IntentKind::Compensation => 3,
+        IntentKind::Timeout => 4,
+    }
+}
+
+fn kind(row: &Row<'_>, column: usize) -> Result<IntentKind, StorageError> {
+    match integer(row, column)? {
+        0 => Ok(IntentKind::Command),
+        1 => Ok(IntentKind::Fact),
+        2 => Ok(IntentKind::Notification),
+        3 => Ok(IntentKind::Compensation),
+        4 => Ok(IntentKind::Timeout),
+        _ => Err(wrong(row, column)),
+    }
+}
+
+/// The columns that [`intent`] reads.
+pub(super) const INTENT: &str = "id, kind, domain, edition, root, due, attempts, work";
+
+pub(super) fn intent(row: &Row<'_>) -> Result<Intent, StorageError> {
+    Ok(Intent {
+        id: Uuid::from_slice(blob(row, 0)?).map_err(|_| wrong(row, 0))?,
+        kind: kind(row, 1)?,
+        stream: stream_key(row, 2)?,
+        due: integer(row, 5)?,
+        attempts: small(row, 6)?,
+        work: bytes(row, 7)?,
+    })
 }
 
 /// Columns `resolution, resolved_at, reason`.

@@ -6,6 +6,7 @@
 //! One connection writes, one transaction after the other. Readers have connections of their own and see what was
 //! committed when they began (write-ahead log).
 
+mod branches;
 mod codec;
 mod error;
 mod lock;

@@ -13,6 +13,7 @@ use super::super::StorageError;
 use super::error::{corrupt, failed, while_doing};
 use super::lock::Lock;
 use super::schema::{self, Content};
+use super::statements::LAST_POSITION;
 use super::{Durability, Sqlite};
 
 /// Beyond this the log's file is cut when it starts anew: something had kept it from being moved for long.
@@ -208,7 +209,7 @@ fn remember_file(path: &Path) -> Result<(), StorageError> {
 
 fn head(connection: &Connection, name: &str) -> Result<u64, StorageError> {
     let head: i64 = connection
-        .query_row("SELECT coalesce(max(position), 0) FROM events", [], |row| row.get(0))
+        .query_row(LAST_POSITION, [], |row| row.get(0))
         .map_err(while_doing(format!("cannot read {name}")))?;
     u64::try_from(head).map_err(|_| corrupt(format!("{name} holds the position {head}")))
 }

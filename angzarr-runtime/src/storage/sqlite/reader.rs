@@ -3,6 +3,8 @@
 //! In: questions, on threads that may wait for the disk. Out: what was committed when the question began. Never: a write,
 //! or waiting for one.
 
+mod lists;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,14 +14,10 @@ use parking_lot::{Mutex, RwLock};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::super::{
-    Dedup, EditionInfo, Intent, IntentFilter, IntentId, StorageError, StreamFilter, StreamInfo, StreamRead,
-    StreamSlice, Written,
-};
+use super::super::{Dedup, StorageError, StreamRead, StreamSlice, Written};
 use super::codec::{self, LastHeaders, bytes, integer, large, optional_small, signed, small, stream_key, text};
 use super::error::{corrupt, unavailable, while_doing};
-use super::statements::{FIND_DEDUP, FIND_STREAM};
-use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId};
+use super::statements::{FIND_DEDUP, FIND_STREAM, LAST_POSITION};
 use crate::stream::{LogEvent, Name, StoredEvent, StoredSnapshot, StreamKey};
 
 /// Questions that may run at the same time.
@@ -33,7 +31,7 @@ const CAUTION: u32 = 32;
 /// Streams whose keys are remembered, so that the log need not be joined with them.
 const KEYS: usize = 32_768;
 /// What an event is read from.
-const EVENT: &str = "position, sequence, created_at, type, isolated, correlation_id, ext, payload";
+const EVENT: &str = "position, sequence, created_at, type, isolated, correlation_id, ext, divergences, payload";
 
 /// Names of types by id; small, and never changed, only added to.
 type Types = Vec<Option<(Name, u32)>>;
@@ -221,7 +219,7 @@ impl Reader<'_> {
             created_at: integer(row, 2)?,
             type_name,
             schema_version,
-            payload: bytes(row, 7)?,
+            payload: bytes(row, 8)?,
             headers: last.read(row, 5)?,
             isolated: integer(row, 4)? != 0,
         })
@@ -367,7 +365,7 @@ impl Reader<'_> {
         let mut events = Vec::new();
         let mut left = bytes;
         self.each(sql, parameters, |reader, row| {
-            let stream = reader.key_of(integer(row, 8)?)?;
+            let stream = reader.key_of(integer(row, 9)?)?;
             let event = reader.event(row, &mut headers)?;
             left = left.saturating_sub(event.payload.len());
             events.push(LogEvent { stream, event });
@@ -390,145 +388,13 @@ impl Reader<'_> {
         self.log_events(&sql, &[&correlation_id], usize::MAX)
     }
 
-    pub(super) fn streams(
-        &mut self,
-        filter: &StreamFilter,
-        after: Option<&StreamKey>,
-        limit: usize,
-    ) -> Result<Vec<StreamInfo>, StorageError> {
-        // With a domain, `after` of another domain means its start or its end.
-        let (start, edition, root) = match (filter.domain.as_deref(), after) {
-            (Some(domain), Some(after)) if *after.domain > *domain => return Ok(Vec::new()),
-            (Some(domain), Some(after)) if *after.domain < *domain => (domain, "", &[][..]),
-            (_, Some(after)) => (after.domain.as_str(), after.edition.as_str(), &after.root.as_bytes()[..]),
-            (Some(domain), None) => (domain, "", &[][..]),
-            (None, None) => ("", "", &[][..]),
-        };
-        let within = if filter.domain.is_some() { "s.domain = ?1 AND" } else { "" };
-        let only = if filter.edition.is_some() { "s.edition = ?5 AND" } else { "" };
-        let sql = format!(
-            "SELECT s.domain, s.edition, s.root, e.sequence, e.created_at, s.diverged_at FROM streams s JOIN events e ON e.stream = s.id
-             WHERE {within} {only} (s.domain, s.edition, s.root) > (?1, ?2, ?3)
-               AND e.sequence = (SELECT max(sequence) FROM events WHERE stream = s.id)
-             ORDER BY s.domain, s.edition, s.root LIMIT ?4"
-        );
-        let mut streams = Vec::new();
-        let limit = signed(limit as u64);
-        let mut parameters: Vec<&dyn ToSql> = vec![&start, &edition, &root, &limit];
-        parameters.extend(filter.edition.as_ref().map(|it| it as &dyn ToSql));
-        self.each(&sql, &parameters, |_, row| {
-            streams.push(StreamInfo {
-                key: stream_key(row, 0)?,
-                next_sequence: small(row, 3)?.saturating_add(1),
-                last_created_at: integer(row, 4)?,
-                diverged_at: optional_small(row, 5)?,
-            });
-            Ok(true)
-        })?;
-        Ok(streams)
-    }
-
-    pub(super) fn editions(&mut self) -> Result<Vec<EditionInfo>, StorageError> {
-        let sql = "SELECT s.edition, count(DISTINCT s.id), count(*) FROM streams s JOIN events e ON e.stream = s.id
-                   WHERE s.edition <> '' GROUP BY s.edition ORDER BY s.edition";
-        let mut editions = Vec::new();
-        self.each(sql, &[], |_, row| {
-            let (streams, events) = (large(row, 1)?, large(row, 2)?);
-            editions.push(EditionInfo { name: Name::new(text(row, 0)?), streams, events });
-            Ok(true)
-        })?;
-        Ok(editions)
-    }
-
     pub(super) fn head(&mut self) -> Result<u64, StorageError> {
-        let mut head = 0;
-        self.each("SELECT coalesce(max(position), 0) FROM events", &[], |_, row| {
-            head = large(row, 0)?;
-            Ok(true)
-        })?;
-        Ok(head)
-    }
-
-    /// Asks for the next larger one each time instead of reading every stream.
-    pub(super) fn domains(&mut self) -> Result<Vec<String>, StorageError> {
-        let sql = "WITH RECURSIVE found(domain) AS (
-                       SELECT min(domain) FROM streams
-                       UNION ALL
-                       SELECT (SELECT min(s.domain) FROM streams s WHERE s.domain > found.domain) FROM found
-                       WHERE found.domain IS NOT NULL)
-                   SELECT domain FROM found WHERE domain IS NOT NULL";
-        let mut domains = Vec::new();
-        self.each(sql, &[], |_, row| {
-            domains.push(text(row, 0)?.to_owned());
-            Ok(true)
-        })?;
-        Ok(domains)
+        Ok(self.one(LAST_POSITION, &[], |row| large(row, 0))?.unwrap_or(0))
     }
 
     pub(super) fn checkpoint(&self, subscriber: &str) -> Result<Option<u64>, StorageError> {
         let sql = "SELECT position FROM checkpoints WHERE subscriber = ?1";
         self.one(sql, &[&subscriber], |row| large(row, 0))
-    }
-
-    pub(super) fn dead_letters(&mut self, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, StorageError> {
-        let mut sql = format!("SELECT {} FROM dead_letters WHERE TRUE", codec::DEAD_LETTER);
-        let limit = signed(filter.limit.unwrap_or(1_000) as u64);
-        let mut parameters: Vec<&dyn ToSql> = vec![&limit];
-        let columns =
-            [("domain", &filter.domain), ("component", &filter.component), ("correlation_id", &filter.correlation_id)];
-        for (column, wanted) in columns {
-            if let Some(wanted) = wanted {
-                parameters.push(wanted);
-                sql += &format!(" AND {column} = ?{}", parameters.len());
-            }
-        }
-        if filter.correlation_id.as_deref().is_some_and(|it| !it.is_empty()) {
-            sql += " AND correlation_id <> ''"; // lets SQLite use the partial index
-        }
-        if !filter.include_resolved {
-            sql += " AND resolution IS NULL";
-        }
-        sql += " ORDER BY occurred_at, number LIMIT ?1";
-        let mut letters = Vec::new();
-        self.each(&sql, &parameters, |_, row| {
-            letters.push(codec::dead_letter(row)?);
-            Ok(true)
-        })?;
-        Ok(letters)
-    }
-
-    pub(super) fn intents(&mut self, _filter: &IntentFilter) -> Result<Vec<Intent>, StorageError> {
-        Err(super::error::failed("intents are not kept yet"))
-    }
-
-    pub(super) fn intent(&self, _id: IntentId) -> Result<Option<Intent>, StorageError> {
-        Err(super::error::failed("intents are not kept yet"))
-    }
-
-    pub(super) fn dead_letter(&self, id: DeadLetterId) -> Result<Option<DeadLetter>, StorageError> {
-        let sql = format!("SELECT {} FROM dead_letters WHERE id = ?1", codec::DEAD_LETTER);
-        self.one(&sql, &[id.as_bytes()], codec::dead_letter)
-    }
-
-    pub(super) fn parked_streams(&mut self, component: &str) -> Result<Vec<StreamKey>, StorageError> {
-        let sql = "SELECT DISTINCT domain, edition, root FROM dead_letters
-                   WHERE component = ?1 AND resolution IS NULL AND sequence IS NOT NULL ORDER BY domain, edition, root";
-        let mut streams = Vec::new();
-        self.each(sql, &[&component], |_, row| {
-            streams.push(stream_key(row, 0)?);
-            Ok(true)
-        })?;
-        Ok(streams)
-    }
-
-    pub(super) fn oldest_parked(&self, component: &str, key: &StreamKey) -> Result<Option<DeadLetter>, StorageError> {
-        let sql = format!(
-            "SELECT {} FROM dead_letters WHERE component = ?1 AND domain = ?2 AND edition = ?3 AND root = ?4
-             AND resolution IS NULL AND sequence IS NOT NULL ORDER BY sequence LIMIT 1",
-            codec::DEAD_LETTER
-        );
-        let key: [&dyn ToSql; 4] = [&component, &key.domain.as_str(), &key.edition.as_str(), key.root.as_bytes()];
-        self.one(&sql, &key, codec::dead_letter)
     }
 }
 
@@ -537,7 +403,7 @@ fn written(row: &Row<'_>) -> Result<Written, StorageError> {
     Ok(Written { first_sequence: small(row, 0)?, count: small(row, 1)?, last_position: large(row, 2)? })
 }
 
-/// A question for events, with the stream as its ninth column.
+/// A question for events, with the stream as its tenth column.
 fn select_events(condition: &str) -> String {
     format!("SELECT {EVENT}, stream FROM events {condition}")
 }

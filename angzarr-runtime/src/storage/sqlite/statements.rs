@@ -5,7 +5,7 @@
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, params};
 
-use super::super::{Dedup, Written};
+use super::super::{Dedup, EditionDiscard, Intent, IntentId, Settle, Written};
 use super::codec::{self, signed};
 use crate::dead_letter::{DeadLetter, DeadLetterId, Resolution};
 use crate::stream::{Retention, StoredSnapshot, StreamKey};
@@ -13,12 +13,24 @@ use crate::stream::{Retention, StoredSnapshot, StreamKey};
 pub(super) const FIND_STREAM: &str =
     "SELECT id, diverged_at FROM streams WHERE domain = ?1 AND edition = ?2 AND root = ?3";
 const LAST_SEQUENCE: &str = "SELECT max(sequence) FROM events WHERE stream = ?1";
-const LAST_POSITION: &str = "SELECT coalesce(max(position), 0) FROM events";
-const ADD_STREAM: &str = "INSERT INTO streams (domain, edition, root, diverged_at) VALUES (?1, ?2, ?3, ?4)";
+/// What was discarded may have been the newest: its positions, and the numbers of its streams, are not given again.
+pub(super) const LAST_POSITION: &str = "SELECT max(coalesce((SELECT max(position) FROM events), 0),
+                coalesce((SELECT number FROM high_water WHERE what = 'position'), 0))";
+const LAST_STREAM: &str = "SELECT max(coalesce((SELECT max(id) FROM streams), 0),
+                coalesce((SELECT number FROM high_water WHERE what = 'stream'), 0))";
+const KEEP_HIGH_WATER: &str = "INSERT INTO high_water (what, number) VALUES ('position', ?1), ('stream', ?2)
+     ON CONFLICT DO UPDATE SET number = max(number, excluded.number)";
+const ADD_STREAM: &str = "INSERT INTO streams (id, domain, edition, root, diverged_at) VALUES (?1, ?2, ?3, ?4, ?5)";
 const DIVERGE: &str = "UPDATE streams SET diverged_at = ?2 WHERE id = ?1";
 const ADD_EVENT: &str =
+    "INSERT INTO events (position, stream, sequence, created_at, type, isolated, correlation_id, ext, payload, divergences)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+const EVENT_PLACES: &str = "SELECT position FROM events WHERE stream = ?1";
+/// The same event on another stream; it was decided on the main timeline's past, so it hands on no divergences.
+const COPY_EVENT: &str =
     "INSERT INTO events (position, stream, sequence, created_at, type, isolated, correlation_id, ext, payload)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+     SELECT ?2, ?3, sequence, created_at, type, isolated, correlation_id, ext, payload FROM events WHERE position = ?1";
+const POSITION_OF: &str = "SELECT position FROM events WHERE stream = ?1 AND sequence = ?2";
 const ADD_TYPE: &str = "INSERT INTO types (name, version) VALUES (?1, ?2)";
 pub(super) const FIND_DEDUP: &str =
     "SELECT first_sequence, count, last_position FROM dedup WHERE stream = ?1 AND key = ?2";
@@ -42,6 +54,23 @@ const ADD_LETTER: &str =
      WHERE resolution = 1 OR (resolution IS NULL AND excluded.attempts > attempts)";
 const RESOLVE: &str = "UPDATE dead_letters SET resolution = ?2, resolved_at = ?3, reason = ?4
      WHERE id = ?1 AND resolution IS NULL";
+const DUE: &str = "SELECT due FROM intents WHERE id = ?1";
+const PUT_INTENT: &str = "INSERT OR REPLACE INTO intents (id, kind, domain, edition, root, due, attempts, work)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+const REMOVE_INTENT: &str = "DELETE FROM intents WHERE id = ?1";
+/// What a discard removes from the tables that know a stream by its number; the streams themselves last.
+const DISCARD: [&str; 5] = [
+    "DELETE FROM events WHERE stream IN
+         (SELECT id FROM streams WHERE edition = ?1 AND edition <> '' AND (?2 IS NULL OR domain = ?2))",
+    "DELETE FROM snapshots WHERE stream IN
+         (SELECT id FROM streams WHERE edition = ?1 AND edition <> '' AND (?2 IS NULL OR domain = ?2))",
+    "DELETE FROM dedup WHERE stream IN
+         (SELECT id FROM streams WHERE edition = ?1 AND edition <> '' AND (?2 IS NULL OR domain = ?2))",
+    "DELETE FROM intents WHERE edition = ?1 AND edition <> '' AND (?2 IS NULL OR domain = ?2)",
+    "DELETE FROM streams WHERE edition = ?1 AND edition <> '' AND (?2 IS NULL OR domain = ?2)",
+];
+const DISCARD_LETTERS: &str = "UPDATE dead_letters SET resolution = 2, resolved_at = ?3, reason = ?4
+     WHERE resolution IS NULL AND sequence IS NOT NULL AND edition = ?1 AND (?2 IS NULL OR domain = ?2)";
 
 /// Statements stay prepared in the connection's cache; the hot one is held here for as long as a transaction runs.
 pub(super) struct Statements<'c> {
@@ -60,6 +89,7 @@ pub(super) struct EventRow<'a> {
     pub(super) correlation_id: &'a str,
     pub(super) ext: Option<&'a [u8]>,
     pub(super) payload: &'a [u8],
+    pub(super) divergences: Option<&'a [u8]>,
 }
 
 impl<'c> Statements<'c> {
@@ -90,10 +120,15 @@ impl<'c> Statements<'c> {
         self.get("PRAGMA data_version")?.query_row([], |row| row.get(0))
     }
 
-    /// Position of the newest event, 0 without one.
+    /// The highest position that was ever given, 0 without one.
     pub(super) fn last_position(&self) -> Result<u64> {
         let last: i64 = self.get(LAST_POSITION)?.query_row([], |row| row.get(0))?;
         Ok(last.max(0) as u64)
+    }
+
+    /// The highest number of a stream that was ever given.
+    pub(super) fn last_stream(&self) -> Result<i64> {
+        self.get(LAST_STREAM)?.query_row([], |row| row.get(0))
     }
 
     /// Id of a stream and where it diverged.
@@ -109,13 +144,9 @@ impl<'c> Statements<'c> {
         self.get(LAST_SEQUENCE)?.query_row([stream], |row| row.get(0))
     }
 
-    pub(super) fn add_stream(&self, key: &StreamKey, diverged_at: Option<u32>) -> Result<i64> {
-        self.get(ADD_STREAM)?.insert(params![
-            key.domain.as_str(),
-            key.edition.as_str(),
-            key.root.as_bytes(),
-            diverged_at
-        ])
+    pub(super) fn add_stream(&self, id: i64, key: &StreamKey, diverged_at: Option<u32>) -> Result<()> {
+        let values = params![id, key.domain.as_str(), key.edition.as_str(), key.root.as_bytes(), diverged_at];
+        self.get(ADD_STREAM)?.execute(values).map(drop)
     }
 
     pub(super) fn diverge(&self, stream: i64, at: u32) -> Result<()> {
@@ -137,7 +168,25 @@ impl<'c> Statements<'c> {
         statement.raw_bind_parameter(7, Some(row.correlation_id).filter(|it| !it.is_empty()))?;
         statement.raw_bind_parameter(8, row.ext)?;
         statement.raw_bind_parameter(9, row.payload)?;
+        statement.raw_bind_parameter(10, row.divergences)?;
         statement.raw_execute().map(drop)
+    }
+
+    /// The positions of a stream's events.
+    pub(super) fn event_places(&self, stream: i64) -> Result<Vec<i64>> {
+        self.get(EVENT_PLACES)?.query_map([stream], |row| row.get(0))?.collect()
+    }
+
+    /// Appends the event at `from` to another stream.
+    pub(super) fn copy_event(&self, from: i64, position: u64, stream: i64) -> Result<()> {
+        self.get(COPY_EVENT)?.execute(params![from, signed(position), stream]).map(drop)
+    }
+
+    /// The position of an event; 0 where there is none.
+    pub(super) fn position_of(&self, stream: i64, sequence: u32) -> Result<u64> {
+        let position: Option<i64> =
+            self.get(POSITION_OF)?.query_row(params![stream, sequence], |row| row.get(0)).optional()?;
+        Ok(position.unwrap_or(0).max(0) as u64)
     }
 
     pub(super) fn types(&self) -> Result<Vec<(i64, String, u32)>> {
@@ -214,6 +263,45 @@ impl<'c> Statements<'c> {
                 place.as_ref().map(|(_, sequence)| *sequence),
             ])
             .map(drop)
+    }
+
+    /// Whether an intent is there, with this due time.
+    pub(super) fn is_open(&self, settle: &Settle) -> Result<bool> {
+        let due: Option<i64> = self.get(DUE)?.query_row([settle.id.as_bytes()], |row| row.get(0)).optional()?;
+        Ok(due == Some(settle.due))
+    }
+
+    pub(super) fn put_intent(&self, intent: &Intent) -> Result<()> {
+        let values = params![
+            intent.id.as_bytes(),
+            codec::encode_kind(intent.kind),
+            intent.stream.domain.as_str(),
+            intent.stream.edition.as_str(),
+            intent.stream.root.as_bytes(),
+            intent.due,
+            intent.attempts,
+            &intent.work[..],
+        ];
+        self.get(PUT_INTENT)?.execute(values).map(drop)
+    }
+
+    pub(super) fn remove_intent(&self, id: IntentId) -> Result<()> {
+        self.get(REMOVE_INTENT)?.execute([id.as_bytes()]).map(drop)
+    }
+
+    /// Remembers for good what was given so far.
+    pub(super) fn keep_high_water(&self, position: u64, stream: i64) -> Result<()> {
+        self.get(KEEP_HIGH_WATER)?.execute(params![signed(position), stream]).map(drop)
+    }
+
+    /// Removes all that belongs to an edition, and answers how many rows that were.
+    pub(super) fn discard(&self, discard: &EditionDiscard) -> Result<usize> {
+        let (edition, domain) = (discard.edition.as_str(), discard.domain.as_deref());
+        let mut rows = 0;
+        for sql in DISCARD {
+            rows += self.get(sql)?.execute(params![edition, domain])?;
+        }
+        Ok(rows + self.get(DISCARD_LETTERS)?.execute(params![edition, domain, discard.at, discard.reason()])?)
     }
 
     /// Whether there was such an open letter.

@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use rusqlite::Connection;
 
 use super::super::write::{StreamHead, check_shape};
-use super::super::{Append, Extras, StorageError, Write, WriteError, Written};
+use super::super::{Append, Extras, Settle, StorageError, Write, WriteError, Written};
 use super::codec;
 use super::error::{concerns_all, is_busy, not_committed, while_doing};
 use super::statements::{EventRow, Statements};
@@ -35,21 +35,25 @@ pub(super) struct Writer {
 
 /// What the file says, so that it need not be asked.
 #[derive(Debug)]
-struct Memory {
-    streams: quick_cache::unsync::Cache<StreamKey, Known>,
+pub(super) struct Memory {
+    pub(super) streams: quick_cache::unsync::Cache<StreamKey, Known>,
     types: HashMap<Name, Vec<(u32, i64)>, RandomState>,
     /// Position of the last event that is committed, and of the last one of the transaction.
     committed: u64,
-    position: u64,
+    pub(super) position: u64,
+    /// The highest number that a stream was given.
+    pub(super) stream: i64,
+    /// Rows that were removed, since anybody looked.
+    pub(super) removed: u32,
     /// Changes when somebody else has written to the file; `None` if what is known has to be read again in any case.
     data_version: Option<i64>,
 }
 
 /// The end of a stream.
 #[derive(Clone, Copy, Debug)]
-struct Known {
-    id: i64,
-    head: StreamHead,
+pub(super) struct Known {
+    pub(super) id: i64,
+    pub(super) head: StreamHead,
 }
 
 /// A transaction failed.
@@ -79,12 +83,14 @@ impl From<Failure> for WriteError {
 
 impl Writer {
     pub(super) fn new(connection: Connection, last_position: u64) -> Result<Self, StorageError> {
-        connection.set_prepared_statement_cache_capacity(32);
+        connection.set_prepared_statement_cache_capacity(64);
         let mut memory = Memory {
             streams: quick_cache::unsync::Cache::new(STREAMS),
             types: HashMap::default(),
             committed: last_position,
             position: last_position,
+            stream: 0,
+            removed: 0,
             data_version: None,
         };
         memory.load_types(&Statements::new(&connection)).map_err(while_doing("cannot read the types"))?;
@@ -164,7 +170,8 @@ impl Writer {
             Err(_) => self.undo(),
         }
         let events = u32::try_from(self.memory.committed.saturating_sub(before)).unwrap_or(u32::MAX);
-        self.work = self.work.saturating_add(events).saturating_add(3);
+        let removed = std::mem::take(&mut self.memory.removed);
+        self.work = self.work.saturating_add(events).saturating_add(removed).saturating_add(3);
         result.map(|()| outcomes)
     }
 
@@ -213,9 +220,9 @@ impl Memory {
     }
 }
 
-struct Transaction<'w> {
-    statements: Statements<'w>,
-    memory: &'w mut Memory,
+pub(super) struct Transaction<'w> {
+    pub(super) statements: Statements<'w>,
+    pub(super) memory: &'w mut Memory,
 }
 
 impl Transaction<'_> {
@@ -250,6 +257,7 @@ impl Transaction<'_> {
         self.memory.streams.clear();
         self.memory.load_types(&self.statements)?;
         self.memory.position = self.statements.last_position()?;
+        self.memory.stream = self.statements.last_stream()?;
         self.memory.data_version = Some(data_version);
         Ok(())
     }
@@ -268,11 +276,16 @@ impl Transaction<'_> {
         }
         let Extras { appends, snapshots, checkpoints, dead_letters, intents, settles, withdraws, merges, discards } =
             extras;
-        if intents.len() + settles.len() + withdraws.len() + merges.len() + discards.len() > 0 {
-            return Ok(Err(super::error::failed("intents, merges and discards are not kept yet").into()));
+        if let Err(error) = self.check_settles(settles, write.append.iter().chain(appends))? {
+            return Ok(Err(error));
         }
         for append in write.append.iter().chain(appends) {
             if let Err(error) = self.check(append)? {
+                return Ok(Err(error));
+            }
+        }
+        for merge in merges {
+            if let Err(error) = self.check_merge(merge)? {
                 return Ok(Err(error));
             }
         }
@@ -287,6 +300,9 @@ impl Transaction<'_> {
             // Checked above, in this transaction: it cannot fail any more.
             let _ = self.store(append)?;
         }
+        if !merges.is_empty() {
+            self.merge(merges)?;
+        }
         for it in snapshots {
             let stream = self.stream_or_new(&it.key)?;
             let type_id = self.type_id(&it.snapshot.type_name, it.snapshot.state_version)?;
@@ -298,7 +314,39 @@ impl Transaction<'_> {
         for letter in dead_letters {
             self.statements.add_letter(letter)?;
         }
+        for id in withdraws.iter().chain(settles.iter().map(|it| &it.id)) {
+            self.statements.remove_intent(*id)?;
+        }
+        for intent in intents {
+            self.statements.put_intent(intent)?;
+        }
+        for discard in discards {
+            self.discard(discard)?;
+        }
         Ok(Ok(written))
+    }
+
+    /// Whether what is to be carried out is still there. Where the whole write was stored before, that is the answer.
+    fn check_settles<'a>(
+        &mut self,
+        settles: &[Settle],
+        appends: impl Iterator<Item = &'a Append>,
+    ) -> rusqlite::Result<Result<(), WriteError>> {
+        let mut gone = None;
+        for settle in settles {
+            if !self.statements.is_open(settle)? {
+                gone = Some(settle.id);
+                break;
+            }
+        }
+        let Some(intent) = gone else { return Ok(Ok(())) };
+        for append in appends.filter(|it| it.dedup.is_some()) {
+            let known = self.stream(&append.key)?;
+            if let Some(first) = self.duplicate(append, known)? {
+                return Ok(Err(WriteError::Duplicate(first)));
+            }
+        }
+        Ok(Err(WriteError::Settled { intent }))
     }
 
     /// An append that nothing else depends on: its dedup key is checked by storing it.
@@ -355,6 +403,7 @@ impl Transaction<'_> {
             stream.head.diverged_at = Some(at);
         }
         let ext = codec::encode_ext(&append.headers);
+        let divergences = codec::encode_divergences(&append.headers);
         for (sequence, event) in (append.expected..).zip(&append.events) {
             let type_id = self.type_id(&event.type_name, event.schema_version)?;
             self.memory.position += 1;
@@ -368,6 +417,7 @@ impl Transaction<'_> {
                 correlation_id: append.headers.correlation_id(),
                 ext: ext.as_deref(),
                 payload: &event.payload,
+                divergences: divergences.as_deref(),
             })?;
         }
         if count > 0 {
@@ -378,7 +428,7 @@ impl Transaction<'_> {
         Ok(Ok(written))
     }
 
-    fn stream(&mut self, key: &StreamKey) -> rusqlite::Result<Option<Known>> {
+    pub(super) fn stream(&mut self, key: &StreamKey) -> rusqlite::Result<Option<Known>> {
         if let Some(known) = self.memory.streams.get(key) {
             return Ok(Some(*known));
         }
@@ -390,7 +440,7 @@ impl Transaction<'_> {
         Ok(Some(known))
     }
 
-    fn stream_or_new(&mut self, key: &StreamKey) -> rusqlite::Result<Known> {
+    pub(super) fn stream_or_new(&mut self, key: &StreamKey) -> rusqlite::Result<Known> {
         match self.stream(key)? {
             Some(stream) => Ok(stream),
             None => self.new_stream(key, None),
@@ -398,14 +448,16 @@ impl Transaction<'_> {
     }
 
     fn new_stream(&mut self, key: &StreamKey, diverged_at: Option<u32>) -> rusqlite::Result<Known> {
-        let id = self.statements.add_stream(key, diverged_at)?;
+        let id = self.memory.stream + 1;
+        self.statements.add_stream(id, key, diverged_at)?;
+        self.memory.stream = id;
         let head = StreamHead { next_sequence: diverged_at.unwrap_or(0), has_events: false, diverged_at };
         let known = Known { id, head };
         self.memory.streams.insert(key.clone(), known);
         Ok(known)
     }
 
-    fn remember(&mut self, key: &StreamKey, stream: Known) {
+    pub(super) fn remember(&mut self, key: &StreamKey, stream: Known) {
         match self.memory.streams.get_mut(key) {
             Some(mut known) => *known = stream,
             None => self.memory.streams.insert(key.clone(), stream),

@@ -224,7 +224,7 @@ pub async fn j2_parked_events_are_found_by_component_and_stream(it: &Subject) {
     assert_eq!(streams("p").await.len(), 2);
 }
 
-fn events_of(stream: &StreamKey, sequence: u32) -> proto::EventBook {
+pub(super) fn events_of(stream: &StreamKey, sequence: u32) -> proto::EventBook {
     let mut cover = proto::Cover { domain: stream.domain.to_string(), ..proto::Cover::default() };
     cover.root = Some(proto::Uuid { value: stream.root.as_bytes().to_vec() });
     cover.edition = Some(proto::Edition { name: stream.edition.to_string(), divergences: Vec::new() });

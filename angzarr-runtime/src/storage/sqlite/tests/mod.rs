@@ -1,5 +1,6 @@
 //! The contract, on SQLite, and what only a file can go through: locks, damage, the end of the process. Its versions: `schema`.
 
+mod branches;
 mod open_batch;
 mod schema;
 

@@ -4,7 +4,7 @@ use angzarr_proto as proto;
 use prost::Message as _;
 use proto::angzarr_dead_letter::Payload;
 
-use super::super::super::{Dedup, Extras, SnapshotWrite, Written};
+use super::super::super::{Dedup, EditionDiscard, EditionInfo, Extras, IntentFilter, SnapshotWrite, Written};
 use super::super::{codec, schema};
 use super::*;
 use crate::dead_letter::{DeadLetter, Resolution};
@@ -100,7 +100,7 @@ fn branch() -> StreamKey {
 }
 
 /// A letter of the component `p`: about an event, or else about a command.
-fn letter(n: u128, event: Option<(&StreamKey, u32)>) -> DeadLetter {
+pub(super) fn letter(n: u128, event: Option<(&StreamKey, u32)>) -> DeadLetter {
     let stream = event.map_or_else(|| key(1), |(stream, _)| stream.clone());
     let cover = proto::Cover {
         domain: stream.domain.to_string(),
@@ -140,7 +140,7 @@ fn letter(n: u128, event: Option<(&StreamKey, u32)>) -> DeadLetter {
 }
 
 /// Everything in a file: its versions, its schema and its rows.
-fn dump(path: &Path) -> Vec<String> {
+pub(super) fn dump(path: &Path) -> Vec<String> {
     let file = rusqlite::Connection::open(path).expect("it opens");
     let ask = |sql: &str| -> Vec<String> {
         let mut statement = file.prepare(sql).expect(sql);
@@ -251,6 +251,64 @@ fn a_file_of_version_1_keeps_everything() {
         let storage = open(&path).await;
         assert_eq!((storage.id(), storage.head()), (id, 7));
         assert_eq!(storage.read_stream(&key(1), newest).await.expect("it reads").snapshot, Some(newer));
+    });
+}
+
+/// Version 2 knew no intents and no divergences, and nothing was ever discarded in it.
+#[test]
+fn a_file_of_version_2_keeps_everything_and_learns_the_rest() {
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.db");
+        let parked = letter(1, Some((&branch(), 1)));
+        version_1(&path, std::slice::from_ref(&parked));
+        let mut file = rusqlite::Connection::open(&path).expect("it opens");
+        schema::migrate(&mut file, "a.db", schema::Content::Version(1), &schema::STEPS[..2]).expect("version 2");
+        drop(file);
+        let before = dump(&path);
+        refused(Sqlite::open(&path).start_read_only().await, StorageErrorKind::Incompatible, &["version 2"]);
+        assert_eq!(dump(&path), before, "looking changes nothing");
+
+        let storage = open(&path).await;
+        let id = storage.id();
+        let log = storage.read_log(0, 100, usize::MAX).await.expect("it reads");
+        let read: Vec<_> = log
+            .iter()
+            .map(|LogEvent { stream, event: it }| (it.position, stream.clone(), it.sequence, &it.payload[..]))
+            .collect();
+        let wanted: [(u64, StreamKey, u32, &[u8]); 5] = [
+            (1, key(1), 0, b"a"),
+            (2, key(1), 1, b"b"),
+            (3, key(2), 0, b"c"),
+            (4, key(1), 2, b"d"),
+            (5, branch(), 1, b"e"),
+        ];
+        assert_eq!(read, wanted);
+        assert!(log.iter().all(|it| it.event.headers.divergences().is_empty()));
+        assert_eq!(storage.snapshots(&key(1)).await.expect("snapshots").len(), 2);
+        assert_eq!(storage.oldest_parked("p", &branch()).await.expect("a letter"), Some(parked.clone()));
+        assert_eq!(storage.intents(&IntentFilter::default()).await.expect("intents"), []);
+        let info = EditionInfo { name: Name::from_static("b"), streams: 1, events: 1 };
+        assert_eq!(storage.editions().await.expect("editions"), [info]);
+        let keys = storage.dedup_keys(&key(1)).await.expect("keys");
+        let first = Written { first_sequence: 1, count: 1, last_position: 2 };
+        assert_eq!(keys, [(Dedup(Bytes::from_static(b"key")), first)]);
+
+        // And it goes on, old events beside new ones.
+        let mut next = write(&branch(), 2, b"f");
+        let points = vec![(Name::new("account"), 1)];
+        next.append.as_mut().expect("an append").headers = Headers::default().with_divergences(points.clone());
+        store(&storage, next).await.expect("stored");
+        let slice = storage.read_stream(&branch(), StreamRead::all()).await.expect("it reads");
+        let divergences: Vec<_> = slice.events.iter().map(|it| it.headers.divergences().to_vec()).collect();
+        assert_eq!(divergences, [Vec::new(), points]);
+        let discards = vec![EditionDiscard { edition: Name::from_static("b"), domain: None, at: 9 }];
+        store(&storage, Write::extras(Extras { discards, ..Extras::default() })).await.expect("discarded");
+        assert_eq!(storage.oldest_parked("p", &branch()).await.expect("a letter"), None);
+        storage.close().await.expect("it closes");
+        let storage = open(&path).await;
+        assert_eq!((storage.id(), storage.head()), (id, 6));
+        assert_eq!(store(&storage, write(&key(1), 3, b"g")).await.expect("stored").last_position, 7);
     });
 }
 
