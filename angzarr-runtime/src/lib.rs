@@ -78,15 +78,15 @@ pub use declare::{
     Accepts, Aggregate, AnyCommand, Clock, Command, CommandContext, CommandOf, Domain, EventContext, IdSource,
     MergeStrategy, Message, ProjectionError, RandomIds, ReactionError, Rejection, SystemClock,
 };
-pub use error::{Code, Error, ForeignReadModel, Result, SequenceMismatch, Subject};
-pub use reaction::{Checkpoint, ReadModel, SubscriptionStatus};
+pub use error::{Code, Error, ForeignReadModel, RebuildProblem, Result, SequenceMismatch, Subject};
+pub use reaction::{Checkpoint, ReadModel, RebuildProgress, SubscriptionStatus};
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod docs;
 
 #[cfg(feature = "sqlite")]
 pub use reaction::{SqliteReadModel, SqliteTransaction};
-pub use runtime::{Builder, EditionHandle, OpenStorage, Runtime, Statistics};
+pub use runtime::{Builder, EditionHandle, OpenStorage, Rebuild, Runtime, Statistics};
 #[cfg(feature = "sqlite")]
 pub use rusqlite;
 pub use storage::Memory;

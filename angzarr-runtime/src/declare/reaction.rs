@@ -288,6 +288,8 @@ pub struct ProjectorHandlerDescriptor {
     pub method: &'static str,
     /// The event.
     pub event: MessageType,
+    /// Whether it is left out during a rebuild (row J6).
+    pub live_only: bool,
     /// Runs it.
     pub project: ProjectFn,
     /// Its doc comment.

@@ -299,7 +299,8 @@ fn fields(model: &Model, full_name: &str) -> String {
 }
 
 fn what(handler: &Handler) -> String {
-    if handler.doc.is_empty() { format!("`{}`", handler.method) } else { cell(handler.doc) }
+    let what = if handler.doc.is_empty() { format!("`{}`", handler.method) } else { cell(handler.doc) };
+    if handler.live_only { what + "<br>live only: not during a rebuild" } else { what }
 }
 
 fn paragraph(doc: &str, page: &mut String) {

@@ -9,7 +9,10 @@ mod checkpoints;
 mod parking;
 mod projector;
 mod read_model;
+mod rebuild;
 mod saga;
+#[cfg(feature = "sqlite")]
+mod sqlite_copy;
 #[cfg(feature = "sqlite")]
 mod sqlite_read_model;
 #[cfg(feature = "sqlx-sqlite")]
@@ -18,6 +21,7 @@ mod subscription;
 mod wait_board;
 
 pub use read_model::{Checkpoint, ErasedReadModel, OpenTransaction, ReadModel, erase_read_model};
+pub use rebuild::RebuildProgress;
 #[cfg(feature = "sqlite")]
 pub use sqlite_read_model::{SqliteReadModel, SqliteTransaction};
 pub use subscription::{ComponentKind, SubscriptionStatus};
@@ -25,6 +29,7 @@ pub use wait_board::Missing;
 
 pub(crate) use call::{project, react};
 pub(crate) use projector::ProjectorRunner;
+pub(crate) use rebuild::Order;
 pub(crate) use saga::SagaRunner;
 pub(crate) use subscription::{Component, Subscription, Subscriptions};
 pub(crate) use wait_board::{WaitBoard, WaitResult, Waiting};

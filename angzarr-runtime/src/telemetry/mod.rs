@@ -36,6 +36,10 @@
 //! | `stream parked: its events wait in the dead letters` | ERROR | `component`, `stream`, `sequence`, `correlation_id`, `reason` | a projector cannot handle the event |
 //! | `stream stays parked` | WARN | `component`, `stream`, `sequence`, `correlation_id`, `letter`, `reason` | an event of the dead letters was tried again, and failed again |
 //! | `event parked behind an earlier one` | DEBUG | `component`, `stream`, `sequence`, `correlation_id` | it waits with its stream |
+//! | `rebuild started` | INFO | `component` | a projector is built anew from the log (row J3) |
+//! | `rebuild switched over` | INFO | `component`, `position`, `events`, `parked_streams` | the fresh state is in place |
+//! | `rebuild failed` | ERROR | `component`, `code`, `error` | the old state stays |
+//! | `a fresh read model was left behind` | WARN | `component`, `error` | it was to be thrown away after a rebuild that failed; the next one tries again |
 //!
 //! Warnings and errors say by themselves what they are about: a program that listens to no more than those has no spans.
 //! Others, of start, shutdown and store, carry the target of their module.
@@ -48,8 +52,8 @@ pub(crate) use command::{
     waited,
 };
 pub(crate) use reaction::{
-    AtEvent, command_dead_lettered, command_sent, committed, event_dead_lettered, failed, fell_back, handled, parked,
-    parked_behind, reaction_span, stays_parked,
+    AtEvent, command_dead_lettered, command_sent, committed, event_dead_lettered, failed, fell_back, fresh_left_behind,
+    handled, parked, parked_behind, reaction_span, rebuild_failed, rebuild_started, rebuild_switched, stays_parked,
 };
 
 use tracing::{Instrument as _, Span};

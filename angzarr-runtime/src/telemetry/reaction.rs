@@ -9,7 +9,7 @@ use crate::command::Receipt;
 use crate::dead_letter::DeadLetter;
 use crate::declare::{AnyCommand, ReactionError};
 use crate::error::Error;
-use crate::reaction::ComponentKind;
+use crate::reaction::{ComponentKind, RebuildProgress};
 use crate::stream::{StoredEvent, StreamKey};
 
 const TARGET: &str = "angzarr_runtime::reaction";
@@ -140,4 +140,25 @@ pub(crate) fn stays_parked(component: &'static str, letter: &DeadLetter, reason:
 /// An event waits behind one that its projector cannot handle.
 pub(crate) fn parked_behind(about: AtEvent<'_>) {
     tell!(debug, about, "event parked behind an earlier one");
+}
+
+/// A projector is built anew.
+pub(crate) fn rebuild_started(component: &'static str) {
+    tracing::info!(target: TARGET, component, "rebuild started");
+}
+
+/// The fresh state is in place.
+pub(crate) fn rebuild_switched(component: &'static str, done: &RebuildProgress) {
+    let RebuildProgress { position, events, parked_streams, .. } = done;
+    tracing::info!(target: TARGET, component, position, events, parked_streams, "rebuild switched over");
+}
+
+/// The old state stays.
+pub(crate) fn rebuild_failed(component: &'static str, error: &Error) {
+    tracing::error!(target: TARGET, component, code = error.code(), %error, "rebuild failed");
+}
+
+/// What a rebuild that failed had made could not be thrown away.
+pub(crate) fn fresh_left_behind(component: &'static str, error: &ReactionError) {
+    tracing::warn!(target: TARGET, component, %error, "a fresh read model was left behind");
 }
