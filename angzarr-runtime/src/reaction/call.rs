@@ -47,7 +47,7 @@ pub(crate) async fn project(
     replay: bool,
 ) -> Result<Projection, ReactionError> {
     let mut projection = None;
-    for event in events {
+    for (part, event) in (0..).zip(events) {
         let Some(handler) = projector.handlers.get(event.type_name.as_str()) else { continue };
         if replay && handler.live_only {
             continue;
@@ -55,6 +55,7 @@ pub(crate) async fn project(
         let mut context = context_of(core, stream, &event);
         context.transaction = unit.cloned();
         context.replay = replay;
+        context.part = part;
         let call = AssertUnwindSafe(async { (handler.project)(instance.as_ref(), &event.payload, &context).await });
         match call.catch_unwind().await {
             Ok(result) => projection = result?.or(projection),

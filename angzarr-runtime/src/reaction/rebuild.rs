@@ -217,8 +217,19 @@ impl Run<'_> {
         // The rest while the projector waits: nothing is missed or doubled at the switch.
         let mut turn = projector.turn.lock().await;
         self.read_to(turn.reached).await?;
+        self.is_still_wanted()?;
         self.switch(&mut turn).await?;
         Ok(self.tell())
+    }
+
+    fn is_still_wanted(&self) -> Result<()> {
+        if self.core.closing.load(Ordering::Acquire) {
+            return Err(Error::ShuttingDown);
+        }
+        if self.order.given_up.load(Ordering::Acquire) {
+            return Err(self.projector.failed("whoever asked for it does not wait for it any more"));
+        }
+        Ok(())
     }
 
     fn progress(&self) -> RebuildProgress {
@@ -247,12 +258,7 @@ impl Run<'_> {
     async fn read_to(&mut self, head: u64) -> Result<()> {
         self.head = head;
         while self.at < head {
-            if self.core.closing.load(Ordering::Acquire) {
-                return Err(Error::ShuttingDown);
-            }
-            if self.order.given_up.load(Ordering::Acquire) {
-                return Err(self.projector.failed("whoever asked for it does not wait for it any more"));
-            }
+            self.is_still_wanted()?;
             let portion = self.core.storage.read_log(self.at, BATCH, BATCH_BYTES).await?;
             let Some(last) = portion.last().map(|item| item.event.position) else { break };
             let upto = last.min(head);

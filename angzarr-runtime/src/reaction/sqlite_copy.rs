@@ -25,6 +25,7 @@ pub(super) fn path_beside(path: &Path) -> PathBuf {
 }
 
 /// Whether a path is one of these.
+#[cfg(feature = "sqlx-sqlite")]
 pub(super) fn is_beside(path: &Path) -> bool {
     path.as_os_str().to_string_lossy().ends_with(SUFFIX)
 }

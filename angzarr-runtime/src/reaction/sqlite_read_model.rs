@@ -279,6 +279,7 @@ mod tests {
             stream: StreamKey::main("account", Uuid::nil()),
             edition: Edition::main(),
             sequence: 0,
+            part: 0,
             position: 5,
             created_at: 0,
             type_name: Name::from_static("test.Event"),

@@ -352,6 +352,7 @@ pub(super) fn context_of(core: &Core, stream: &StreamKey, event: &StoredEvent) -
         stream: stream.clone(),
         edition: Edition::named(stream.edition.as_str()),
         sequence: event.sequence,
+        part: 0,
         position: event.position,
         created_at: event.created_at,
         type_name: event.type_name.clone(),

@@ -12,6 +12,7 @@ mod editions;
 mod limits;
 mod merge;
 mod projectors;
+mod rebuild;
 mod recovery;
 mod rows;
 mod sagas;
