@@ -20,8 +20,6 @@ pub use edition::EditionHandle;
 #[cfg(feature = "cli")]
 pub(crate) use inspect::Inspection;
 pub use rebuild::Rebuild;
-#[cfg(feature = "cli")]
-pub(crate) use rebuild::unknown_projector;
 
 use crate::command::{Core, PreviewCommand, Receipt, SendCommand, StateQuery, detached};
 use crate::dead_letter::DeadLetters;

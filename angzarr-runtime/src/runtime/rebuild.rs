@@ -72,7 +72,7 @@ impl Rebuild {
 }
 
 /// Nothing of this program has that name.
-pub(crate) fn unknown_projector(name: &str, known: &[&str]) -> Error {
+fn unknown_projector(name: &str, known: &[&str]) -> Error {
     let near = nearest(name, known.iter().copied());
     let help = match (near.first(), known) {
         (Some(near), _) => format!("did you mean `{near}`?"),
