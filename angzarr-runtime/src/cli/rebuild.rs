@@ -38,7 +38,9 @@ pub(super) async fn run(
     }
     let live = Live::start(builder, "`runtime.rebuild(…)`").await?;
     let (tell, told) = watch::channel(RebuildProgress::default());
-    let rebuild = live.runtime.rebuild(&name).progress(move |progress| drop(tell.send_replace(progress)));
+    let rebuild = live.runtime.rebuild(&name).progress(move |progress| {
+        tell.send_replace(progress);
+    });
     let mut shown = Shown::new(&name, terminal);
     let done = follow(rebuild.into_future(), told, &mut shown, err).await;
     shown.end();
