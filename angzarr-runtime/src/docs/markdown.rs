@@ -338,6 +338,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn j6_what_a_rebuild_leaves_out_says_so() {
+        let mail =
+            Handler { event: "a.B".into(), method: "mail", doc: "Sends it.", live_only: true, targets: Vec::new() };
+        assert_eq!(what(&mail), "Sends it.<br>live only: not during a rebuild");
+    }
+
+    #[test]
     fn a_cell_stays_on_its_line_and_inside_its_bars() {
         assert_eq!(cell("one\n  two\n\nthree | four\n"), "one two<br>three \\| four");
         assert_eq!(cell(" \n"), EMPTY);

@@ -147,3 +147,61 @@ pub(super) fn create(live: &Connection, fresh: &Connection, schema: &str) -> Res
     fresh.execute_batch(schema)?;
     copy_schema(live, fresh)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = "CREATE TABLE a (id INTEGER PRIMARY KEY, old TEXT);
+        CREATE INDEX a_old ON a (old);
+        CREATE TABLE b (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT);
+        CREATE INDEX b_text ON b (text);
+        CREATE VIEW texts AS SELECT text FROM b;
+        CREATE TRIGGER b_a AFTER INSERT ON b BEGIN INSERT INTO a (id) VALUES (new.id); END;
+        CREATE VIRTUAL TABLE words USING fts5 (text);
+        INSERT INTO b (text) VALUES ('old');
+        INSERT INTO words VALUES ('old');
+        PRAGMA user_version = 7";
+
+    /// Row J3: everything but the data; a table of the program's schema has the form that it has there now.
+    #[test]
+    fn j3_a_fresh_file_has_the_schema_and_no_data() {
+        let (mut live, fresh) = (Connection::open_in_memory().unwrap(), Connection::open_in_memory().unwrap());
+        live.execute_batch("PRAGMA page_size = 8192").unwrap();
+        live.execute_batch(checkpoints::TABLE).unwrap();
+        live.execute_batch(OLD).unwrap();
+        create(&live, &fresh, "CREATE TABLE IF NOT EXISTS a (id INTEGER PRIMARY KEY, new TEXT)").unwrap();
+        let one = |connection: &Connection, sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        for empty in ["a", "b", "texts", "words"] {
+            assert_eq!(one(&fresh, &format!("SELECT count(*) FROM {empty}")).unwrap(), 0, "{empty}");
+        }
+        fresh.execute_batch("INSERT INTO words VALUES ('new'); INSERT INTO b (text) VALUES ('x'), ('y')").unwrap();
+        assert_eq!(one(&fresh, "SELECT count(*) FROM a WHERE new IS NULL").unwrap(), 2, "the trigger runs");
+        assert_eq!(one(&fresh, "PRAGMA user_version").unwrap(), 7);
+        let indices = "SELECT count(*) FROM sqlite_schema WHERE name IN ('a_old', 'b_text')";
+        assert_eq!(one(&fresh, indices).unwrap(), 1, "an index of an old form does not come along");
+        // Back again: nothing of the old content is left.
+        replace(&fresh, &mut live).unwrap();
+        assert_eq!(one(&live, "SELECT count(*) FROM b").unwrap(), 2);
+        assert_eq!(one(&live, "SELECT count(*) FROM words WHERE words MATCH 'old'").unwrap(), 0);
+        assert_eq!(one(&live, "SELECT count(*) FROM words WHERE words MATCH 'new'").unwrap(), 1);
+        assert_eq!(one(&live, "SELECT max(id) FROM b").unwrap(), 2, "numbers begin anew");
+    }
+
+    #[test]
+    fn j3_the_file_of_two_projectors_is_refused() {
+        let live = Connection::open_in_memory().unwrap();
+        refuse_shared(&live, "a").unwrap();
+        live.execute_batch(checkpoints::TABLE).unwrap();
+        let mut note = live.prepare("INSERT INTO angzarr_checkpoints VALUES (?1, zeroblob(16), 1)").unwrap();
+        note.execute(["a"]).unwrap();
+        note.execute(["a letter 1"]).unwrap();
+        refuse_shared(&live, "a").unwrap();
+        note.execute(["ab letter 1"]).unwrap();
+        assert!(refuse_shared(&live, "a").unwrap_err().message().contains("`ab`"));
+        let mut file = Connection::open_in_memory().unwrap();
+        file.execute_batch(checkpoints::TABLE).unwrap();
+        file.execute("INSERT INTO angzarr_checkpoints VALUES ('c', zeroblob(16), 1)", []).unwrap();
+        replace(&live, &mut file).unwrap_err();
+    }
+}
