@@ -49,6 +49,9 @@ pub fn events(item: TokenStream) -> TokenStream {
 }
 
 /// Marks a method of an `#[aggregate]`, `#[saga]` or `#[projector]` block that handles one command or event.
+///
+/// In a projector, `#[handler(live_only)]` marks one whose effect must not be repeated, such as a mail: a rebuild leaves it
+/// out (row J6).
 #[proc_macro_attribute]
 pub fn handler(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::stray_marker(model::Marker::Handler, item.into()).into()

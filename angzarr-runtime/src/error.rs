@@ -244,6 +244,15 @@ pub enum Error {
         problem: ForeignReadModel,
     },
 
+    /// A projector was not built anew (row J3). But for [`RebuildProblem::AfterSwitch`] the old state stays as it is.
+    #[error("{component}: {problem}")]
+    Rebuild {
+        /// The projector.
+        component: String,
+        /// Why not.
+        problem: RebuildProblem,
+    },
+
     /// The runtime takes no more work (row R6).
     #[error("the runtime is shutting down")]
     ShuttingDown,
@@ -288,6 +297,52 @@ pub enum ForeignReadModel {
     EarlierVersion,
 }
 
+/// Why a projector was not built anew.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RebuildProblem {
+    /// Two at once would write to the same fresh state.
+    #[error("a rebuild of it runs already; wait for it, its subscription's status shows how far it is")]
+    Running,
+    /// Nothing of the framework's could be built anew.
+    #[error(
+        "it has no read model that a fresh one could be made of; give the rebuild an instance that writes to an empty \
+         place: `.into_instance(…)`"
+    )]
+    NoReadModel,
+    /// Its read model cannot make a fresh one.
+    #[error("{0}")]
+    NoFreshState(String),
+    /// The instance is of another type.
+    #[error("an instance of `{instance}` was given, which is another component")]
+    OtherProjector {
+        /// Its type.
+        instance: &'static str,
+    },
+    /// The given instance does not write to an empty place.
+    #[error("the read model of the given instance holds events up to position {position} already; give an empty one")]
+    NotFresh {
+        /// The position.
+        position: u64,
+    },
+    /// So many events failed that it must be the code.
+    #[error(
+        "{events} events could not be handled; the old state stays, and the dead letters of the new one were not stored"
+    )]
+    TooManyParked {
+        /// How many so far.
+        events: usize,
+    },
+    /// Something else.
+    #[error("the rebuild failed, the old state stays: {0}")]
+    Failed(String),
+    /// The fresh state is in place, and something after it failed.
+    #[error(
+        "the fresh state is in place, but dead letters whose events it holds are still open: {0}; retry them, they have no second effect in a read model that keeps the checkpoint"
+    )]
+    AfterSwitch(String),
+}
+
 /// A command expected one sequence and its stream had another.
 #[derive(Debug, thiserror::Error)]
 #[error("{stream} is at sequence {actual}, the command expected {expected} (merge strategy {})", .strategy.as_str())]
@@ -328,7 +383,11 @@ macro_rules! subject_of {
             | Error::SchemaTooNew { subject, .. }
             | Error::UnreadableEvent { subject, .. }
             | Error::NotOffered { subject, .. } => Some(subject),
-            Error::Wiring(_) | Error::Component { .. } | Error::ReadModel { .. } | Error::ShuttingDown => None,
+            Error::Wiring(_)
+            | Error::Component { .. }
+            | Error::ReadModel { .. }
+            | Error::Rebuild { .. }
+            | Error::ShuttingDown => None,
         }
     };
 }
@@ -386,6 +445,7 @@ impl Error {
             Self::Wiring(_) => "WIRING",
             Self::Component { .. } => "COMPONENT",
             Self::ReadModel { .. } => "READ_MODEL",
+            Self::Rebuild { .. } => "REBUILD",
             Self::ShuttingDown => "SHUTTING_DOWN",
             Self::NotOffered { .. } => "NOT_OFFERED",
         }
@@ -407,7 +467,7 @@ impl Error {
             Self::Storage(error) if error.is_retryable() => Code::Unavailable,
             Self::Storage(error) if error.kind == StorageErrorKind::Unknown => Code::Unknown,
             Self::Storage(_) | Self::Component { .. } => Code::Internal,
-            Self::Wiring(_) | Self::ReadModel { .. } => Code::FailedPrecondition,
+            Self::Wiring(_) | Self::ReadModel { .. } | Self::Rebuild { .. } => Code::FailedPrecondition,
             Self::ShuttingDown => Code::Unavailable,
             Self::NotOffered { .. } => Code::Unimplemented,
         }
@@ -509,7 +569,9 @@ impl Error {
                 facts.extend(stream_facts(stream));
                 facts
             }
-            Self::Component { component, .. } => vec![("component", component.clone())],
+            Self::Component { component, .. } | Self::Rebuild { component, .. } => {
+                vec![("component", component.clone())]
+            }
             Self::ReadModel { component, problem } => {
                 let mut facts = vec![("component", component.clone())];
                 match problem {

@@ -82,15 +82,17 @@ pub use declare::{
     Fact, IdSource, MergeStrategy, Message, ProjectionError, RandomIds, Reaction, ReactionError, Rejected, Rejection,
     Revocation, SystemClock,
 };
-pub use error::{Code, Error, ForeignReadModel, Result, SequenceMismatch, Subject};
-pub use reaction::{CascadeFailed, CascadeFailure, Checkpoint, Escalation, ReadModel, SubscriptionStatus};
+pub use error::{Code, Error, ForeignReadModel, RebuildProblem, Result, SequenceMismatch, Subject};
+pub use reaction::{
+    CascadeFailed, CascadeFailure, Checkpoint, Escalation, ReadModel, RebuildProgress, SubscriptionStatus,
+};
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod docs;
 
 #[cfg(feature = "sqlite")]
 pub use reaction::{SqliteReadModel, SqliteTransaction};
-pub use runtime::{Builder, EditionHandle, OpenStorage, Runtime, Statistics};
+pub use runtime::{Builder, EditionHandle, OpenStorage, Rebuild, Runtime, Statistics};
 #[cfg(feature = "sqlite")]
 pub use rusqlite;
 pub use storage::Memory;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use angzarr_runtime::Checkpoint;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::prost_types::Any;
-use angzarr_runtime::rusqlite::{OptionalExtension as _, params};
+use angzarr_runtime::reaction::SeenEvents;
+use angzarr_runtime::rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::account::Account;
 use crate::ledger::Ledger;
@@ -200,6 +201,8 @@ impl Tagger {
 pub struct Balances {
     pub model: SqliteReadModel,
     pub witness: Witness,
+    /// What cannot be undone.
+    pub mails: Witness,
 }
 
 /// Its tables.
@@ -239,6 +242,11 @@ impl Balances {
     #[handler]
     async fn sent(&self, e: MoneySent, ctx: &EventContext) -> Result<BalanceView, ProjectionError> {
         self.add(-e.amount, ctx).await
+    }
+    /// Congratulates, once.
+    #[handler(live_only)]
+    async fn points(&self, _: PointsAdded, ctx: &EventContext) -> Result<(), ProjectionError> {
+        self.mails.witness(ctx).await.map(|_| ())
     }
 }
 
@@ -345,6 +353,7 @@ struct FlakyState {
     commits: VecDeque<Commit>,
     begins_fail: bool,
     accepts_unlucky: bool,
+    takes_nothing_over: bool,
 }
 
 impl FlakyModel {
@@ -365,7 +374,11 @@ impl FlakyModel {
     }
     /// From now on deposits of [`UNLUCKY`] are counted like others.
     pub fn accept_unlucky(&self) {
-        self.with(|state| state.accepts_unlucky = true);
+        self.accepts_unlucky(true);
+    }
+    /// Whether deposits of [`UNLUCKY`] are counted like others.
+    pub fn accepts_unlucky(&self, accepts: bool) {
+        self.with(|state| state.accepts_unlucky = accepts);
     }
     pub fn set_checkpoint(&self, projector: &str, checkpoint: Checkpoint) {
         self.with(|state| state.checkpoints.insert(projector.to_owned(), checkpoint));
@@ -373,6 +386,10 @@ impl FlakyModel {
     /// Whether transactions can begin.
     pub fn begins_fail(&self, fail: bool) {
         self.with(|state| state.begins_fail = fail);
+    }
+    /// Whether what a rebuild made is not taken over.
+    pub fn takes_nothing_over(&self, fail: bool) {
+        self.with(|state| state.takes_nothing_over = fail);
     }
     pub fn count(&self, root: Uuid) -> i64 {
         self.with(|state| state.counts.get(&root).copied().unwrap_or(0))
@@ -432,6 +449,23 @@ impl angzarr_runtime::ReadModel for FlakyModel {
     fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
+    fn fresh<'a>(&'a self, _: &'a str) -> angzarr_runtime::storage::BoxFuture<'a, Result<Self, ReactionError>> {
+        Box::pin(async {
+            let fresh = Self::default();
+            fresh.with(|it| it.accepts_unlucky = self.with(|state| state.accepts_unlucky));
+            Ok(fresh)
+        })
+    }
+    fn take_over<'a>(&'a self, fresh: &'a Self) -> angzarr_runtime::storage::BoxFuture<'a, Result<(), ReactionError>> {
+        Box::pin(async move {
+            if self.with(|state| state.takes_nothing_over) {
+                return Err(ReactionError::transient("not taken over, on purpose"));
+            }
+            let (counts, checkpoints) = fresh.with(|it| (it.counts.clone(), it.checkpoints.clone()));
+            self.with(|state| (state.counts, state.checkpoints) = (counts, checkpoints));
+            Ok(())
+        })
+    }
 }
 
 /// The deposit that `tally` refuses; no other test deposits less than nothing.
@@ -453,5 +487,64 @@ impl Tally {
         let mut rows = ctx.transaction(&self.model).await?;
         *rows.entry(ctx.root()).or_insert(0) += 1;
         Ok(())
+    }
+}
+
+/// A database that keeps no checkpoint of ours.
+#[derive(Clone)]
+pub struct Foreign(Arc<Mutex<ForeignState>>);
+
+struct ForeignState {
+    connection: Connection,
+    delivered: Vec<(Uuid, u32, Uuid)>,
+}
+
+impl Default for Foreign {
+    fn default() -> Self {
+        let connection = Connection::open_in_memory().expect("a database");
+        connection.execute_batch(SeenEvents::TABLE).expect("its table");
+        let total = "CREATE TABLE total (milestones INTEGER); INSERT INTO total VALUES (0)";
+        connection.execute_batch(total).expect("a table");
+        Self(Arc::new(Mutex::new(ForeignState { connection, delivered: Vec::new() })))
+    }
+}
+
+impl Foreign {
+    fn with<T>(&self, f: impl FnOnce(&mut ForeignState) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+    /// How many milestones were counted.
+    pub fn milestones(&self) -> i64 {
+        let sql = "SELECT milestones FROM total";
+        self.with(|it| it.connection.query_row(sql, [], |row| row.get(0)).expect("a row"))
+    }
+    /// The sequences that came, as often as they came.
+    pub fn deliveries(&self, root: Uuid) -> Vec<u32> {
+        self.with(|it| it.delivered.iter().filter(|it| it.0 == root).map(|it| it.1).collect())
+    }
+    /// The ids of all that came.
+    pub fn ids(&self) -> Vec<Uuid> {
+        self.with(|it| it.delivered.iter().map(|it| it.2).collect())
+    }
+}
+
+/// Counts milestones in a database of its own: an event that came twice would show.
+#[projector(name = "totals", domains = ["account"])]
+pub struct Totals {
+    pub database: Foreign,
+}
+
+#[projector]
+impl Totals {
+    #[handler]
+    fn reached(&self, _: MilestoneReached, ctx: &EventContext) -> Result<(), ProjectionError> {
+        self.database.with(|it| {
+            it.delivered.push((ctx.root(), ctx.sequence(), ctx.event_id()));
+            let transaction = it.connection.transaction()?;
+            if SeenEvents::of("totals").first_time(ctx, &transaction)? {
+                transaction.execute("UPDATE total SET milestones = milestones + 1", [])?;
+            }
+            Ok(transaction.commit()?)
+        })
     }
 }

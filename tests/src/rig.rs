@@ -7,7 +7,9 @@ use angzarr_runtime::prelude::*;
 use angzarr_runtime::proto::{self, AnyExt as _, CommandBookExt as _, CommandPageExt as _, CoverExt as _};
 
 use crate::Store;
-use crate::reactions::{BALANCES, Balances, Courier, Everywhere, FlakyModel, Journal, Movers, Tagger, Tally, Witness};
+use crate::reactions::{
+    BALANCES, Balances, Courier, Everywhere, FlakyModel, Foreign, Journal, Movers, Tagger, Tally, Totals, Witness,
+};
 
 /// The components' memories and the read model, which outlive a runtime.
 #[derive(Clone)]
@@ -16,10 +18,12 @@ pub struct Rig {
     pub everywhere: Witness,
     pub tagger: Witness,
     pub balances: Witness,
+    pub mails: Witness,
     pub courier: Witness,
     pub movers: Witness,
     pub model: SqliteReadModel,
     pub tally: FlakyModel,
+    pub totals: Foreign,
 }
 
 impl Default for Rig {
@@ -39,10 +43,12 @@ impl Rig {
             everywhere: Witness::default(),
             tagger: Witness::default(),
             balances: Witness::default(),
+            mails: Witness::default(),
             courier: Witness::default(),
             movers: Witness::default(),
             model,
             tally: FlakyModel::default(),
+            totals: Foreign::default(),
         }
     }
 
@@ -52,8 +58,9 @@ impl Rig {
             .with(Journal { witness: self.journal.clone() })
             .with(Everywhere { witness: self.everywhere.clone() })
             .with(Tagger { witness: self.tagger.clone() })
-            .with(Balances { model: self.model.clone(), witness: self.balances.clone() })
+            .with(Balances { model: self.model.clone(), witness: self.balances.clone(), mails: self.mails.clone() })
             .with(Tally { model: self.tally.clone() })
+            .with(Totals { database: self.totals.clone() })
             .with(Courier { witness: self.courier.clone() })
             .with(Movers { witness: self.movers.clone() })
             // Failing on purpose should not take long.

@@ -61,6 +61,12 @@ struct InAFile {
 
 #[projector]
 impl InAFile {
+    /// A rebuild leaves it out.
+    #[handler(live_only)]
+    async fn withdrawn(&self, _: Withdrawn) -> Result<(), ProjectionError> {
+        Ok(())
+    }
+
     #[handler]
     async fn deposited(&self, e: Deposited, ctx: &EventContext) -> Result<(), ProjectionError> {
         let transaction = ctx.transaction(&self.model).await?;
@@ -132,5 +138,8 @@ fn main() {
     assert!((descriptor("chosen").read_model)(&Chosen { _first: model(), second: model() }).is_some());
     assert!((descriptor("tuple").read_model)(&Tuple(model(), model())).is_none());
     assert!((descriptor("unit").read_model)(&Unit).is_none());
+    let handlers = angzarr_runtime::inventory::iter::<angzarr_runtime::declare::RegisteredProjectorHandler>();
+    let live_only: Vec<_> = handlers.into_iter().filter(|it| it.0.live_only).map(|it| it.0.method).collect();
+    assert_eq!(live_only, ["withdrawn"]);
     assert!(descriptor("unit").instance.is_some() && descriptor("fields").instance.is_none());
 }

@@ -125,6 +125,15 @@ impl Arguments {
 
 fn unknown_key(attribute: &str, argument: &Argument, known: &[&str], diagnostics: &mut Diagnostics) {
     let key = &argument.key;
+    if attribute == "handler" && key == "live_only" {
+        diagnostics.report(
+            key,
+            "`live_only` is for handlers of projectors",
+            "it says that a handler is not called during a rebuild, and only projectors are rebuilt",
+            "remove `live_only`",
+        );
+        return;
+    }
     let why = if known.is_empty() {
         format!("`#[{attribute}]` takes no arguments here")
     } else {
@@ -132,7 +141,8 @@ fn unknown_key(attribute: &str, argument: &Argument, known: &[&str], diagnostics
     };
     let write = match (nearest(&key.to_string(), known), &argument.value, known) {
         (Some(near), ..) => format!("did you mean `{near}`?"),
-        (None, Value::Nothing, [only]) => format!("write `{only} = {key}` if it is the value, or remove it"),
+        // The one key that has a value.
+        (None, Value::Nothing, ["merge"]) => format!("write `merge = {key}` if it is the value, or remove it"),
         _ => format!("remove `{key}`"),
     };
     diagnostics.report(key, format!("`#[{attribute}(…)]` knows no key `{key}`"), why, write);

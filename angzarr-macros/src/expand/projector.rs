@@ -148,6 +148,7 @@ fn project(runtime: &Runtime, component: &SelfType, handler: &ProjectorHandler) 
     let method = &handler.about.ident;
     let method_name = method.to_string();
     let event_type = &handler.call.message;
+    let live_only = handler.live_only;
     let about = runtime.about(&handler.about);
     let (payload, context, event, returned) = (local("payload"), local("context"), local("event"), local("returned"));
     let body = match &handler.returns {
@@ -176,6 +177,7 @@ fn project(runtime: &Runtime, component: &SelfType, handler: &ProjectorHandler) 
                 component: #runtime::projector_component::<#ty>,
                 method: #method_name,
                 event: #runtime::MessageType::of::<#event_type>(),
+                live_only: #live_only,
                 project: angzarr_project,
                 #about
             };

@@ -87,6 +87,8 @@ pub(crate) struct ProjectorBlock {
 #[derive(Debug)]
 pub(crate) struct ProjectorHandler {
     pub(crate) about: About,
+    /// Not called during a rebuild.
+    pub(crate) live_only: bool,
     pub(crate) call: Call,
     pub(crate) returns: Option<Fallible>,
 }

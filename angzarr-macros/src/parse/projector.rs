@@ -177,11 +177,13 @@ fn on_block(arguments: TokenStream, mut block: ItemImpl, diagnostics: &mut Diagn
     let mut handlers = Vec::new();
     for method in &marked {
         let sig = &method.method.sig;
-        Arguments::parse("handler", method.attribute.span(), &[], method.arguments(), diagnostics);
+        let mut arguments =
+            Arguments::parse("handler", method.attribute.span(), &["live_only"], method.arguments(), diagnostics);
+        let live_only = arguments.flag("live_only", diagnostics).is_some();
         let checked = signature::check(&signature::PROJECTOR_HANDLER, sig, Some(&component.ty), diagnostics);
         let returns = return_type::projection(&checked, diagnostics);
         let about = about(&sig.ident, &method.method.attrs);
-        handlers.extend(checked.call.map(|call| ProjectorHandler { about, call, returns }));
+        handlers.extend(checked.call.map(|call| ProjectorHandler { about, live_only, call, returns }));
     }
     let model = ProjectorItem::Block(ProjectorBlock { component, handlers });
     // A declaration that stands on the block is missing on the struct: that is one mistake, not two.

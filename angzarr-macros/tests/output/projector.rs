@@ -106,6 +106,7 @@ const _: () = {
         component: ::angzarr_runtime::__private::projector_component::<Balances>,
         method: "withdrawn",
         event: ::angzarr_runtime::__private::MessageType::of::<Withdrawn>(),
+        live_only: false,
         project: angzarr_project,
         doc: "",
         location: ::angzarr_runtime::__private::Location {
@@ -173,6 +174,7 @@ const _: () = {
         component: ::angzarr_runtime::__private::projector_component::<Balances>,
         method: "opened",
         event: ::angzarr_runtime::__private::MessageType::of::<Opened>(),
+        live_only: false,
         project: angzarr_project,
         doc: "",
         location: ::angzarr_runtime::__private::Location {

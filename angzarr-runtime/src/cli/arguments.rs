@@ -6,12 +6,15 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand};
 
 use super::time;
+use crate::dead_letter::DeadLetterId;
 use crate::docs::Format;
 use crate::stream::Nanos;
 
 /// Looks into this program and its store.
 ///
-/// Nothing here changes anything: the store is opened for questions only, beside a process that may be running on it.
+/// A look changes nothing: the store is opened for questions only, beside a process that may be running on it. Three
+/// commands do change something, `rebuild`, `dead-letters retry` and `dead-letters discard`: they start the program and stop
+/// it again.
 #[derive(Debug, Parser)]
 #[command(
     disable_help_subcommand = true,
@@ -22,6 +25,8 @@ Examples:
   streams --domain account             what is stored
   show account/7c9e6679-7425-40de-944b-e07fc1f90ae7
   state account Ada --as-of \"2026-07-01 12:00\"
+  dead-letters list                    what could not be done
+  rebuild balances                     a projector's state anew from the log
 Every command has --help with more."
 )]
 pub(super) struct Arguments {
@@ -42,6 +47,11 @@ pub enum Command {
     Show(ShowArguments),
     /// Shows the state of an aggregate, now or then.
     State(StateArguments),
+    /// Lists, shows, retries and discards what could not be done.
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
+    /// Builds what a projector has written anew from the log.
+    Rebuild(RebuildArguments),
     /// Shows what the program would run with: storage, transport, limits.
     #[command(after_help = "\
 Example:
@@ -145,4 +155,107 @@ pub struct StateArguments {
     /// On this branch.
     #[arg(long, value_name = "NAME")]
     pub edition: Option<String>,
+}
+
+/// The commands of `dead-letters`.
+#[derive(Clone, Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  dead-letters list --component balances
+  dead-letters show 0b9152f4-7c1e-5e0f-8a3d-6a1405c9e7b2
+  dead-letters retry --all-of balances
+  dead-letters discard 0b9152f4-7c1e-5e0f-8a3d-6a1405c9e7b2 --reason \"a test order\"")]
+#[non_exhaustive]
+pub enum DeadLettersCommand {
+    /// Lists them, oldest first.
+    List(ListArguments),
+    /// Shows one, whole.
+    Show(LetterArguments),
+    /// Runs the work of some again.
+    Retry(RetryArguments),
+    /// Decides that the work of one will not be done.
+    Discard(DiscardArguments),
+}
+
+/// Arguments of `dead-letters list`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  dead-letters list                        those that are open
+  dead-letters list --component balances   of one saga, projector or aggregate
+  dead-letters list --correlation transfer-7 --all")]
+#[non_exhaustive]
+pub struct ListArguments {
+    /// Only of this domain.
+    #[arg(long)]
+    pub domain: Option<String>,
+    /// Only of this saga or projector, or of the aggregate of this domain.
+    #[arg(long, value_name = "NAME")]
+    pub component: Option<String>,
+    /// Only with this correlation id.
+    #[arg(long, value_name = "ID")]
+    pub correlation: Option<String>,
+    /// Resolved ones too.
+    #[arg(long)]
+    pub all: bool,
+    /// At most so many.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+}
+
+/// Arguments of `dead-letters show`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Example:
+  dead-letters show 0b9152f4-7c1e-5e0f-8a3d-6a1405c9e7b2")]
+#[non_exhaustive]
+pub struct LetterArguments {
+    /// The letter, as `dead-letters list` shows it.
+    pub id: DeadLetterId,
+}
+
+/// Arguments of `dead-letters retry`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  dead-letters retry 0b9152f4-7c1e-5e0f-8a3d-6a1405c9e7b2
+  dead-letters retry --all-of balances     every open one of a component, oldest first
+Of a parked stream the oldest letter comes first, and those behind it follow. The program is started for it and stopped
+again: no other process may run on the store.")]
+#[non_exhaustive]
+pub struct RetryArguments {
+    /// The letters.
+    #[arg(required_unless_present = "all_of", conflicts_with = "all_of", value_name = "ID")]
+    pub ids: Vec<DeadLetterId>,
+    /// Every open letter of this saga or projector, or of the aggregate of this domain.
+    #[arg(long, value_name = "COMPONENT")]
+    pub all_of: Option<String>,
+}
+
+/// Arguments of `dead-letters discard`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Example:
+  dead-letters discard 0b9152f4-7c1e-5e0f-8a3d-6a1405c9e7b2 --reason \"a test order\"
+The program is started for it and stopped again: no other process may run on the store.")]
+#[non_exhaustive]
+pub struct DiscardArguments {
+    /// The letter.
+    pub id: DeadLetterId,
+    /// Why the work will not be done. It is kept with the letter.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+/// Arguments of `rebuild`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Example:
+  rebuild balances
+The program is started for it and stopped again: no other process may run on the store. A program that runs rebuilds beside
+its traffic with `runtime.rebuild(\"balances\")`. Handlers that are `live_only` are not called.")]
+#[non_exhaustive]
+pub struct RebuildArguments {
+    /// The projector.
+    pub projector: String,
 }

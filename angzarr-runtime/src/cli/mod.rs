@@ -1,7 +1,8 @@
-//! The user's own binary becomes the tool: `check`, `docs`, `streams`, `show`, `state`, `config`.
+//! The user's own binary becomes the tool: `check`, `docs`, `streams`, `show`, `state`, `dead-letters`, `rebuild`, `config`.
 //!
 //! In: a builder and arguments. Out: text for a person, and an exit code: 0 for done, 1 for what went wrong, 2 for arguments
-//! that make no sense. Never: a component that runs, or a write; the store is opened for questions only.
+//! that make no sense. Never: a component that runs, or a write, for a look: the store is opened for questions only. What
+//! changes something (`rebuild`, `dead-letters retry`, `dead-letters discard`) starts the program and shuts it down in order.
 //!
 //! ```no_run
 //! use std::process::ExitCode;
@@ -43,26 +44,34 @@
 mod arguments;
 mod check;
 mod config;
+mod dead_letters;
 mod docs;
 mod failure;
 mod inspect;
+mod live;
 mod output;
+mod rebuild;
 mod time;
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-pub use arguments::{CheckArguments, Command, DocsArguments, ShowArguments, StateArguments, StreamsArguments};
+pub use arguments::{
+    CheckArguments, Command, DeadLettersCommand, DiscardArguments, DocsArguments, LetterArguments, ListArguments,
+    RebuildArguments, RetryArguments, ShowArguments, StateArguments, StreamsArguments,
+};
 
 use crate::Builder;
 use arguments::Arguments;
 
 /// Runs the tool on the arguments of the process.
 pub async fn run(builder: Builder) -> ExitCode {
-    run_from(builder, std::env::args_os(), &mut std::io::stdout(), &mut std::io::stderr()).await
+    let terminal = std::io::stderr().is_terminal();
+    let (out, err) = (&mut std::io::stdout(), &mut std::io::stderr());
+    parse_and_run(builder, std::env::args_os(), out, err, terminal).await
 }
 
 /// Runs the tool on these arguments, the first of which is the name of the program, and writes to these writers instead of
@@ -76,8 +85,21 @@ pub async fn run_from<A>(
 where
     A: Into<OsString> + Clone,
 {
+    parse_and_run(builder, arguments, out, err, false).await
+}
+
+async fn parse_and_run<A>(
+    builder: Builder,
+    arguments: impl IntoIterator<Item = A>,
+    out: &mut (dyn Write + Send),
+    err: &mut (dyn Write + Send),
+    terminal: bool,
+) -> ExitCode
+where
+    A: Into<OsString> + Clone,
+{
     match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => execute_to(builder, arguments.command, out, err).await,
+        Ok(arguments) => execute_to(builder, arguments.command, out, err, terminal).await,
         Err(error) => {
             // A reader that went away has nothing left to be told.
             let _ = if error.use_stderr() { write!(err, "{error}") } else { write!(out, "{error}") };
@@ -88,7 +110,8 @@ where
 
 /// Runs one command of the tool.
 pub async fn execute(builder: Builder, command: Command) -> ExitCode {
-    execute_to(builder, command, &mut std::io::stdout(), &mut std::io::stderr()).await
+    let terminal = std::io::stderr().is_terminal();
+    execute_to(builder, command, &mut std::io::stdout(), &mut std::io::stderr(), terminal).await
 }
 
 async fn execute_to(
@@ -96,6 +119,7 @@ async fn execute_to(
     command: Command,
     out: &mut (dyn Write + Send),
     err: &mut (dyn Write + Send),
+    terminal: bool,
 ) -> ExitCode {
     let done = match command {
         Command::Check(arguments) => check::run(&builder, &arguments, out),
@@ -103,6 +127,8 @@ async fn execute_to(
         Command::Streams(arguments) => inspect::streams(builder, arguments, out).await,
         Command::Show(arguments) => inspect::show(builder, arguments, out).await,
         Command::State(arguments) => inspect::state(builder, arguments, out).await,
+        Command::DeadLetters(command) => dead_letters::run(builder, command, out).await,
+        Command::Rebuild(arguments) => rebuild::run(builder, arguments, out, err, terminal).await,
         Command::Config => config::run(&builder, out),
     };
     match done.and_then(|()| Ok(out.flush()?)) {

@@ -315,12 +315,151 @@ async fn config_shows_every_setting() {
 #[tokio::test]
 async fn help_teaches() {
     let answer = ask(post_office::builder(), &["--help"]).await.is(ExitCode::SUCCESS);
-    for command in ["check", "docs", "streams", "show", "state", "config"] {
+    for command in ["check", "docs", "streams", "show", "state", "dead-letters", "rebuild", "config"] {
         assert!(answer.out.contains(&format!("\n  {command} ")), "{}", answer.out);
         let help = ask(post_office::builder(), &[command, "--help"]).await.is(ExitCode::SUCCESS).out;
         assert!(help.contains(&format!("Usage: post {command}")), "{help}");
         assert!(help.contains("Example"), "no example in\n{help}");
     }
+}
+
+#[tokio::test]
+async fn help_of_the_commands_of_dead_letters_teaches() {
+    for command in ["list", "show", "retry", "discard"] {
+        let help = ask(post_office::builder(), &["dead-letters", command, "--help"]).await.is(ExitCode::SUCCESS).out;
+        assert!(help.contains("Example") && help.contains(&format!("  dead-letters {command}")), "{help}");
+    }
+}
+
+/// A store whose `journal` cannot handle where a parcel goes to, and what comes after.
+async fn store_with_letters() -> Memory {
+    let memory = Memory::new();
+    let clock = ManualClock::at(UNIX_EPOCH + Duration::from_secs(1_577_880_000));
+    let runtime = post_office::builder().storage(memory.clone()).clock(clock).build().await.expect("it starts");
+    let pack = Pack { label: "books".to_owned(), grams: 5 };
+    runtime.send::<Parcel>(parcel(), pack.clone()).await.expect("packed");
+    runtime.send::<Parcel>(parcel(), Send { to: "?".to_owned() }).correlation("shelf-7").await.expect("sent");
+    runtime.send::<Parcel>(parcel(), pack).await.expect("packed");
+    runtime.settled().await;
+    runtime.shutdown().await.expect("it ends");
+    memory
+}
+
+fn letters_builder(memory: &Memory) -> Builder {
+    post_office::builder().storage(memory.clone())
+}
+
+fn letter_of(sequence: u32) -> String {
+    let key = StreamKey::main(Name::new("parcel"), parcel());
+    crate::dead_letter::letter_id("journal", &key, sequence).to_string()
+}
+
+#[tokio::test]
+async fn d2_dead_letters_are_listed_and_shown() {
+    let memory = store_with_letters().await;
+    let (first, second, root) = (letter_of(1), letter_of(2), parcel());
+    let list = ask(letters_builder(&memory), &["dead-letters", "list"]).await.is(ExitCode::SUCCESS).out;
+    let lines: Vec<Vec<_>> = list.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0][..3], ["ID", "PUT", "HERE"], "{list}");
+    let stream = format!("parcel/{root}");
+    let row =
+        [first.as_str(), "2020-01-01", "12:00:00", "journal", "#1", "post.Sent", &stream, "1", "no", "such", "place"];
+    assert_eq!(lines[1], row);
+    assert_eq!((lines[2][0], lines[2][7]), (second.as_str(), "0"), "it waits behind the first");
+    assert!(list.ends_with("\n2 dead letters\n"), "{list}");
+    for (filter, count) in [
+        (["--correlation", "shelf-7"], "1 dead letter\n"),
+        (["--component", "journal"], "2 dead letters\n"),
+        (["--domain", "parcel"], "2 dead letters\n"),
+        (["--domain", "bill"], "no dead letters that are open\n"),
+        (["--limit", "1"], "1 dead letter\nthere are more: narrow it down, or take a larger `--limit`\n"),
+    ] {
+        let list = ask(letters_builder(&memory), &[&["dead-letters", "list"], &filter[..]].concat()).await;
+        let list = list.is(ExitCode::SUCCESS).out;
+        assert!(list.ends_with(count), "{filter:?}: {list}");
+    }
+    let shown = ask(letters_builder(&memory), &["dead-letters", "show", &first]).await.is(ExitCode::SUCCESS).out;
+    assert_eq!(
+        shown,
+        format!(
+            "{first}: open
+  projector `journal`, parcel/{root}
+  put here 2020-01-01 12:00:00 (UTC), tried once
+  correlation shelf-7
+  reason: no such place
+
+#1  post.Sent
+    {{\"#1\": \"?\"}}
+
+`dead-letters retry {first}` runs it again; `dead-letters discard {first} --reason …` gives it up
+"
+        )
+    );
+    let behind = ask(letters_builder(&memory), &["dead-letters", "show", &second]).await.is(ExitCode::SUCCESS).out;
+    assert!(behind.contains("not tried: it waits behind an earlier one"), "{behind}");
+}
+
+#[tokio::test]
+async fn d2_dead_letters_are_retried_and_discarded() {
+    let memory = store_with_letters().await;
+    let (first, second) = (letter_of(1), letter_of(2));
+    // The oldest fails again, and the other one has to wait for it.
+    let answer = ask(letters_builder(&memory), &["dead-letters", "retry", "--all-of", "journal"]).await.is(WRONG());
+    assert!(answer.out.contains(&format!("{first}: journal: no such place\n")), "{}", answer.out);
+    assert!(answer.out.contains(&format!("{second}: ")) && answer.out.contains("is older: retry or discard it first"));
+    assert!(answer.out.ends_with("0 dead letters retried\n"), "{}", answer.out);
+    assert!(answer.err.contains("2 dead letters could not be done and stay open"), "{}", answer.err);
+    let discard = ["dead-letters", "discard", &first, "--reason", "a test parcel"];
+    let answer = ask(letters_builder(&memory), &discard).await.is(ExitCode::SUCCESS);
+    assert_eq!(answer.out, format!("{first}: discarded\n"));
+    // The one behind it followed.
+    let answer = ask(letters_builder(&memory), &["dead-letters", "retry", &second]).await.is(ExitCode::SUCCESS);
+    assert_eq!(answer.out, format!("{second}: is resolved already\n0 dead letters retried\n"));
+    let all = ask(letters_builder(&memory), &["dead-letters", "list", "--all"]).await.is(ExitCode::SUCCESS).out;
+    assert!(all.contains("(UTC): a test parcel]") && all.contains("[retried "), "{all}");
+}
+
+#[tokio::test]
+async fn errors_of_rebuild_and_dead_letters_say_the_next_step() {
+    let (nobody, letter) = (Uuid::nil().to_string(), letter_of(1));
+    for (arguments, code, what, next) in [
+        (&["rebuild", "jurnal"][..], USAGE(), "there is no projector `jurnal`", "did you mean `journal`?"),
+        (&["rebuild", "zoo"], USAGE(), "there is no projector `zoo`", "the projectors are: journal"),
+        (&["rebuild", "journal"], WRONG(), "it has no read model", "into_instance"),
+        (&["dead-letters", "list", "--component", "jurnal"], USAGE(), "`jurnal`", "did you mean `journal`?"),
+        (&["dead-letters", "retry", "--all-of", "jurnal"], USAGE(), "`jurnal`", "did you mean `journal`?"),
+        (&["dead-letters", "show", &nobody], WRONG(), "there is no dead letter", "`dead-letters list --all`"),
+        (&["dead-letters", "discard", &nobody, "--reason", "x"], WRONG(), "there is no dead letter", "list --all"),
+        (&["dead-letters", "discard", &letter, "--reason", " "], USAGE(), "`--reason` is empty", "say why"),
+        (&["dead-letters", "discard", &letter], USAGE(), "--reason", "--help"),
+        (&["dead-letters", "retry"], USAGE(), "<ID>", "--help"),
+    ] {
+        let answer = ask(letters_builder(&store_with_letters().await), arguments).await.is(code);
+        assert!(answer.err.contains(what) && answer.err.contains(next), "{arguments:?}: {}", answer.err);
+    }
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_store_that_is_held_says_so_and_what_to_do() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let builder = || post_office::builder().storage(crate::Sqlite::open(directory.path().join("post.db")));
+    let runtime = builder().build().await.expect("it starts");
+    let id = Uuid::nil().to_string();
+    for (arguments, instead) in [
+        (&["rebuild", "journal"][..], "`runtime.rebuild(…)`"),
+        (&["dead-letters", "retry", &id], "`runtime.dead_letters().retry(…)`"),
+        (&["dead-letters", "discard", &id, "--reason", "x"], "`runtime.dead_letters().discard(…)`"),
+    ] {
+        let answer = ask(builder(), arguments).await.is(WRONG());
+        assert!(answer.err.contains("is in use by process "), "{}", answer.err);
+        let help = format!("help: stop that process and try again, or call {instead} inside it");
+        assert!(answer.err.contains(&help), "{}", answer.err);
+    }
+    // A look is allowed.
+    let answer = ask(builder(), &["dead-letters", "list"]).await.is(ExitCode::SUCCESS);
+    assert_eq!(answer.out, "no dead letters that are open\n");
+    runtime.shutdown().await.expect("it ends");
 }
 
 /// A pipe whose reader has gone after so many bytes.

@@ -136,11 +136,16 @@ impl std::fmt::Debug for CommandContext<'_> {
     }
 }
 
+/// Namespace of ids that are made from an event's place.
+const EVENTS: Uuid = Uuid::from_u128(0x5f1c_7a3e_92d4_5b06_8e71_c3a9_d2f0_4b68);
+
 /// What a saga, process manager or projector may know about the event that it handles.
 pub struct EventContext {
     pub(crate) stream: StreamKey,
     pub(crate) edition: Edition,
     pub(crate) sequence: u32,
+    /// Which of the parts that upcasters made of the stored event; 0 for the first.
+    pub(crate) part: u32,
     pub(crate) position: u64,
     pub(crate) created_at: Nanos,
     pub(crate) type_name: Name,
@@ -172,6 +177,14 @@ impl EventContext {
     pub fn sequence(&self) -> u32 {
         self.sequence
     }
+    /// An id of the event that is the same whenever it comes, in every process and every database: for consumers that have
+    /// to know whether they have seen it (row J1; see [`SeenEvents`](crate::reaction::SeenEvents)).
+    ///
+    /// It is the UUID v5 in the namespace `5f1c7a3e-92d4-5b06-8e71-c3a9d2f04b68` of `{stream}#{sequence}`, where the stream is
+    /// written as `domain/root` or `domain@edition/root`. The parts of an event that an upcaster has split share it.
+    pub fn event_id(&self) -> Uuid {
+        Uuid::new_v5(&EVENTS, format!("{}#{}", self.stream, self.sequence).as_bytes())
+    }
     /// Its place in the whole store.
     pub fn position(&self) -> u64 {
         self.position
@@ -192,7 +205,8 @@ impl EventContext {
     pub fn ext(&self) -> Option<&prost_types::Any> {
         self.headers.ext()
     }
-    /// Whether the event is handled again for a rebuild, so that effects outside must not be repeated.
+    /// Whether the event is handled again for a rebuild, so that effects outside must not be repeated (rows J3, J6). A handler
+    /// that is nothing but such an effect is better marked `#[handler(live_only)]`.
     pub fn is_replay(&self) -> bool {
         self.replay
     }

@@ -333,6 +333,8 @@ pub struct ProjectorHandlerDescriptor {
     pub method: &'static str,
     /// The event.
     pub event: MessageType,
+    /// Whether it is left out during a rebuild (row J6).
+    pub live_only: bool,
     /// Runs it.
     pub project: ProjectFn,
     /// Its doc comment.

@@ -299,7 +299,8 @@ fn fields(model: &Model, full_name: &str) -> String {
 }
 
 fn what(handler: &Handler) -> String {
-    if handler.doc.is_empty() { format!("`{}`", handler.method) } else { cell(handler.doc) }
+    let what = if handler.doc.is_empty() { format!("`{}`", handler.method) } else { cell(handler.doc) };
+    if handler.live_only { what + "<br>live only: not during a rebuild" } else { what }
 }
 
 fn paragraph(doc: &str, page: &mut String) {
@@ -335,6 +336,13 @@ fn list_inline(items: impl Iterator<Item = String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn j6_what_a_rebuild_leaves_out_says_so() {
+        let mail =
+            Handler { event: "a.B".into(), method: "mail", doc: "Sends it.", live_only: true, targets: Vec::new() };
+        assert_eq!(what(&mail), "Sends it.<br>live only: not during a rebuild");
+    }
 
     #[test]
     fn a_cell_stays_on_its_line_and_inside_its_bars() {

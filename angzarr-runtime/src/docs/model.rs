@@ -112,6 +112,8 @@ pub(crate) struct Handler {
     pub(crate) event: String,
     pub(crate) method: &'static str,
     pub(crate) doc: &'static str,
+    /// For a projector: not called during a rebuild.
+    pub(crate) live_only: bool,
     /// For a saga: whom it sends commands to, as far as its return type tells.
     pub(crate) targets: Vec<Target>,
 }
@@ -278,6 +280,7 @@ fn saga(index: &ProtoIndex, it: &registry::Saga, messages: &mut BTreeMap<String,
             event: note(index, messages, handler.event),
             method: handler.method,
             doc: handler.doc,
+            live_only: false,
             targets: sorted(targets.into_iter()),
         }
     });
@@ -294,6 +297,7 @@ fn projector(index: &ProtoIndex, it: &registry::Projector, messages: &mut BTreeM
         event: note(index, messages, handler.event),
         method: handler.method,
         doc: handler.doc,
+        live_only: handler.live_only,
         targets: Vec::new(),
     });
     Projector {

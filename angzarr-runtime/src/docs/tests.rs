@@ -179,7 +179,8 @@ fn formats_have_names() {
 
 #[test]
 fn a_saga_whose_type_names_no_target_may_send_to_any() {
-    let handler = |targets| model::Handler { event: "post.Sent".to_owned(), method: "sent", doc: "", targets };
+    let handler =
+        |targets| model::Handler { event: "post.Sent".to_owned(), method: "sent", doc: "", live_only: false, targets };
     let saga = |targets| model::Saga { name: "s", doc: "", domain: "parcel", handlers: vec![handler(targets)] };
     let mut model = model::Model::of(&registry());
     model.sagas = vec![saga(vec![Target::Domain("parcel"), Target::Any])];

@@ -36,7 +36,7 @@ pub(crate) fn react(
 }
 
 /// Projects what one stored event is today: its parts, in order, until one fails. The projection is that of the last part
-/// that has one.
+/// that has one. In a replay, handlers that are `live_only` are left out (row J6).
 pub(crate) async fn project(
     core: &Core,
     projector: &Projector,
@@ -44,12 +44,18 @@ pub(crate) async fn project(
     stream: &StreamKey,
     events: impl IntoIterator<Item = StoredEvent>,
     unit: Option<&Unit>,
+    replay: bool,
 ) -> Result<Projection, ReactionError> {
     let mut projection = None;
-    for event in events {
+    for (part, event) in (0..).zip(events) {
         let Some(handler) = projector.handlers.get(event.type_name.as_str()) else { continue };
+        if replay && handler.live_only {
+            continue;
+        }
         let mut context = context_of(core, stream, &event);
         context.transaction = unit.cloned();
+        context.replay = replay;
+        context.part = part;
         let call = AssertUnwindSafe(async { (handler.project)(instance.as_ref(), &event.payload, &context).await });
         match call.catch_unwind().await {
             Ok(result) => projection = result?.or(projection),

@@ -2,6 +2,31 @@
 //!
 //! In: committed events, in order of position. Out: commands that run once each, read models with their checkpoint. Never:
 //! a second path: what SIMPLE waits for is the same subscription that would have handled the event later (row S7).
+//!
+//! # Idempotent consumers
+//! The framework delivers every event of a projector's domains, in the order of its stream, **at least once**: whoever dies
+//! between the effect and the checkpoint sees the event again (row J1). What it guarantees beyond that depends on where the
+//! effect goes:
+//!
+//! | the handler writes | an event takes effect | what it has to do |
+//! |---|---|---|
+//! | to its [`ReadModel`], through [`EventContext::transaction`](crate::EventContext::transaction) | once: rows and checkpoint are one transaction | nothing |
+//! | to another database that has transactions | once, if it asks | [`SeenEvents`] in the transaction of the rows |
+//! | anywhere else | at least once | an effect that may be repeated, or the receiver's own dedup by [`EventContext::event_id`](crate::EventContext::event_id) |
+//!
+//! Outside of a read model not every effect may be repeated:
+//!
+//! | effect | repeated | the short way to make it right |
+//! |---|---|---|
+//! | `INSERT` | fails, or doubles the row | a key made of the event, and `ON CONFLICT DO NOTHING` |
+//! | `UPDATE … SET x = x + 1` | counts twice | [`SeenEvents`] |
+//! | `UPDATE … SET x = v` | harmless: the same events end in the same value | nothing |
+//! | `DELETE` | harmless | nothing |
+//! | a mail, a call of another system | goes out twice | `event_id` as its idempotency key; and `#[handler(live_only)]`, so that no rebuild repeats it |
+//!
+//! # Rebuilds
+//! [`Runtime::rebuild`](crate::Runtime::rebuild) makes the state of a projector anew from the log, beside live traffic (row J3).
+//! Handlers that are `live_only` are left out (row J6).
 
 mod call;
 mod cascade;
@@ -15,7 +40,11 @@ mod parking;
 mod process_manager;
 mod projector;
 mod read_model;
+mod rebuild;
 mod saga;
+mod seen_events;
+#[cfg(feature = "sqlite")]
+mod sqlite_copy;
 #[cfg(feature = "sqlite")]
 mod sqlite_read_model;
 #[cfg(feature = "sqlx-sqlite")]
@@ -26,6 +55,8 @@ mod wait_board;
 pub use cascade::{CascadeFailed, CascadeFailure};
 pub use notification::{Escalate, Escalation};
 pub use read_model::{Checkpoint, ErasedReadModel, OpenTransaction, ReadModel, erase_read_model};
+pub use rebuild::RebuildProgress;
+pub use seen_events::SeenEvents;
 #[cfg(feature = "sqlite")]
 pub use sqlite_read_model::{SqliteReadModel, SqliteTransaction};
 pub use subscription::{ComponentKind, SubscriptionStatus};
@@ -36,6 +67,7 @@ pub(crate) use cascade::{Cascade, CascadeLink};
 pub(crate) use intents::IntentDesk;
 pub(crate) use process_manager::ProcessManagerRunner;
 pub(crate) use projector::ProjectorRunner;
+pub(crate) use rebuild::Order;
 pub(crate) use saga::SagaRunner;
 pub(crate) use subscription::{Component, Subscription, Subscriptions};
 pub(crate) use wait_board::{WaitBoard, WaitResult, Waiting};

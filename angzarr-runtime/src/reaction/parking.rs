@@ -6,7 +6,7 @@
 use super::projector::{Failure, ProjectorRunner, Turn};
 use super::subscription::ComponentKind;
 use crate::command::Core;
-use crate::dead_letter::{self, DeadLetter, DeadLetterId, EventFailure, Resolution};
+use crate::dead_letter::{self, DeadLetter, DeadLetterFilter, DeadLetterId, EventFailure, Resolution};
 use crate::error::{Error, Result};
 use crate::stream::{LogEvent, StreamKey};
 use crate::telemetry;
@@ -115,7 +115,7 @@ impl ProjectorRunner {
     }
 
     /// Runs the letters of a stream in order until one fails; without one the stream is free.
-    async fn catch_up(&self, core: &Core, turn: &Turn, resolved: &DeadLetter) -> Result<()> {
+    pub(super) async fn catch_up(&self, core: &Core, turn: &Turn, resolved: &DeadLetter) -> Result<()> {
         let Some((stream, _)) = resolved.event_place() else { return Ok(()) };
         while let Some(letter) = core.storage.oldest_parked(self.name, &stream).await? {
             if !turn.has_come_to(&letter) {
@@ -137,14 +137,15 @@ impl ProjectorRunner {
     async fn run(&self, core: &Core, letter: &DeadLetter) -> Result<Option<EventFailure>> {
         let component = |message: String| Error::Component { component: self.name.to_owned(), message };
         let name = self.letter_name(letter.id);
-        let done = match &self.read_model {
+        let live = self.live();
+        let done = match &live.read_model {
             Some(model) => model.checkpoint(&name).await.map_err(|error| component(error.to_string()))?.is_some(),
             None => false,
         };
         if !done {
             let item = dead_letter::parked_event(letter)?;
             let span = telemetry::reaction_span(self.at(&item));
-            match telemetry::within(span, self.once(core, &item, &name)).await {
+            match telemetry::within(span, self.once(core, &live, &item, &name)).await {
                 Ok(_) => {}
                 Err(Failure::Handler(error)) => {
                     let failure = EventFailure::new(&error, 1);
@@ -156,6 +157,41 @@ impl ProjectorRunner {
         }
         dead_letter::resolve(core, letter.id, Resolution::Retried { at: core.now() }).await?;
         Ok(None)
+    }
+
+    /// Every open letter of it.
+    pub(super) async fn open_letters(&self, core: &Core) -> Result<Vec<DeadLetter>> {
+        let filter = DeadLetterFilter {
+            component: Some(self.name.to_owned()),
+            limit: Some(i64::MAX as usize),
+            ..DeadLetterFilter::default()
+        };
+        Ok(core.storage.dead_letters(&filter).await?)
+    }
+
+    /// Which streams are parked. The store is asked for the sequences when an event comes.
+    pub(super) async fn find_parked(&self, core: &Core) -> Result<()> {
+        let parked = core.storage.parked_streams(self.name).await?;
+        *self.parked.lock() = parked.into_iter().map(|stream| (stream, 0)).collect();
+        Ok(())
+    }
+
+    /// Resolves the letters whose events the read model holds by their own checkpoints: a retry, or the switch of a rebuild,
+    /// was interrupted before it could.
+    pub(super) async fn resolve_done(&self, core: &Core) -> Result<()> {
+        let live = self.live();
+        let Some(model) = &live.read_model else { return Ok(()) };
+        for letter in self.open_letters(core).await? {
+            let name = self.letter_name(letter.id);
+            let done = model.checkpoint(&name).await.map_err(|error| Error::Component {
+                component: self.name.to_owned(),
+                message: format!("its read model does not tell which letters were retried: {error}"),
+            })?;
+            if done.is_some() {
+                dead_letter::resolve(core, letter.id, Resolution::Retried { at: core.now() }).await?;
+            }
+        }
+        Ok(())
     }
 
     /// The name of the checkpoint that says that a letter was run.

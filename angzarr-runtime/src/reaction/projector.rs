@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
-use super::{Checkpoint, ComponentKind, ErasedReadModel};
+use super::{Checkpoint, ComponentKind, ErasedReadModel, RebuildProgress};
 use crate::command::Core;
 use crate::dead_letter::{DeadLetterFilter, EventFailure, letter_id};
 use crate::declare::{Instance, ReactionError};
@@ -25,18 +25,28 @@ pub(crate) struct ProjectorRunner {
     pub(super) name: &'static str,
     domains: &'static [&'static str],
     all_editions: bool,
-    instance: Instance,
-    pub(super) read_model: Option<Arc<dyn ErasedReadModel>>,
+    /// Where live events go. Only who has the turn replaces it.
+    live: RwLock<Arc<ReadSide>>,
+    /// How far a rebuild is, while one runs.
+    pub(super) rebuild: Mutex<Option<RebuildProgress>>,
     /// Streams that wait for an operator, and a sequence below which none of their events does.
     pub(super) parked: Mutex<HashMap<StreamKey, u32>>,
     /// One at a time: a batch of the log, or a dead letter that is tried again.
     pub(super) turn: tokio::sync::Mutex<Turn>,
 }
 
+/// What a projector's handlers run on and write to.
+pub(super) struct ReadSide {
+    pub(super) instance: Instance,
+    pub(super) read_model: Option<Arc<dyn ErasedReadModel>>,
+    /// It is being built anew: what must not be repeated is left out (row J6).
+    pub(super) replay: bool,
+}
+
 /// What whoever has the turn knows.
 pub(super) struct Turn {
     /// The read model may hold events of the next batch: a commit may have gone through whose answer was lost.
-    in_doubt: bool,
+    pub(super) in_doubt: bool,
     /// Events up to this position are handled or parked.
     pub(super) reached: u64,
 }
@@ -61,29 +71,49 @@ impl Failure {
 impl ProjectorRunner {
     pub(crate) fn new(projector: &Projector, instance: Instance) -> Self {
         let descriptor = projector.descriptor;
+        let read_model = (descriptor.read_model)(instance.as_ref());
         Self {
             name: descriptor.name,
             domains: descriptor.domains,
             all_editions: descriptor.all_editions,
-            read_model: (descriptor.read_model)(instance.as_ref()),
-            instance,
+            live: RwLock::new(Arc::new(ReadSide { instance, read_model, replay: false })),
+            rebuild: Mutex::new(None),
             parked: Mutex::new(HashMap::new()),
             turn: tokio::sync::Mutex::new(Turn { in_doubt: true, reached: 0 }),
         }
     }
 
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Where live events go.
+    pub(super) fn live(&self) -> Arc<ReadSide> {
+        self.live.read().clone()
+    }
+
+    /// Live events go to another place from now on. Only for who has the turn.
+    pub(super) fn switch_to(&self, side: ReadSide) {
+        *self.live.write() = Arc::new(side);
+    }
+
+    /// Whether it keeps its checkpoint by itself, in its read model.
+    pub(super) fn keeps_checkpoint(&self) -> bool {
+        self.live.read().read_model.is_some()
+    }
+
     /// Where to begin; events up to this position are handled.
     pub(super) async fn start(&self, core: &Core) -> Result<u64> {
-        // The store is asked for the sequences when an event comes.
-        let parked = core.storage.parked_streams(self.name).await?;
-        *self.parked.lock() = parked.into_iter().map(|stream| (stream, 0)).collect();
         let position = self.find_start(core).await?;
+        self.resolve_done(core).await?;
+        self.find_parked(core).await?;
         self.turn.lock().await.reached = position;
         Ok(position)
     }
 
     async fn find_start(&self, core: &Core) -> Result<u64> {
-        let Some(model) = &self.read_model else {
+        let live = self.live();
+        let Some(model) = &live.read_model else {
             return Ok(core.storage.checkpoint(self.name).await?.unwrap_or(0));
         };
         let silent = |error: ReactionError| Error::Component {
@@ -107,12 +137,17 @@ impl ProjectorRunner {
     }
 
     /// Handles a batch. An error leaves the rest of it unhandled: the batch comes again.
-    pub(super) async fn handle(&self, core: &Core, batch: Vec<LogEvent>, upto: u64) -> Result<(), String> {
+    pub(super) async fn handle(&self, core: &Core, mut batch: Vec<LogEvent>, upto: u64) -> Result<(), String> {
         let mut turn = self.turn.lock().await;
+        let live = self.live();
+        // What a rebuild has taken over of a batch that comes again.
+        batch.retain(|item| item.event.position > turn.reached);
         let was_in_doubt = std::mem::replace(&mut turn.in_doubt, true);
-        let done = match &self.read_model {
-            Some(model) => self.in_transactions(core, &mut turn, model.as_ref(), batch, upto, was_in_doubt).await,
-            None => self.one_by_one(core, &mut turn, batch).await,
+        let done = match &live.read_model {
+            Some(model) => {
+                self.in_transactions(core, &mut turn, &live, model.as_ref(), batch, upto, was_in_doubt).await
+            }
+            None => self.one_by_one(core, &mut turn, &live, batch).await,
         };
         turn.in_doubt = done.is_err();
         if done.is_ok() {
@@ -121,10 +156,12 @@ impl ProjectorRunner {
         done
     }
 
+    #[allow(clippy::too_many_arguments)]
     async fn in_transactions(
         &self,
         core: &Core,
         turn: &mut Turn,
+        live: &ReadSide,
         model: &dyn ErasedReadModel,
         mut batch: Vec<LogEvent>,
         upto: u64,
@@ -133,7 +170,7 @@ impl ProjectorRunner {
         if in_doubt {
             batch = self.without_done(core, model, batch).await?;
         }
-        match self.all_at_once(core, model, &batch, upto).await {
+        match self.all_at_once(core, live, model, &batch, upto).await {
             Ok(told) => {
                 for (stream, sequence, projection) in told {
                     core.waits.handled(self.name, &stream, sequence, Ok(projection));
@@ -143,7 +180,7 @@ impl ProjectorRunner {
             Err(Failure::Outage(reason)) => return Err(reason),
             Err(Failure::Handler(_)) => {}
         }
-        self.one_by_one(core, turn, batch).await?;
+        self.one_by_one(core, turn, live, batch).await?;
         model.commit(model.unit(), self.name, checkpoint(core, upto)).await.map_err(|error| error.to_string())?;
         telemetry::committed(self.name, upto);
         Ok(())
@@ -186,6 +223,7 @@ impl ProjectorRunner {
     async fn all_at_once(
         &self,
         core: &Core,
+        live: &ReadSide,
         model: &dyn ErasedReadModel,
         batch: &[LogEvent],
         upto: u64,
@@ -198,7 +236,7 @@ impl ProjectorRunner {
                 continue;
             }
             let span = telemetry::reaction_span(self.at(item));
-            match telemetry::within(span.clone(), self.project(core, item, Some(&unit))).await {
+            match telemetry::within(span.clone(), self.project(core, live, item, Some(&unit))).await {
                 Ok(projection) => told.push((item.stream.clone(), item.event.sequence, projection)),
                 Err(error) => {
                     span.in_scope(|| telemetry::fell_back(&error));
@@ -212,22 +250,29 @@ impl ProjectorRunner {
     }
 
     /// Event by event, each with its retries; one that keeps failing parks its stream.
-    async fn one_by_one(&self, core: &Core, turn: &mut Turn, batch: Vec<LogEvent>) -> Result<(), String> {
+    async fn one_by_one(
+        &self,
+        core: &Core,
+        turn: &mut Turn,
+        live: &ReadSide,
+        batch: Vec<LogEvent>,
+    ) -> Result<(), String> {
         for item in &batch {
-            telemetry::within(telemetry::reaction_span(self.at(item)), self.handle_one(core, item)).await?;
+            telemetry::within(telemetry::reaction_span(self.at(item)), self.handle_one(core, live, item)).await?;
             turn.reached = item.event.position;
         }
         Ok(())
     }
 
-    async fn handle_one(&self, core: &Core, item: &LogEvent) -> Result<(), String> {
+    async fn handle_one(&self, core: &Core, live: &ReadSide, item: &LogEvent) -> Result<(), String> {
         if self.is_parked(core, item).await? {
             return self.park_behind(core, item).await;
         }
-        match self.with_retries(core, item).await? {
-            Some(failure) => self.park(core, item, &failure).await,
-            None => Ok(()),
+        match self.with_retries(core, live, item).await? {
+            Ok(projection) => core.waits.handled(self.name, &item.stream, item.event.sequence, Ok(projection)),
+            Err(failure) => self.park(core, item, &failure).await?,
         }
+        Ok(())
     }
 
     /// What this projector tells of an event.
@@ -235,35 +280,43 @@ impl ProjectorRunner {
         AtEvent { component: self.name, kind: ComponentKind::Projector, stream: &item.stream, event: &item.event }
     }
 
-    /// `None` where it was handled.
-    async fn with_retries(&self, core: &Core, item: &LogEvent) -> Result<Option<EventFailure>, String> {
+    /// One event, until it goes through or has failed too often. The outer error is an outage.
+    pub(super) async fn with_retries(
+        &self,
+        core: &Core,
+        side: &ReadSide,
+        item: &LogEvent,
+    ) -> Result<Result<Projection, EventFailure>, String> {
         let mut delays = core.reaction_delays();
         let mut tries = 1;
         loop {
-            let error = match self.once(core, item, self.name).await {
-                Ok(projection) => {
-                    core.waits.handled(self.name, &item.stream, item.event.sequence, Ok(projection));
-                    return Ok(None);
-                }
+            let error = match self.once(core, side, item, self.name).await {
+                Ok(projection) => return Ok(Ok(projection)),
                 Err(Failure::Outage(reason)) => return Err(reason),
                 Err(Failure::Handler(error)) => error,
             };
             telemetry::failed(self.at(item), tries, &error);
             match delays.next() {
                 Some(delay) if !error.is_permanent() => tokio::time::sleep(delay).await,
-                _ => return Ok(Some(EventFailure::new(&error, tries))),
+                _ => return Ok(Err(EventFailure::new(&error, tries))),
             }
             tries += 1;
         }
     }
 
     /// One event in a transaction of its own, with a checkpoint of that name.
-    pub(super) async fn once(&self, core: &Core, item: &LogEvent, name: &str) -> Result<Projection, Failure> {
-        let Some(model) = self.read_model.as_deref() else {
-            return self.project(core, item, None).await.map_err(Failure::Handler);
+    pub(super) async fn once(
+        &self,
+        core: &Core,
+        side: &ReadSide,
+        item: &LogEvent,
+        name: &str,
+    ) -> Result<Projection, Failure> {
+        let Some(model) = side.read_model.as_deref() else {
+            return self.project(core, side, item, None).await.map_err(Failure::Handler);
         };
         let unit = model.unit();
-        match self.project(core, item, Some(&unit)).await {
+        match self.project(core, side, item, Some(&unit)).await {
             Ok(projection) => {
                 model.commit(unit, name, checkpoint(core, item.event.position)).await.map_err(Failure::outage)?;
                 telemetry::committed(self.name, item.event.position);
@@ -274,12 +327,18 @@ impl ProjectorRunner {
     }
 
     /// One event, once.
-    async fn project(&self, core: &Core, item: &LogEvent, unit: Option<&Unit>) -> Result<Projection, ReactionError> {
+    pub(super) async fn project(
+        &self,
+        core: &Core,
+        side: &ReadSide,
+        item: &LogEvent,
+        unit: Option<&Unit>,
+    ) -> Result<Projection, ReactionError> {
         let upcast = core
             .upcast(&item.stream, item.event.clone())
             .map_err(|error| ReactionError::permanent(error.to_string()))?;
         let projector = &core.registry.projectors[self.name];
-        super::project(core, projector, &self.instance, &item.stream, upcast, unit).await
+        super::project(core, projector, &side.instance, &item.stream, upcast, unit, side.replay).await
     }
 
     /// Streams that are parked.
@@ -292,12 +351,12 @@ impl ProjectorRunner {
     }
 }
 
-fn checkpoint(core: &Core, position: u64) -> Checkpoint {
+pub(super) fn checkpoint(core: &Core, position: u64) -> Checkpoint {
     Checkpoint { store: core.storage.id(), position }
 }
 
 /// Takes back what a failed handler wrote.
-async fn roll_back(model: &dyn ErasedReadModel, unit: Unit, error: ReactionError) -> Failure {
+pub(super) async fn roll_back(model: &dyn ErasedReadModel, unit: Unit, error: ReactionError) -> Failure {
     if let Some(reason) = model.failure(unit.as_ref()) {
         return Failure::Outage(reason);
     }

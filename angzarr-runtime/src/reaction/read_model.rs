@@ -59,6 +59,41 @@ pub trait ReadModel: Send + Sync + 'static {
 
     /// Whether the other is a handle of this very database, as a clone is.
     fn is_same(&self, other: &Self) -> bool;
+
+    /// Makes a fresh read model beside this one for a rebuild (row J3): empty, of the same schema. What a rebuild left
+    /// behind whose process died is thrown away. The handlers' transactions are those of the fresh one then, through the
+    /// same instance of the projector; live events go on into this one.
+    ///
+    /// # Errors
+    /// This kind of read model cannot, or not for `projector`: the text says what to do.
+    fn fresh<'a>(&'a self, projector: &'a str) -> BoxFuture<'a, Result<Self, ReactionError>>
+    where
+        Self: Sized,
+    {
+        let text = format!(
+            "this kind of read model cannot make a fresh one beside it: implement `ReadModel::fresh` and `take_over` for it, or \
+             give the rebuild of `{projector}` an instance with an empty one by `.into_instance(…)`"
+        );
+        Box::pin(async move { Err(ReactionError::permanent(text)) })
+    }
+
+    /// Takes the whole content of `fresh` over, checkpoints included, in one step that happens or does not, whenever the
+    /// process dies. Nothing of the old content remains, and nothing of `fresh` beside this one.
+    ///
+    /// # Errors
+    /// It did not happen; the old content is untouched.
+    fn take_over<'a>(&'a self, fresh: &'a Self) -> BoxFuture<'a, Result<(), ReactionError>> {
+        let _ = fresh;
+        Box::pin(async { Err(ReactionError::permanent("this kind of read model cannot take over another")) })
+    }
+
+    /// Throws away one that [`fresh`](Self::fresh) made: the rebuild failed.
+    ///
+    /// # Errors
+    /// Something of it remains; the next `fresh` tries again.
+    fn abandon(&self) -> BoxFuture<'_, Result<(), ReactionError>> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// A [`ReadModel`] without its transaction's type. A *unit* is the work of one batch: a transaction, once somebody asked
@@ -82,12 +117,20 @@ pub trait ErasedReadModel: Send + Sync {
     fn rollback(&self, unit: Arc<dyn Any + Send + Sync>) -> BoxFuture<'_, Result<(), ReactionError>>;
     /// Why the unit's transaction could not begin, if it was tried and failed.
     fn failure(&self, unit: &(dyn Any + Send + Sync)) -> Option<String>;
+    /// See [`ReadModel::fresh`]. Its units are lent to handlers in the name of this one.
+    fn fresh<'a>(&'a self, projector: &'a str) -> BoxFuture<'a, Result<Arc<dyn ErasedReadModel>, ReactionError>>;
+    /// See [`ReadModel::take_over`].
+    fn take_over(&self, fresh: Arc<dyn ErasedReadModel>) -> BoxFuture<'_, Result<(), ReactionError>>;
+    /// See [`ReadModel::abandon`].
+    fn abandon(&self) -> BoxFuture<'_, Result<(), ReactionError>>;
+    /// The read model with its type.
+    fn as_any(&self) -> &dyn Any;
 }
 
 /// Erases the type of a read model. Called by generated code.
 #[doc(hidden)]
 pub fn erase_read_model<R: ReadModel + Clone>(model: &R) -> Arc<dyn ErasedReadModel> {
-    Arc::new(Erased { model: model.clone() })
+    Arc::new(Erased { model: model.clone(), lent_as: model.clone() })
 }
 
 /// An open transaction, lent to a handler. Derefs to the transaction.
@@ -95,10 +138,13 @@ pub type OpenTransaction<T> = OwnedMappedMutexGuard<Option<T>, T>;
 
 struct Erased<R> {
     model: R,
+    /// The one that handlers know: another one during a rebuild.
+    lent_as: R,
 }
 
 struct Unit<R: ReadModel> {
     model: R,
+    lent_as: R,
     transaction: Arc<Mutex<Option<R::Transaction>>>,
     failure: parking_lot::Mutex<Option<String>>,
 }
@@ -115,7 +161,7 @@ impl<R: ReadModel + Clone> Erased<R> {
 impl<R: ReadModel + Clone> ErasedReadModel for Erased<R> {
     fn unit(&self) -> Arc<dyn Any + Send + Sync> {
         let (transaction, failure) = Default::default();
-        Arc::new(Unit::<R> { model: self.model.clone(), transaction, failure })
+        Arc::new(Unit::<R> { model: self.model.clone(), lent_as: self.lent_as.clone(), transaction, failure })
     }
 
     fn is_of_earlier_version(&self) -> BoxFuture<'_, Result<bool, ReactionError>> {
@@ -156,6 +202,31 @@ impl<R: ReadModel + Clone> ErasedReadModel for Erased<R> {
     fn failure(&self, unit: &(dyn Any + Send + Sync)) -> Option<String> {
         unit.downcast_ref::<Unit<R>>().and_then(|unit| unit.failure.lock().clone())
     }
+
+    fn fresh<'a>(&'a self, projector: &'a str) -> BoxFuture<'a, Result<Arc<dyn ErasedReadModel>, ReactionError>> {
+        Box::pin(async move {
+            let fresh: Arc<dyn ErasedReadModel> =
+                Arc::new(Self { model: self.model.fresh(projector).await?, lent_as: self.lent_as.clone() });
+            Ok(fresh)
+        })
+    }
+
+    fn take_over(&self, fresh: Arc<dyn ErasedReadModel>) -> BoxFuture<'_, Result<(), ReactionError>> {
+        Box::pin(async move {
+            match fresh.as_any().downcast_ref::<Self>() {
+                Some(fresh) => self.model.take_over(&fresh.model).await,
+                None => Err(ReactionError::permanent("the fresh read model is of another kind")),
+            }
+        })
+    }
+
+    fn abandon(&self) -> BoxFuture<'_, Result<(), ReactionError>> {
+        self.model.abandon()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
 }
 
 impl EventContext {
@@ -179,14 +250,15 @@ impl EventContext {
                     "this event is handled without a read model: the projector needs exactly one field that is one",
                 )
             })?;
-            if !unit.model.is_same(model) {
+            if !unit.lent_as.is_same(model) {
                 return Err(ReactionError::permanent(
                     "this is another read model than the projector's own: its rows would not commit with the checkpoint",
                 ));
             }
             let mut slot = unit.transaction.clone().lock_owned().await;
             if slot.is_none() {
-                match model.begin().await {
+                // During a rebuild it is not the handler's own one.
+                match unit.model.begin().await {
                     Ok(transaction) => *slot = Some(transaction),
                     Err(error) => {
                         *unit.failure.lock() = Some(error.message().to_owned());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::{Checkpoint, ReadModel, checkpoints};
+use super::{Checkpoint, ReadModel, checkpoints, sqlite_copy};
 use crate::declare::ReactionError;
 use crate::storage::BoxFuture;
 
@@ -15,6 +15,10 @@ use crate::storage::BoxFuture;
 ///
 /// One connection writes, inside the transaction that [`EventContext::transaction`](crate::EventContext::transaction)
 /// gives; [`query`](Self::query) reads what is committed.
+///
+/// Everything in the file is the projector's: a rebuild (row J3) makes a fresh one beside it, in `FILE.angzarr-rebuild`, runs
+/// the schema there, so that tables get the form that the program has for them now, and replaces the content of the file at the end in one transaction. A file in which two
+/// projectors keep their checkpoints cannot be rebuilt.
 ///
 /// ```
 /// use angzarr_runtime::SqliteReadModel;
@@ -26,6 +30,9 @@ use crate::storage::BoxFuture;
 pub struct SqliteReadModel {
     writer: Arc<Mutex<Connection>>,
     path: Option<Arc<PathBuf>>,
+    schema: Arc<str>,
+    /// Made for a rebuild, to be thrown away.
+    is_fresh: bool,
 }
 
 /// The open transaction of a batch. Derefs to the connection.
@@ -62,11 +69,35 @@ impl SqliteReadModel {
     }
 
     fn prepare(connection: Connection, schema: &str, path: Option<PathBuf>) -> Result<Self, rusqlite::Error> {
-        connection.busy_timeout(PATIENCE)?;
-        connection.set_prepared_statement_cache_capacity(256);
         connection.execute_batch(checkpoints::TABLE)?;
         connection.execute_batch(schema)?;
-        Ok(Self { writer: Arc::new(Mutex::new(connection)), path: path.map(Arc::new) })
+        Self::over(connection, path, schema.into(), false)
+    }
+
+    fn over(
+        connection: Connection,
+        path: Option<PathBuf>,
+        schema: Arc<str>,
+        is_fresh: bool,
+    ) -> Result<Self, rusqlite::Error> {
+        connection.busy_timeout(PATIENCE)?;
+        connection.set_prepared_statement_cache_capacity(256);
+        Ok(Self { writer: Arc::new(Mutex::new(connection)), path: path.map(Arc::new), schema, is_fresh })
+    }
+
+    /// An empty one of the same schema beside this one.
+    fn make_fresh(&self, live: &Connection, projector: &str) -> Result<Self, ReactionError> {
+        sqlite_copy::refuse_shared(live, projector)?;
+        let path = self.path.as_ref().map(|path| sqlite_copy::path_beside(path));
+        let fresh = match &path {
+            Some(path) => {
+                sqlite_copy::remove(path)?;
+                Connection::open(path)?
+            }
+            None => Connection::open_in_memory()?,
+        };
+        sqlite_copy::create(live, &fresh, &self.schema)?;
+        Ok(Self::over(fresh, path, self.schema.clone(), true)?)
     }
 
     /// Reads what is committed, on a connection of its own. One that is in memory has one connection only, and the question
@@ -182,6 +213,38 @@ impl ReadModel for SqliteReadModel {
     fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.writer, &other.writer)
     }
+
+    fn fresh<'a>(&'a self, projector: &'a str) -> BoxFuture<'a, Result<Self, ReactionError>> {
+        Box::pin(async move {
+            let live = self.writer.lock().await;
+            self.make_fresh(&live, projector)
+        })
+    }
+
+    fn take_over<'a>(&'a self, fresh: &'a Self) -> BoxFuture<'a, Result<(), ReactionError>> {
+        Box::pin(async move {
+            let (from, mut to) = (fresh.writer.clone().lock_owned().await, self.writer.clone().lock_owned().await);
+            let replaced = tokio::task::spawn_blocking(move || sqlite_copy::replace(&from, &mut to)).await;
+            replaced.map_err(|failed| ReactionError::transient(failed.to_string()))??;
+            if let Err(error) = fresh.abandon().await {
+                // It has happened; the next rebuild removes the file.
+                tracing::warn!(%error, "the fresh file of a rebuild was left behind");
+            }
+            Ok(())
+        })
+    }
+
+    fn abandon(&self) -> BoxFuture<'_, Result<(), ReactionError>> {
+        Box::pin(async move {
+            if !self.is_fresh {
+                return Ok(());
+            }
+            let mut connection = self.writer.lock().await;
+            // The file is closed before it is removed.
+            drop(std::mem::replace(&mut *connection, Connection::open_in_memory()?));
+            self.path.as_deref().map_or(Ok(()), |path| sqlite_copy::remove(path))
+        })
+    }
 }
 
 /// Begins if no other program holds the file.
@@ -216,6 +279,7 @@ mod tests {
             stream: StreamKey::main("account", Uuid::nil()),
             edition: Edition::main(),
             sequence: 0,
+            part: 0,
             position: 5,
             created_at: 0,
             type_name: Name::from_static("test.Event"),

@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::{ProcessManagerRunner, ProjectorRunner, SagaRunner};
+use super::{ProcessManagerRunner, ProjectorRunner, RebuildProgress, SagaRunner};
 use crate::command::{Core, panic_text};
 use crate::declare::EventContext;
 use crate::error::Result;
@@ -67,6 +67,8 @@ pub struct SubscriptionStatus {
     pub ignored: u64,
     /// What holds it back, while something does.
     pub stalled: Option<String>,
+    /// How far its rebuild is, while one runs (row J3).
+    pub rebuild: Option<RebuildProgress>,
 }
 
 /// A component that follows the log.
@@ -136,7 +138,7 @@ impl Component {
 
     /// Whether [`handle`](Self::handle) stores the checkpoint by itself.
     fn keeps_checkpoint(&self) -> bool {
-        matches!(self, Self::Projector(projector) if projector.read_model.is_some())
+        matches!(self, Self::Projector(projector) if projector.keeps_checkpoint())
     }
 }
 
@@ -149,9 +151,9 @@ pub(crate) struct Subscription {
 }
 
 /// Events are read in portions of this many.
-const BATCH: usize = 1_024;
+pub(super) const BATCH: usize = 1_024;
 /// And of no more than about this many bytes: every component holds a portion at a time.
-const BATCH_BYTES: usize = 8 << 20;
+pub(super) const BATCH_BYTES: usize = 8 << 20;
 /// How often a subscriber looks by itself.
 const LOOK: Duration = Duration::from_secs(1);
 /// A checkpoint that only skips foreign events is stored this often at most.
@@ -176,7 +178,20 @@ impl Subscription {
             skipped,
             ignored,
             stalled: self.stalled.lock().clone(),
+            rebuild: match &self.component {
+                Component::Projector(projector) => projector.rebuild.lock().clone(),
+                _ => None,
+            },
         }
+    }
+
+    /// Everything up to here is handled.
+    pub(crate) fn position(&self) -> u64 {
+        *self.position.borrow()
+    }
+
+    pub(crate) fn component(&self) -> &Component {
+        &self.component
     }
 
     /// Follows the log until the stop signal.
@@ -288,7 +303,9 @@ impl Subscriptions {
         // None of them runs before all of them can.
         let mut starts = Vec::with_capacity(all.len());
         for subscription in &all {
-            starts.push(subscription.component.start(core).await?);
+            let start = subscription.component.start(core).await?;
+            subscription.position.send_replace(start);
+            starts.push(start);
         }
         let stop = watch::Sender::new(false);
         let tasks = all.iter().zip(starts).map(|(subscription, start)| {
@@ -373,6 +390,7 @@ pub(super) fn context_of(core: &Core, stream: &StreamKey, event: &StoredEvent) -
         stream: stream.clone(),
         edition: Edition::of(&stream.edition, event.headers.divergences()),
         sequence: event.sequence,
+        part: 0,
         position: event.position,
         created_at: event.created_at,
         type_name: event.type_name.clone(),

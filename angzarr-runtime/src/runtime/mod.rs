@@ -4,6 +4,7 @@ mod builder;
 mod edition;
 #[cfg(feature = "cli")]
 mod inspect;
+mod rebuild;
 mod snapshot;
 
 use std::sync::atomic::Ordering;
@@ -18,6 +19,7 @@ pub use builder::{Builder, OpenStorage};
 pub use edition::EditionHandle;
 #[cfg(feature = "cli")]
 pub(crate) use inspect::Inspection;
+pub use rebuild::Rebuild;
 
 use crate::command::{Core, PreviewCommand, Receipt, RecordFact, SendCommand, StateQuery, detached};
 use crate::dead_letter::DeadLetters;
@@ -194,6 +196,41 @@ impl Runtime {
     /// where to begin; await it.
     pub fn feed(&self, name: impl AsRef<str>) -> OpenFeed {
         OpenFeed::new(self.inner.core.clone(), self.inner.publishing.stopped(), name.as_ref())
+    }
+
+    /// Builds what a projector has written anew from the log, beside live traffic (row J3). Await it; say more about it
+    /// before.
+    ///
+    /// The log is read from the start into a fresh state, while live events go on into the old one and SIMPLE commands wait
+    /// for those. The fresh state is one that the projector's read model makes beside the old one ([`SqliteReadModel`]
+    /// and, with the feature `sqlite`, a `sqlx::SqlitePool` over a file can), or that of an instance given by
+    /// [`into_instance`](Rebuild::into_instance). When it holds what the old one holds, the projector waits for a moment,
+    /// and the fresh state takes the place of the old one. Until then the old state is untouched, also if the process dies;
+    /// a fresh one that was left behind is thrown away at the next rebuild. Dropping the future gives the rebuild up.
+    ///
+    /// Handlers that are `#[handler(live_only)]` are not called, and
+    /// [`EventContext::is_replay`](crate::EventContext::is_replay) is true for the others (row J6). They have to read through
+    /// the context's transaction: the read model itself is the old one.
+    ///
+    /// A handler that fails is retried, and then parks the rest of its stream as it does live (row J2): the switch opens
+    /// dead letters for those events, and the other streams are complete. Dead letters of events that go through now are
+    /// resolved, unless their handler is `live_only`: what it was to do is still not done.
+    ///
+    /// ```
+    /// # use angzarr_runtime::prelude::*;
+    /// # async fn example(runtime: Runtime) -> angzarr_runtime::Result<()> {
+    /// let done = runtime.rebuild("balances").progress(|it| println!("{} of {}", it.position, it.head)).await?;
+    /// println!("{} events, {} per second", done.events, done.per_second);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// [`SqliteReadModel`]: crate::SqliteReadModel
+    ///
+    /// # Errors
+    /// There is no projector of that name; [`Error::Rebuild`]: a rebuild of it runs already, there is no fresh state, or it
+    /// failed, and the old state stays.
+    pub fn rebuild(&self, projector: impl Into<String>) -> Rebuild {
+        Rebuild::new(self.clone(), projector.into())
     }
 
     /// Waits until every saga and projector has handled everything that is stored, and what that caused; or until the

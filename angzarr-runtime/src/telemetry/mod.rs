@@ -36,6 +36,10 @@
 //! | `stream parked: its events wait in the dead letters` | ERROR | `component`, `stream`, `sequence`, `correlation_id`, `reason` | a projector cannot handle the event |
 //! | `stream stays parked` | WARN | `component`, `stream`, `sequence`, `correlation_id`, `letter`, `reason` | an event of the dead letters was tried again, and failed again |
 //! | `event parked behind an earlier one` | DEBUG | `component`, `stream`, `sequence`, `correlation_id` | it waits with its stream |
+//! | `rebuild started` | INFO | `component` | a projector is built anew from the log (row J3) |
+//! | `rebuild switched over` | INFO | `component`, `position`, `events`, `parked_streams` | the fresh state is in place |
+//! | `rebuild failed` | ERROR | `component`, `code`, `error` | the old state stays |
+//! | `a fresh read model was left behind` | WARN | `component`, `error` | it was to be thrown away after a rebuild that failed; the next one tries again |
 //!
 //! # Relay and feeds: target `angzarr_runtime::transport`
 //! | event | level | fields | when |
@@ -63,9 +67,9 @@ pub(crate) use command::{
 };
 pub(crate) use reaction::{
     AtEvent, command_dead_lettered, command_rejected, command_sent, committed, escalated, escalation_failed,
-    event_dead_lettered, failed, fell_back, handled, intent_failed, intent_held_back, intents_held_back,
-    no_correlation, parked, parked_behind, process_is_over, reaction_span, rejected_command_dead_lettered,
-    stays_parked, timeout_fires,
+    event_dead_lettered, failed, fell_back, fresh_left_behind, handled, intent_failed, intent_held_back,
+    intents_held_back, no_correlation, parked, parked_behind, process_is_over, reaction_span, rebuild_failed,
+    rebuild_started, rebuild_switched, rejected_command_dead_lettered, stays_parked, timeout_fires,
 };
 pub(crate) use transport::{
     feed_read_log, feed_without_messages, message_taken, published, relay_held_back, relay_started, relay_stopped,

@@ -9,7 +9,7 @@ use crate::command::Outcome;
 use crate::dead_letter::DeadLetter;
 use crate::declare::{AnyCommand, ReactionError};
 use crate::error::Error;
-use crate::reaction::{ComponentKind, Escalation};
+use crate::reaction::{ComponentKind, Escalation, RebuildProgress};
 use crate::storage::Intent;
 use crate::stream::{Edition, StoredEvent, StreamKey};
 
@@ -218,4 +218,25 @@ pub(crate) fn intent_held_back(intent: &Intent, reason: &str) {
 /// Nothing can be carried out for the moment.
 pub(crate) fn intents_held_back(reason: &str) {
     tracing::error!(target: TARGET, reason, "intents held back; they will be tried again");
+}
+
+/// A projector is built anew.
+pub(crate) fn rebuild_started(component: &'static str) {
+    tracing::info!(target: TARGET, component, "rebuild started");
+}
+
+/// The fresh state is in place.
+pub(crate) fn rebuild_switched(component: &'static str, done: &RebuildProgress) {
+    let RebuildProgress { position, events, parked_streams, .. } = done;
+    tracing::info!(target: TARGET, component, position, events, parked_streams, "rebuild switched over");
+}
+
+/// The old state stays.
+pub(crate) fn rebuild_failed(component: &'static str, error: &Error) {
+    tracing::error!(target: TARGET, component, code = error.code(), %error, "rebuild failed");
+}
+
+/// What a rebuild that failed had made could not be thrown away.
+pub(crate) fn fresh_left_behind(component: &'static str, error: &ReactionError) {
+    tracing::warn!(target: TARGET, component, %error, "a fresh read model was left behind");
 }

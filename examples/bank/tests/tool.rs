@@ -6,8 +6,8 @@ use std::process::{Command, ExitCode, Output};
 use angzarr_runtime::storage::{Append, NewEvent, Storage, Write};
 use angzarr_runtime::stream::{Headers, Name, StreamKey};
 use angzarr_runtime::{Memory, OpenStorage, Runtime, Sqlite, cli, root};
-use bank::Balances;
-use bank::pb::{OwnerRegistered, OwnerRegisteredV1};
+use bank::pb::{Deposit, OwnerRegistered, OwnerRegisteredV1};
+use bank::{Account, Balances};
 use prost::Message as _;
 
 fn tool(directory: &Path, arguments: &[&str]) -> Output {
@@ -107,4 +107,61 @@ async fn u1_an_old_event_is_shown_with_the_fields_that_it_had_in_a_file() {
     storage.close().await.expect("it closes");
     let out = answer(directory.path(), &["show", "account/Ada"]);
     assert!(out.ends_with(SHOWN), "{out}");
+}
+
+/// What `balances` shows of Ada.
+async fn shown_balance(pool: &sqlx::SqlitePool) -> Option<i64> {
+    let account = root("account", "Ada").to_string();
+    let sql = "SELECT amount FROM balance WHERE account = ?1";
+    sqlx::query_scalar(sql).bind(account).fetch_optional(pool).await.expect("the read model answers")
+}
+
+/// The table of the read model was forgotten: its events wait in the dead letters until it is there. Then a row is spoilt, and a
+/// rebuild puts it right.
+#[tokio::test]
+async fn j3_d2_the_tool_retries_dead_letters_and_rebuilds_a_projector() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let directory = directory.path();
+    let pool = || async {
+        let url = format!("sqlite:{}?mode=rwc", directory.join("balances.db").display());
+        sqlx::SqlitePool::connect(&url).await.expect("a pool")
+    };
+    let runtime = Runtime::builder()
+        .storage(Sqlite::open(directory.join("bank.db")))
+        .with(Balances { pool: pool().await })
+        .reaction_attempts(0)
+        .build()
+        .await
+        .expect("it starts");
+    for amount in [5, 6] {
+        runtime.send::<Account>(root("account", "Ada"), Deposit { amount }).await.expect("it is taken");
+    }
+    runtime.settled().await;
+    runtime.shutdown().await.expect("it ends");
+    let listed = answer(directory, &["dead-letters", "list", "--component", "balances"]);
+    assert!(listed.contains("no such table: balance") && listed.ends_with("2 dead letters\n"), "{listed}");
+
+    let rows = pool().await;
+    sqlx::query("CREATE TABLE balance (account TEXT PRIMARY KEY, amount INTEGER)")
+        .execute(&rows)
+        .await
+        .expect("a table");
+    let retried = answer(directory, &["dead-letters", "retry", "--all-of", "balances"]);
+    assert!(retried.ends_with("1 dead letter retried\n") && retried.contains("is resolved already\n"), "{retried}");
+    assert_eq!(shown_balance(&rows).await, Some(11));
+    assert_eq!(answer(directory, &["dead-letters", "list"]), "no dead letters that are open\n");
+
+    sqlx::query("UPDATE balance SET amount = -1").execute(&rows).await.expect("spoilt");
+    let Output { status, stdout, stderr } = tool(directory, &["rebuild", "balances"]);
+    let (out, err) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "{out}\n{err}");
+    assert!(out.starts_with("rebuilt `balances`: 2 events in "), "{out}");
+    assert!(out.ends_with("per second; it is at position 2\n"), "{out}");
+    assert!(err.contains("balances: 2 of 2, "), "no terminal, so lines: {err}");
+    assert_eq!(shown_balance(&rows).await, Some(11), "a pool that was open all the time sees it");
+    assert!(!directory.join("balances.db.angzarr-rebuild").exists());
+
+    let unknown = tool(directory, &["rebuild", "balance"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("did you mean `balances`?"));
 }

@@ -14,6 +14,7 @@ mod limits;
 mod merge;
 mod outbox;
 mod projectors;
+mod rebuild;
 mod recovery;
 mod rows;
 mod sagas;

@@ -364,6 +364,7 @@ on_every_store! {
             ("tagger", ComponentKind::Projector),
             ("tally", ComponentKind::Projector),
             ("thanks", ComponentKind::Saga),
+            ("totals", ComponentKind::Projector),
         ];
         assert_eq!(names, expected.map(|(name, kind)| (name.to_owned(), kind)));
         runtime.send::<Account>(id, Deposit { amount: 1 }).sync(SyncMode::Simple).await.unwrap();

@@ -10,7 +10,7 @@ const ROWS: &[&str] = &[
     "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", // merge strategies
     "s1", "s2", "s3", "s5", "s6", "s7", "s9", // sync modes
     "g1", "g2", "g3", "g5", // sagas
-    "j1", "j2", "j4", "j5", // projectors
+    "j1", "j2", "j3", "j4", "j5", "j6", // projectors
     "d1", "d2", "d4", "d5", // dead letters
     "t1", "t2", "t3", // temporal queries
     "b1", "b2", "b3", "b7", // editions

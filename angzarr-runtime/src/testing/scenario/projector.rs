@@ -25,6 +25,7 @@ pub struct ProjectorScenario {
     name: &'static str,
     instance: Instance,
     read_model: Option<Arc<dyn ErasedReadModel>>,
+    replay: bool,
     told: Told,
     story: Story,
 }
@@ -62,7 +63,7 @@ impl ProjectorScenario {
         let story = Story::new(format!("the projector `{}`", descriptor.name), &registry);
         let instance: Instance = Arc::new(instance);
         let read_model = (descriptor.read_model)(instance.as_ref());
-        Self { name: descriptor.name, instance, read_model, told: Told::new(registry), story }
+        Self { name: descriptor.name, instance, read_model, replay: false, told: Told::new(registry), story }
     }
 
     /// The time at which the next event was accepted, and at which it is handled.
@@ -80,6 +81,12 @@ impl ProjectorScenario {
     /// The timeline of the events.
     pub fn with_edition(mut self, name: impl Into<String>) -> Self {
         self.told.edition = name.into();
+        self
+    }
+
+    /// The events come as in a rebuild: handlers that are `live_only` are left out, and the context says so (row J6).
+    pub fn in_rebuild(mut self) -> Self {
+        self.replay = true;
         self
     }
 
@@ -124,7 +131,8 @@ impl ProjectorScenario {
         let unit = self.read_model.as_ref().map(|model| (model, model.unit()));
         let (core, lent) = (&self.told.core, unit.as_ref().map(|(_, unit)| unit));
         let events = events.iter().cloned();
-        let outcome = reaction::project(core, self.projector(), &self.instance, stream, events, lent).await;
+        let outcome =
+            reaction::project(core, self.projector(), &self.instance, stream, events, lent, self.replay).await;
         match (unit, &outcome) {
             (None, _) => {}
             (Some((model, unit)), Ok(_)) => {
