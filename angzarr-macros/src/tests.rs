@@ -107,7 +107,6 @@ fn every_mistake_of_an_item_is_told_at_once() {
         "knows no key `merge`",
         "`Account` cannot be a domain",
         "`every = 0`",
-        "#[rejected]",
         "there is no merge strategy `Comutative`",
         "is `async`",
         "takes `&mut self`",
@@ -118,6 +117,8 @@ fn every_mistake_of_an_item_is_told_at_once() {
         "takes `self`",
         "takes `(A, B)` for its event",
         "returns `bool`",
+        "takes no rejected command",
+        "`refused` returns nothing",
     ];
     for part in expected {
         assert!(texts.iter().any(|text| text.contains(part)), "nobody says {part:?} in {texts:#?}");

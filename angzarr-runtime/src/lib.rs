@@ -66,10 +66,9 @@ pub mod telemetry;
 pub mod testing;
 pub mod transport;
 
-pub use angzarr_macros::{Events, aggregate, apply, handler, projector, saga, upcaster};
-// Reserved: each answers that it is not in this version yet.
-#[doc(hidden)]
-pub use angzarr_macros::{compensate, fact, process_manager, rejected, timeout};
+pub use angzarr_macros::{
+    Events, aggregate, apply, compensate, fact, handler, process_manager, projector, rejected, saga, timeout, upcaster,
+};
 pub use angzarr_proto as proto;
 pub use angzarr_proto::Compensate;
 pub use {inventory, prost, prost_types, smallvec, uuid};
@@ -104,6 +103,7 @@ pub mod prelude;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::declare::*;
+    pub use crate::proto::Compensate;
     pub use crate::reaction::{ErasedReadModel, ReadModel};
     pub use crate::stream::Name;
     pub use inventory;

@@ -12,6 +12,4 @@ pub use crate::{
 };
 #[cfg(feature = "sqlite")]
 pub use crate::{Sqlite, SqliteReadModel};
-pub use angzarr_macros::{apply, handler};
-#[doc(hidden)]
-pub use angzarr_macros::{compensate, fact, process_manager, rejected, timeout};
+pub use angzarr_macros::{apply, compensate, fact, handler, process_manager, rejected, timeout};

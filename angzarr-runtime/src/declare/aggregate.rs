@@ -55,6 +55,11 @@ pub trait Aggregate: Domain + InitialState + Send + Sync {
     fn descriptor() -> &'static AggregateDescriptor;
 }
 
+/// What connects an aggregate's `#[rejected]`, `#[compensate]` and `#[fact]` methods with its declaration.
+pub fn aggregate_component<A: Aggregate>() -> TypeId {
+    TypeId::of::<A>()
+}
+
 /// A state that says what it is before the first event.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say what it is before the first event",

@@ -97,6 +97,24 @@ impl<C: Message> RejectedParameter for Rejected<C> {
     }
 }
 
+/// What a `#[compensate]` method takes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not what a `#[compensate]` method takes",
+    label = "not the request to undo",
+    note = "the request says which events of the aggregate are to be undone, and why: `#[compensate] fn …(&self, c: Compensate) -> …`, with `angzarr_runtime::Compensate`"
+)]
+pub trait CompensateParameter {
+    /// The request.
+    #[doc(hidden)]
+    fn take(compensate: &proto::Compensate) -> Self;
+}
+
+impl CompensateParameter for proto::Compensate {
+    fn take(compensate: &proto::Compensate) -> Self {
+        compensate.clone()
+    }
+}
+
 /// What a `#[rejected]` or `#[compensate]` method answers where it has no events: what is to be done instead (row K4). The
 /// flags add up; one without any says that nothing more is needed.
 ///
@@ -132,7 +150,7 @@ impl Revocation {
         self
     }
 
-    /// Calls the escalation hook: [`Builder::on_escalation`.
+    /// Calls the escalation hook: `Builder::on_escalation`.
     #[must_use]
     pub fn escalate(mut self) -> Self {
         self.response.escalate = true;
