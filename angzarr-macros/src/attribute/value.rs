@@ -176,7 +176,11 @@ impl Argument {
     pub(crate) fn aggregate_type(&self, diagnostics: &mut Diagnostics) -> Option<Type> {
         let key = self.key.to_string();
         let value = self.value(&format!("{key} = Order"), diagnostics)?;
-        let what = AggregateWords { refused: format!("`{key}` is"), example: format!("{key} = ") };
+        let what = AggregateWords {
+            wanted: format!("`{key}` is the type of an aggregate"),
+            string: "a string",
+            example: format!("{key} = "),
+        };
         aggregate_type(value, &what, diagnostics)
     }
 
@@ -202,7 +206,11 @@ impl Argument {
         }
         let mut types: Vec<Type> = Vec::new();
         for element in elements {
-            let what = AggregateWords { refused: format!("in `{key}` stands"), example: String::new() };
+            let what = AggregateWords {
+                wanted: format!("`{key}` lists the types of aggregates"),
+                string: "strings",
+                example: String::new(),
+            };
             let Some(ty) = aggregate_type(&element, &what, diagnostics) else { continue };
             if types.iter().any(|other| source(other) == source(&ty)) {
                 let what = format!("`{}` is listed twice", source(&ty));
@@ -246,19 +254,21 @@ impl Argument {
 
 /// How a mistake in the type of an aggregate is told.
 struct AggregateWords {
-    /// What it is refused as.
-    refused: String,
+    /// What it should be.
+    wanted: String,
+    /// What it is called if it is a string.
+    string: &'static str,
     /// What stands in front of the type in an example.
     example: String,
 }
 
 fn aggregate_type(value: &TokenStream, words: &AggregateWords, diagnostics: &mut Diagnostics) -> Option<Type> {
-    let AggregateWords { refused, example } = words;
+    let AggregateWords { wanted, string, example } = words;
     match parse_domain(value.clone()) {
         Some(DomainRef::Aggregate(ty)) => return Some(ty),
         Some(DomainRef::Name(name)) => diagnostics.report(
             &name,
-            format!("{refused} the type of an aggregate, not a string"),
+            format!("{wanted}, not {string}"),
             "its events are checked by type; an aggregate of another process has a type too",
             format!(
                 "write `{example}{}`; for one in another process, first declare `#[aggregate(domain = \"{}\", remote, \
@@ -270,7 +280,7 @@ fn aggregate_type(value: &TokenStream, words: &AggregateWords, diagnostics: &mut
         ),
         None => diagnostics.report(
             value,
-            format!("{refused} the type of an aggregate, not `{}`", source(value)),
+            format!("{wanted}, not `{}`", source(value)),
             "its events are checked by type",
             format!("write `{example}Order`, with the struct that carries `#[aggregate(domain = …)]`"),
         ),

@@ -6,7 +6,7 @@ use quote::quote;
 use super::handler::{Failure, Given, call, fallible};
 use super::runtime::{Runtime, enclose};
 use super::shape::{self, Taker, local};
-use super::span::function_of;
+use super::span::{function_of, implement};
 use crate::model::{About, Call, CompensateHandler, DomainRef, Fallible, RejectedHandler, SelfType};
 
 /// A `#[rejected]`.
@@ -30,6 +30,8 @@ pub(super) fn compensate(runtime: &Runtime, state: &SelfType, handler: &Compensa
     let take = function_of(&handler.call.message, &quote!(#runtime::CompensateParameter), "take");
     let decode = quote!(let #compensate = #take(#compensate););
     let functions = method.functions(runtime, &state.ty, &compensate, &quote!(#runtime::Compensate), &decode);
+    let once = implement(&handler.about.ident, &quote!(#runtime::Compensates), &state.ty, TokenStream::new());
+    let functions = quote!(#functions #once);
     let wrapper = ["CompensateDescriptor", "RegisteredCompensate"];
     method.enclosed(runtime, &state.ty, wrapper, &TokenStream::new(), &functions)
 }

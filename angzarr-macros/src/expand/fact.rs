@@ -6,6 +6,7 @@ use quote::quote;
 use super::handler::{Given, call};
 use super::runtime::{Runtime, enclose};
 use super::shape::{self, Taker, local};
+use super::span::implement;
 use crate::model::{FactHandler, SelfType};
 
 /// A `#[fact]`.
@@ -34,6 +35,7 @@ pub(super) fn fact(runtime: &Runtime, state: &SelfType, handler: &FactHandler) -
         }
         _ => quote!(::core::unreachable!()),
     };
+    let once = implement(fact_type, &quote!(#runtime::TakesFact<#fact_type>), ty, TokenStream::new());
     let register = runtime.register("RegisteredFact", &quote!(&ANGZARR_DESCRIPTOR));
     enclose(
         Some(&handler.about),
@@ -57,6 +59,7 @@ pub(super) fn fact(runtime: &Runtime, state: &SelfType, handler: &FactHandler) -
             ) -> ::core::result::Result<(), #runtime::prost::DecodeError> {
                 #body
             }
+            #once
             #register
         },
     )

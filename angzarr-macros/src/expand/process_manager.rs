@@ -6,7 +6,7 @@ use quote::quote;
 use super::handler::{Failure, Given, call, context, decode_event, fallible};
 use super::runtime::{Runtime, enclose};
 use super::shape::local;
-use super::span::function_of;
+use super::span::{function_of, implement};
 use super::{aggregate, compensation};
 use crate::model::{
     About, Place, ProcessHandler, ProcessManager, ProcessManagerBlock, ProcessRejected, Reacted, Snapshot,
@@ -91,7 +91,8 @@ impl Methods<'_> {
                 (decode, call)
             }),
         };
-        self.enclosed(&handler.about, &kind)
+        let once = implement(event_type, &quote!(#runtime::ReactsTo<#event_type>), self.ty, TokenStream::new());
+        self.enclosed(&handler.about, &kind, &once)
     }
 
     fn rejected(&self, handler: &ProcessRejected) -> TokenStream {
@@ -111,7 +112,7 @@ impl Methods<'_> {
                 (decode, self.call(&handler.about, &handler.call, &rejected))
             }),
         };
-        self.enclosed(&handler.about, &kind)
+        self.enclosed(&handler.about, &kind, &TokenStream::new())
     }
 
     fn timeout(&self, timeout: &TimeoutHandler) -> TokenStream {
@@ -136,7 +137,7 @@ impl Methods<'_> {
                 (TokenStream::new(), quote!(<#ty>::#method(#state #(, #context)*)))
             }),
         };
-        self.enclosed(&timeout.about, &kind)
+        self.enclosed(&timeout.about, &kind, &TokenStream::new())
     }
 
     /// The state that a method is called on.
@@ -171,7 +172,7 @@ impl Methods<'_> {
         quote!(#prepare #rest)
     }
 
-    fn enclosed(&self, about: &About, kind: &Kind<'_>) -> TokenStream {
+    fn enclosed(&self, about: &About, kind: &Kind<'_>, besides: &TokenStream) -> TokenStream {
         let (runtime, ty) = (self.runtime, self.ty);
         let word = |name| Ident::new(name, Span::call_site());
         let (descriptor, function, angzarr_function) =
@@ -199,6 +200,7 @@ impl Methods<'_> {
                 ) -> ::core::result::Result<(), #runtime::ReactionError> {
                     #body
                 }
+                #besides
                 #register
             },
         )

@@ -216,6 +216,9 @@ impl<E: Into<Revocation>> IntoRevocation for E {
     }
 }
 
+/// Has a `#[compensate]`: one, in whatever block it stands. The compiler shows a second one.
+pub trait Compensates {}
+
 /// Decodes what a `#[rejected]` method of an aggregate takes.
 ///
 /// # Errors

@@ -19,6 +19,9 @@ use crate::stream::Nanos;
 )]
 pub trait DeclaredProcessManager: Aggregate {}
 
+/// Has a `#[handler]` for the event `E`: one, in whatever block it stands. The compiler shows a second one.
+pub trait ReactsTo<E> {}
+
 /// What connects a process manager's methods with its declaration.
 pub fn process_manager_component<P: DeclaredProcessManager>() -> TypeId {
     TypeId::of::<P>()
