@@ -7,9 +7,8 @@ pub use crate::declare::{
     MergeStrategy, ProjectionError, Reaction, ReactionError, Rejected, Rejection, Revocation,
 };
 pub use crate::{
-    Compensate, Edition, Error, Events, Local, Memory, Receipt, Runtime, SyncMode, Uuid, Versioned, aggregate, ensure,
-    projector, root, saga, upcaster,
+    Compensate, Edition, Error, Events, Local, Memory, Receipt, Runtime, SyncMode, Uuid, Versioned, aggregate, apply,
+    compensate, ensure, fact, handler, process_manager, projector, rejected, root, saga, timeout, upcaster,
 };
 #[cfg(feature = "sqlite")]
 pub use crate::{Sqlite, SqliteReadModel};
-pub use angzarr_macros::{apply, compensate, fact, handler, process_manager, rejected, timeout};

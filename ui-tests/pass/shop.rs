@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use angzarr_runtime::declare::{
+    RegisteredProcessHandler, RegisteredProcessManager, RegisteredProcessRejected, RegisteredTimeout,
+};
+use angzarr_runtime::inventory;
 use angzarr_runtime::prelude::*;
 
 macro_rules! messages {
@@ -141,4 +145,12 @@ impl Checkout {
 
 fn main() {
     assert_eq!(Checkout::DOMAIN, "checkout");
+    let found: Vec<_> = inventory::iter::<RegisteredProcessManager>().map(|it| (it.0.state.domain, it.0.sources)).collect();
+    assert_eq!(found, [("checkout", &["order", "payment", "inventory"][..])]);
+    assert_eq!(inventory::iter::<RegisteredProcessHandler>().count(), 2);
+    assert_eq!(inventory::iter::<RegisteredTimeout>().map(|it| it.0.name).collect::<Vec<_>>(), ["payment"]);
+    assert_eq!(
+        inventory::iter::<RegisteredProcessRejected>().map(|it| (it.0.command.full_name)()).collect::<Vec<_>>(),
+        ["ui.shop.TakePayment"]
+    );
 }

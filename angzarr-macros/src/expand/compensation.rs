@@ -14,7 +14,8 @@ pub(super) fn rejected(runtime: &Runtime, state: &SelfType, handler: &RejectedHa
     let rejected = local("rejected");
     let method = Method { about: &handler.about, call: &handler.call, returns: handler.returns.as_ref() };
     let parameter = &handler.call.message;
-    let decode = quote!(let #rejected = #runtime::decode_rejected::<#parameter>(#rejected)?;);
+    let decode = decode(runtime, parameter);
+    let decode = quote!(let #rejected = #runtime::decoded_rejected(#decode(#rejected), #rejected)?;);
     let functions = method.functions(runtime, &state.ty, &rejected, &quote!(#runtime::RejectedCommand), &decode);
     let command = command(runtime, parameter);
     let target = target(runtime, handler.target.as_ref());
@@ -34,6 +35,11 @@ pub(super) fn compensate(runtime: &Runtime, state: &SelfType, handler: &Compensa
     let functions = quote!(#functions #once);
     let wrapper = ["CompensateDescriptor", "RegisteredCompensate"];
     method.enclosed(runtime, &state.ty, wrapper, &TokenStream::new(), &functions)
+}
+
+/// What decodes a `Rejected<…>`: that it is none shows at the user's own type, once.
+pub(super) fn decode(runtime: &Runtime, parameter: &syn::Type) -> TokenStream {
+    function_of(parameter, &quote!(#runtime::RejectedParameter), "decode")
 }
 
 /// The command of a `Rejected<…>`.

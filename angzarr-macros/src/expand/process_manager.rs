@@ -108,7 +108,10 @@ impl Methods<'_> {
             says: quote!(command: #command, target: #target,),
             parameter: quote!(#rejected: &#runtime::RejectedCommand,),
             body: self.reacts(handler.returns.as_ref(), handler.call.broken, || {
-                let decode = quote!(let #rejected = #runtime::decode_rejected_of_process::<#parameter>(#rejected)?;);
+                let decode = compensation::decode(runtime, parameter);
+                let decode = quote!(
+                    let #rejected = #runtime::decoded_rejected_of_process(#decode(#rejected), #rejected)?;
+                );
                 (decode, self.call(&handler.about, &handler.call, &rejected))
             }),
         };

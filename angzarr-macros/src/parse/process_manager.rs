@@ -158,7 +158,7 @@ fn timeout_name(marked: &Marked, diagnostics: &mut Diagnostics) -> Option<LitStr
         return None;
     }
     if let Ok(Lit::Str(name)) = syn::parse2::<Lit>(arguments.clone()) {
-        check_name("timeout", &name, diagnostics);
+        check_name("timeout's name", &name, diagnostics);
         return Some(name);
     }
     let literal = arguments.clone().into_iter().find_map(|tree| match syn::parse2::<Lit>(tree.into()) {

@@ -76,7 +76,7 @@ pub(super) fn infallible_events(checked: &Checked, diagnostics: &mut Diagnostics
     if let Some([success, ..]) = arguments(ty, |word| word.ends_with("Result")).as_deref() {
         let why = "a fact has happened: it cannot be refused";
         let write = format!(
-            "write `-> {}`; what to do with a fact that changes nothing any more is said by `Option<…>` or `Vec<…>`",
+            "write `-> {}`; a fact that may change nothing is answered with an `Option<…>` or a `Vec<…>`",
             source(success)
         );
         checked.refuse_part(ty, &source(success), why, &write, diagnostics);

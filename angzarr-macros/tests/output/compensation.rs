@@ -65,9 +65,12 @@ const _: () = {
         context: &::angzarr_runtime::__private::CommandContext<'_>,
         events: &mut ::angzarr_runtime::__private::EventSink,
     ) -> ::core::result::Result<(), ::angzarr_runtime::__private::Revocation> {
-        let rejected = ::angzarr_runtime::__private::decode_rejected::<
-            Rejected<ReserveStock>,
-        >(rejected)?;
+        let rejected = ::angzarr_runtime::__private::decoded_rejected(
+            <Rejected<
+                ReserveStock,
+            > as ::angzarr_runtime::__private::RejectedParameter>::decode(rejected),
+            rejected,
+        )?;
         match <Order>::out_of_stock(
             ::angzarr_runtime::__private::instance_of::<Order>(state),
             rejected,
@@ -132,9 +135,12 @@ const _: () = {
         context: &::angzarr_runtime::__private::CommandContext<'_>,
         events: &mut ::angzarr_runtime::__private::EventSink,
     ) -> ::core::result::Result<(), ::angzarr_runtime::__private::Revocation> {
-        let rejected = ::angzarr_runtime::__private::decode_rejected::<
-            Rejected<Send>,
-        >(rejected)?;
+        let rejected = ::angzarr_runtime::__private::decoded_rejected(
+            <Rejected<
+                Send,
+            > as ::angzarr_runtime::__private::RejectedParameter>::decode(rejected),
+            rejected,
+        )?;
         match <Order>::undeliverable(
             ::angzarr_runtime::__private::instance_of::<Order>(state),
             &rejected,

@@ -310,9 +310,12 @@ const _: () = {
         context: &::angzarr_runtime::__private::EventContext,
         sink: &mut ::angzarr_runtime::__private::EventSink,
     ) -> ::core::result::Result<(), ::angzarr_runtime::__private::ReactionError> {
-        let rejected = ::angzarr_runtime::__private::decode_rejected_of_process::<
-            Rejected<TakePayment>,
-        >(rejected)?;
+        let rejected = ::angzarr_runtime::__private::decoded_rejected_of_process(
+            <Rejected<
+                TakePayment,
+            > as ::angzarr_runtime::__private::RejectedParameter>::decode(rejected),
+            rejected,
+        )?;
         let returned = <Checkout>::refused(
             ::angzarr_runtime::__private::instance_of::<Checkout>(state),
             rejected,
@@ -362,9 +365,12 @@ const _: () = {
         context: &::angzarr_runtime::__private::EventContext,
         sink: &mut ::angzarr_runtime::__private::EventSink,
     ) -> ::core::result::Result<(), ::angzarr_runtime::__private::ReactionError> {
-        let rejected = ::angzarr_runtime::__private::decode_rejected_of_process::<
-            Rejected<Ship>,
-        >(rejected)?;
+        let rejected = ::angzarr_runtime::__private::decoded_rejected_of_process(
+            <Rejected<
+                Ship,
+            > as ::angzarr_runtime::__private::RejectedParameter>::decode(rejected),
+            rejected,
+        )?;
         let returned = <Checkout>::stuck(
             ::angzarr_runtime::__private::instance_of::<Checkout>(state),
             &rejected,

@@ -77,7 +77,7 @@ pub struct RejectedCommand {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not what a `#[rejected]` method takes",
     label = "not a rejected command",
-    note = "name the command whose rejection it handles: `#[rejected] fn …(&self, r: Rejected<ReserveStock>) -> …`"
+    note = "a rejected command comes with the reason of its rejection: if `{Self}` is the command, write `r: Rejected<{Self}>`"
 )]
 pub trait RejectedParameter: Sized {
     /// The command.
@@ -219,12 +219,15 @@ impl<E: Into<Revocation>> IntoRevocation for E {
 /// Has a `#[compensate]`: one, in whatever block it stands. The compiler shows a second one.
 pub trait Compensates {}
 
-/// Decodes what a `#[rejected]` method of an aggregate takes.
+/// What a `#[rejected]` method of an aggregate takes, decoded.
 ///
 /// # Errors
 /// The payload is no such command: it waits in the dead letters.
-pub fn decode_rejected<R: RejectedParameter>(rejected: &RejectedCommand) -> Result<R, Revocation> {
-    R::decode(rejected).map_err(|error| {
+pub fn decoded_rejected<R>(
+    decoded: Result<R, prost::DecodeError>,
+    rejected: &RejectedCommand,
+) -> Result<R, Revocation> {
+    decoded.map_err(|error| {
         Revocation::new(format!("the rejected `{}` cannot be decoded: {error}", rejected.type_name)).dead_letter()
     })
 }
@@ -233,8 +236,11 @@ pub fn decode_rejected<R: RejectedParameter>(rejected: &RejectedCommand) -> Resu
 ///
 /// # Errors
 /// The payload is no such command.
-pub fn decode_rejected_of_process<R: RejectedParameter>(rejected: &RejectedCommand) -> Result<R, super::ReactionError> {
-    R::decode(rejected).map_err(|error| {
+pub fn decoded_rejected_of_process<R>(
+    decoded: Result<R, prost::DecodeError>,
+    rejected: &RejectedCommand,
+) -> Result<R, super::ReactionError> {
+    decoded.map_err(|error| {
         super::ReactionError::permanent(format_args!(
             "the rejected `{}` cannot be decoded: {error}",
             rejected.type_name
