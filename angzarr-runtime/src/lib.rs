@@ -45,7 +45,7 @@
 //! - What you write: the attributes [`aggregate`], [`handler`], [`apply`], [`fact`], [`rejected`], [`compensate`],
 //!   [`upcaster`], [`saga`], [`process_manager`], [`timeout`], [`projector`], and what their functions may take:
 //!   [`CommandContext`], [`EventContext`].
-//! - What you call: [`Runtime`], from [`Runtime::builder`].
+//! - What you call: [`Runtime`], from [`Runtime::builder`]; [`Feed`] for events in code of your own.
 //! - What you may replace: [`storage::Storage`], [`transport::Transport`], [`Clock`], [`IdSource`], [`ReadModel`].
 //! - Limits, errors: [`Limits`], [`Error`].
 
@@ -252,7 +252,7 @@ pub use storage::Memory;
 #[cfg(feature = "sqlite")]
 pub use storage::{Durability, Sqlite};
 pub use stream::{AsOf, Edition, Limits, Retention, Versioned, root};
-pub use transport::Local;
+pub use transport::{Feed, Local, RelayStatus};
 pub use uuid::Uuid;
 
 pub mod prelude;

@@ -11,6 +11,7 @@ use angzarr_runtime::prelude::*;
 use angzarr_tests::Rig;
 use angzarr_tests::account::{Account, PART};
 use angzarr_tests::messages::*;
+use angzarr_tests::paper::Paper;
 use angzarr_tests::reactions::BALANCES;
 
 /// `crash-child DIRECTORY LIFE`
@@ -22,7 +23,9 @@ async fn main() {
     let directory = Path::new(&directory);
     let model = SqliteReadModel::open(directory.join("model.db"), BALANCES).expect("the read model");
     let storage = Sqlite::open(directory.join("events.db"));
-    let runtime = Rig::with_model(model).builder().storage(storage).build().await.expect("the runtime starts");
+    let paper = Paper::open(&directory.join("published")).expect("the paper");
+    let builder = Rig::with_model(model).builder().storage(storage).transport(paper);
+    let runtime = builder.build().await.expect("the runtime starts");
     let tasks: Vec<_> = (0..8i64)
         .map(|task| {
             let runtime = runtime.clone();

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use angzarr_runtime::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId, Resolution};
 use angzarr_runtime::storage::{
-    BoxFuture, Dedup, Storage, StorageError, StorageErrorKind, StorageFuture, StreamInfo, StreamRead, StreamSlice,
-    Write, WriteError, Written,
+    BoxFuture, Dedup, EditionInfo, Intent, IntentFilter, IntentId, Storage, StorageError, StorageErrorKind,
+    StorageFuture, StreamFilter, StreamInfo, StreamRead, StreamSlice, Write, WriteError, Written,
 };
 use angzarr_runtime::stream::{LogEvent, StoredSnapshot, StreamKey};
 use angzarr_runtime::{Builder, OpenStorage, Uuid};
@@ -320,11 +320,23 @@ impl Storage for Faulty {
     }
     fn streams<'a>(
         &'a self,
-        domain: Option<&'a str>,
+        filter: &'a StreamFilter,
         after: Option<&'a StreamKey>,
         limit: usize,
     ) -> StorageFuture<'a, Vec<StreamInfo>> {
-        self.inner.streams(domain, after, limit)
+        self.inner.streams(filter, after, limit)
+    }
+    fn editions(&self) -> StorageFuture<'_, Vec<EditionInfo>> {
+        self.inner.editions()
+    }
+    fn dedup_keys<'a>(&'a self, key: &'a StreamKey) -> StorageFuture<'a, Vec<(Dedup, Written)>> {
+        self.inner.dedup_keys(key)
+    }
+    fn intents<'a>(&'a self, filter: &'a IntentFilter) -> StorageFuture<'a, Vec<Intent>> {
+        self.inner.intents(filter)
+    }
+    fn intent(&self, id: IntentId) -> StorageFuture<'_, Option<Intent>> {
+        self.inner.intent(id)
     }
     fn domains(&self) -> StorageFuture<'_, Vec<String>> {
         self.inner.domains()

@@ -12,12 +12,15 @@ pub mod faults;
 pub mod ledger;
 pub mod messages;
 pub mod notes;
+pub mod paper;
 pub mod person;
 pub mod reactions;
 pub mod rig;
 pub mod store;
+pub mod storm;
 pub mod time;
 
 pub use faults::{Fault, Faults};
 pub use rig::Rig;
 pub use store::Store;
+pub use storm::{Storm, Weather};

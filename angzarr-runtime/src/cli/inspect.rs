@@ -14,7 +14,7 @@ use crate::docs::{payload, proto::ProtoIndex};
 use crate::error::nearest;
 use crate::registry::Registry;
 use crate::runtime::Inspection;
-use crate::storage::{StreamRead, StreamSlice};
+use crate::storage::{StreamFilter, StreamRead, StreamSlice};
 use crate::stream::{AsOf, Edition, Name, StoredEvent, StreamKey, root};
 
 pub(super) async fn streams(
@@ -37,8 +37,9 @@ pub(super) async fn streams(
         Some(_) => return Err(Failure::usage("`--after` needs a whole name: DOMAIN/ROOT, as the last page ended")),
         None => None,
     };
+    let filter = StreamFilter { domain, edition: None };
     // One more than asked for tells whether there is another page.
-    let mut found = inspection.storage().streams(domain.as_deref(), after.as_ref(), limit as usize + 1).await?;
+    let mut found = inspection.storage().streams(&filter, after.as_ref(), limit as usize + 1).await?;
     let more = found.len() > limit as usize;
     found.truncate(limit as usize);
     let Some(last) = found.last().map(|info| info.key.clone()) else {

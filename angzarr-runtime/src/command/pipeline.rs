@@ -15,7 +15,7 @@ use crate::declare::{Clock, CommandContext, CommandHandlerDescriptor, EventSink,
 use crate::error::{About, Error, Result, SequenceMismatch, Subject};
 use crate::reaction::{WaitBoard, Waiting};
 use crate::registry::{Aggregate, Registry};
-use crate::storage::{Dedup, Extras, Storage, Write, WriteError, Writer, Written};
+use crate::storage::{Dedup, Extras, Storage, StorageError, StorageErrorKind, Write, WriteError, Writer, Written};
 use crate::stream::{AsOf, Edition, Headers, Limits, Nanos, StoredEvent, StreamKey};
 use crate::telemetry;
 use crate::transport::Transport;
@@ -228,6 +228,9 @@ impl Core {
                     WriteError::Conflict { .. } => Ok(Attempt::Raced),
                     WriteError::Duplicate(first) => Ok(Attempt::Done(self.first_answer(submission, first).await?)),
                     WriteError::Storage(error) => Err(error.into()),
+                    error @ WriteError::Settled { .. } => {
+                        Err(StorageError::new(StorageErrorKind::Failed, "storage", error.to_string()).into())
+                    }
                 }
             }
         }

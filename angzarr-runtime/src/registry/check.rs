@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Problem, Registry, in_order};
 use crate::declare::{
     Location, MessageType, RegisteredApply, RegisteredCommandHandler, RegisteredProjectorHandler,
-    RegisteredSagaHandler, Target,
+    RegisteredFact, RegisteredProcessHandler, RegisteredProcessRejected, RegisteredRejected, RegisteredSagaHandler,
+    Target,
 };
 use crate::error::nearest;
 use crate::stream::Limits;
@@ -28,7 +29,9 @@ fn names(registry: &Registry, domain_max: usize, problems: &mut Vec<Problem>) {
     let aggregates = registry.aggregates.values().map(|it| (it.descriptor.domain, it.descriptor.location, domain_max));
     let sagas = registry.sagas.values().map(|it| (it.descriptor.name, it.descriptor.location, max));
     let projectors = registry.projectors.values().map(|it| (it.descriptor.name, it.descriptor.location, max));
-    for (name, location, max) in aggregates.chain(sagas).chain(projectors) {
+    let processes = registry.process_managers.values().map(|it| it.descriptor.state);
+    let processes = processes.map(|state| (state.domain, state.location, domain_max));
+    for (name, location, max) in aggregates.chain(processes).chain(sagas).chain(projectors) {
         if !valid_name(name, max, b"") {
             problems.push(
                 Problem::error(format!("`{name}` is not a valid name"))
@@ -42,7 +45,8 @@ fn names(registry: &Registry, domain_max: usize, problems: &mut Vec<Problem>) {
 /// A component that listens to a domain that nobody declares is a typing error, or the crate of that domain is not
 /// linked: `inventory` sees only what is.
 fn domains_exist(registry: &Registry, problems: &mut Vec<Problem>) {
-    let known: BTreeSet<&str> = registry.aggregates.keys().chain(registry.remotes.keys()).copied().collect();
+    let known = registry.aggregates.keys().chain(registry.remotes.keys()).chain(registry.process_managers.keys());
+    let known: BTreeSet<&str> = known.copied().collect();
     let mut check = |domain: &str, location: Location, what: String| {
         if known.contains(domain) {
             return;
@@ -68,6 +72,15 @@ fn domains_exist(registry: &Registry, problems: &mut Vec<Problem>) {
             );
         }
     }
+    for process in registry.process_managers.values() {
+        let state = process.descriptor.state;
+        for domain in process.descriptor.sources {
+            check(domain, state.location, format!("the process manager `{}` listens to it", state.name));
+        }
+        for domain in process.descriptor.targets {
+            check(domain, state.location, format!("the process manager `{}` sends to it", state.name));
+        }
+    }
     for saga in registry.sagas.values() {
         check(
             saga.descriptor.domain,
@@ -78,8 +91,17 @@ fn domains_exist(registry: &Registry, problems: &mut Vec<Problem>) {
             let mut targets = Vec::new();
             (handler.targets)(&mut targets);
             for target in targets {
-                let Target::Domain(target) = target else { continue };
-                check(target, handler.location, format!("the saga `{}` sends commands to it", saga.descriptor.name));
+                match target {
+                    Target::Domain(target) => {
+                        let what = format!("the saga `{}` sends commands to it", saga.descriptor.name);
+                        check(target, handler.location, what);
+                    }
+                    Target::Fact(target) => {
+                        let what = format!("the saga `{}` sends facts to it", saga.descriptor.name);
+                        check(target, handler.location, what);
+                    }
+                    Target::Any => {}
+                }
             }
         }
     }
@@ -119,6 +141,18 @@ fn shapes(problems: &mut Vec<Problem>) {
     for handler in in_order(inventory::iter::<RegisteredSagaHandler>().map(|it| it.0), |it| it.location) {
         check(handler.event, handler.location);
     }
+    for handler in in_order(inventory::iter::<RegisteredProcessHandler>().map(|it| it.0), |it| it.location) {
+        check(handler.event, handler.location);
+    }
+    for rejected in in_order(inventory::iter::<RegisteredProcessRejected>().map(|it| it.0), |it| it.location) {
+        check(rejected.command, rejected.location);
+    }
+    for rejected in in_order(inventory::iter::<RegisteredRejected>().map(|it| it.0), |it| it.location) {
+        check(rejected.command, rejected.location);
+    }
+    for fact in in_order(inventory::iter::<RegisteredFact>().map(|it| it.0), |it| it.location) {
+        check(fact.fact, fact.location);
+    }
     for handler in in_order(inventory::iter::<RegisteredProjectorHandler>().map(|it| it.0), |it| it.location) {
         check(handler.event, handler.location);
     }
@@ -150,6 +184,14 @@ fn handlers_exist(registry: &Registry, problems: &mut Vec<Problem>) {
                 .hint(format!("add an `#[saga] impl {} {{ #[handler] fn … }}` block", saga.descriptor.rust_name)),
         );
     }
+    for process in registry.process_managers.values().filter(|process| process.handlers.is_empty()) {
+        let state = process.descriptor.state;
+        problems.push(
+            Problem::error(format!("the process manager `{}` handles no event", state.domain))
+                .at(state.location, "declared here")
+                .hint(format!("add a `#[process_manager] impl {} {{ #[handler] fn … }}` block", state.name)),
+        );
+    }
     for projector in registry.projectors.values().filter(|projector| projector.handlers.is_empty()) {
         problems.push(
             Problem::error(format!("the projector `{}` handles no event", projector.descriptor.name))
@@ -176,7 +218,7 @@ fn triggers(registry: &Registry, problems: &mut Vec<Problem>) {
             return;
         }
         let mut known: BTreeSet<String> = BTreeSet::new();
-        for aggregate in domains.iter().filter_map(|domain| registry.aggregates.get(domain)) {
+        for aggregate in domains.iter().filter_map(|domain| registry.state_of(domain)) {
             known.extend(aggregate.appliers.keys().map(|name| name.to_string()));
         }
         if known.contains(event) {
@@ -199,6 +241,12 @@ fn triggers(registry: &Registry, problems: &mut Vec<Problem>) {
     for saga in registry.sagas.values() {
         for (event, handler) in &saga.handlers {
             check(saga.descriptor.name, &[saga.descriptor.domain], event, handler.location, handler.method);
+        }
+    }
+    for process in registry.process_managers.values() {
+        let (name, sources) = (process.descriptor.state.domain, process.descriptor.sources);
+        for (event, handler) in &process.handlers {
+            check(name, sources, event, handler.location, handler.method);
         }
     }
     for projector in registry.projectors.values() {

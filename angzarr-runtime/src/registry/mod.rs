@@ -4,6 +4,7 @@
 //! program in one error. Never: a global table that changes; a registry is built, then only read.
 
 mod check;
+mod coordination;
 mod problem;
 
 use std::any::TypeId;
@@ -24,6 +25,8 @@ pub struct Registry {
     pub(crate) remotes: BTreeMap<&'static str, &'static RemoteAggregateDescriptor>,
     /// By name.
     pub(crate) sagas: BTreeMap<&'static str, Saga>,
+    /// By domain, which is their name.
+    pub(crate) process_managers: BTreeMap<&'static str, ProcessManager>,
     /// By name.
     pub(crate) projectors: BTreeMap<&'static str, Projector>,
     pub(crate) upcaster_steps: Vec<&'static UpcasterDescriptor>,
@@ -40,6 +43,10 @@ pub(crate) struct Aggregate {
     pub(crate) handlers: BTreeMap<String, &'static CommandHandlerDescriptor>,
     /// By full name of the event.
     pub(crate) appliers: HashMap<Name, &'static ApplyDescriptor, foldhash::fast::RandomState>,
+    pub(crate) rejected: RejectedBy<RejectedDescriptor>,
+    pub(crate) compensate: Option<&'static CompensateDescriptor>,
+    /// By full name of the fact.
+    pub(crate) facts: BTreeMap<String, &'static FactDescriptor>,
     /// Kind of state that its snapshots hold (row N4).
     pub(crate) snapshot_type: Name,
     /// Type URL of a snapshot for others, where they can read it: its state is a protobuf message with a name.
@@ -57,6 +64,9 @@ impl Aggregate {
             descriptor,
             handlers: BTreeMap::new(),
             appliers: HashMap::default(),
+            rejected: BTreeMap::new(),
+            compensate: None,
+            facts: BTreeMap::new(),
             snapshot_type: Name::from(format!("{}.{}{codec}", descriptor.domain, descriptor.name)),
             snapshot_url: message.map(|full_name| angzarr_proto::type_url_of(&full_name())),
         }
@@ -68,6 +78,28 @@ impl Aggregate {
 pub(crate) struct Saga {
     pub(crate) descriptor: &'static SagaDescriptor,
     pub(crate) handlers: BTreeMap<String, &'static SagaHandlerDescriptor>,
+}
+
+/// `#[rejected]` methods, by full name of the command and the target domain that they are for, if they are for one.
+pub(crate) type RejectedBy<D> = BTreeMap<(String, Option<&'static str>), &'static D>;
+
+/// The method for a rejected command: one for its target before one for any (row K2).
+pub(crate) fn rejected_by<D>(methods: &RejectedBy<D>, command: &str, target: &str) -> Option<&'static D> {
+    let of = |target: Option<&str>| methods.iter().find(|((name, of), _)| name == command && *of == target);
+    of(Some(target)).or_else(|| of(None)).map(|(_, method)| *method)
+}
+
+/// A process manager with everything that belongs to it.
+#[derive(Debug)]
+pub(crate) struct ProcessManager {
+    pub(crate) descriptor: &'static ProcessManagerDescriptor,
+    /// What its own stream folds into.
+    pub(crate) state: Aggregate,
+    /// By full name of the event.
+    pub(crate) handlers: BTreeMap<String, &'static ProcessHandlerDescriptor>,
+    /// By name.
+    pub(crate) timeouts: BTreeMap<&'static str, &'static TimeoutDescriptor>,
+    pub(crate) rejected: RejectedBy<ProcessRejectedDescriptor>,
 }
 
 /// A projector with its handlers, by full name of the event.
@@ -93,6 +125,7 @@ impl Registry {
         let mut registry = Self::default();
         registry.add_aggregates(&mut problems);
         registry.add_reactions(&mut problems);
+        registry.add_coordination(&mut problems);
         registry.upcaster_steps = in_order(inventory::iter::<RegisteredUpcaster>().map(|it| it.0), |it| it.location);
         registry.upcasters = Upcasters::build(&registry.upcaster_steps, &mut problems);
         registry.proto_descriptors = inventory::iter::<RegisteredProtoDescriptors>().map(|it| it.0).collect();
@@ -111,6 +144,19 @@ impl Registry {
     /// What is probably a mistake and does not stop the start.
     pub fn warnings(&self) -> &[Problem] {
         &self.warnings
+    }
+
+    /// What the streams of a domain fold into: an aggregate or a process manager.
+    pub(crate) fn state_of(&self, domain: &str) -> Option<&Aggregate> {
+        let process = || self.process_managers.get(domain).map(|process| &process.state);
+        self.aggregates.get(domain).or_else(process)
+    }
+
+    fn state_of_mut(&mut self, domain: &str) -> Option<&mut Aggregate> {
+        match self.aggregates.get_mut(domain) {
+            Some(aggregate) => Some(aggregate),
+            None => self.process_managers.get_mut(domain).map(|process| &mut process.state),
+        }
     }
 
     /// The domains of this program's aggregates, in order.
@@ -147,6 +193,9 @@ impl Registry {
             }
             self.remotes.entry(remote.domain).or_insert(remote);
         }
+        for descriptor in in_order(inventory::iter::<RegisteredProcessManager>().map(|it| it.0), |it| it.state.location) {
+            self.add_process_manager(descriptor, problems);
+        }
         for handler in in_order(inventory::iter::<RegisteredCommandHandler>().map(|it| it.0), |it| it.location) {
             let owner = (handler.aggregate)();
             let Some(aggregate) = self.aggregates.get_mut(owner.domain) else { continue };
@@ -165,7 +214,7 @@ impl Registry {
         }
         for apply in in_order(inventory::iter::<RegisteredApply>().map(|it| it.0), |it| it.location) {
             let owner = (apply.aggregate)();
-            let Some(aggregate) = self.aggregates.get_mut(owner.domain) else { continue };
+            let Some(aggregate) = self.state_of_mut(owner.domain) else { continue };
             if (aggregate.descriptor.state)() != (owner.state)() {
                 continue;
             }
@@ -195,6 +244,10 @@ impl Registry {
             }
             true
         };
+        for process in self.process_managers.values() {
+            let state = process.descriptor.state;
+            unique(state.domain, state.location, "a process manager", problems);
+        }
         let mut saga_names = HashMap::new();
         for descriptor in in_order(inventory::iter::<RegisteredSaga>().map(|it| it.0), |it| it.location) {
             if unique(descriptor.name, descriptor.location, "a saga", problems) {

@@ -14,7 +14,7 @@ use crate::reaction::{Component, ProjectorRunner, SagaRunner, Subscription, Subs
 use crate::registry::{Problem, Registry, WiringErrors};
 use crate::storage::{BoxFuture, Memory, Storage, StorageError, Writer};
 use crate::stream::Limits;
-use crate::transport::{Local, Transport};
+use crate::transport::{Local, Publishing, Relay, Transport};
 
 /// Something that becomes a store when the runtime starts.
 #[diagnostic::on_unimplemented(
@@ -73,6 +73,7 @@ impl OpenStorage for crate::storage::Sqlite {
 pub struct Builder {
     storage: Option<Box<dyn OpenStorage>>,
     transport: Option<Arc<dyn Transport>>,
+    outbox: bool,
     instances: Vec<(TypeId, &'static str, Instance)>,
     expected_domains: Vec<String>,
     clock: Arc<dyn Clock>,
@@ -92,6 +93,7 @@ impl Default for Builder {
         Self {
             storage: None,
             transport: None,
+            outbox: true,
             instances: Vec::new(),
             expected_domains: Vec::new(),
             clock: Arc::new(SystemClock),
@@ -143,6 +145,23 @@ impl Builder {
                 .problems
                 .push(Problem::error(format!("`{url}` is no transport of this version")).hint("write `local:`")),
         }
+        self
+    }
+
+    /// Whether the relay stores how far it has published; `true` if nothing is said. Of no consequence for a transport that
+    /// only wakes.
+    ///
+    /// - `true`: the relay goes on behind its stored cursor after any crash, and begins at the first event of the store the
+    ///   first time (row R2).
+    /// - `false`, for a transport that is durable by itself (row R3): events are published right after their commit, and
+    ///   nothing is written for it. After a crash the relay goes on behind what the transport says that it has
+    ///   ([`Transport::newest`]). If it cannot say, the relay begins with what is stored from then on: events that were
+    ///   stored and not yet confirmed when the process died, and all that was stored under another transport, are never
+    ///   published. Feeds of this runtime find them in the store all the same; other programs that listen to the transport
+    ///   do not. And a shutdown waits for a transport that is out of reach, up to the drain limit.
+    #[must_use]
+    pub fn outbox(mut self, outbox: bool) -> Self {
+        self.outbox = outbox;
         self
     }
 
@@ -256,6 +275,7 @@ impl Builder {
         vec![
             ("storage", storage),
             ("transport", transport),
+            ("outbox", self.outbox.to_string()),
             ("state_cache_bytes", self.cache_bytes.to_string()),
             ("sync_deadline", format!("{:?}", self.sync_deadline)),
             ("drain_limit", format!("{:?}", self.drain_limit)),
@@ -335,11 +355,12 @@ impl Builder {
             let instance = instance_of((descriptor.component)(), descriptor.instance)?;
             Some(Component::Saga(SagaRunner::new(saga, instance)))
         });
+        let relay = Relay::open(&core, self.outbox).await?;
         let all = projectors.chain(sagas).map(|component| Arc::new(Subscription::new(component))).collect();
         let subscriptions = Subscriptions::start(&core, all).await?;
-        Ok(Runtime {
-            inner: Arc::new(Inner { core, subscriptions, ending: OnceLock::new(), drain_limit: self.drain_limit }),
-        })
+        let publishing = Publishing::start(&core, relay);
+        let (ending, drain_limit) = (OnceLock::new(), self.drain_limit);
+        Ok(Runtime { inner: Arc::new(Inner { core, subscriptions, publishing, ending, drain_limit }) })
     }
 
     /// Everything that the way of a command needs, on an open store.
@@ -412,10 +433,11 @@ fn no_instance(kind: &str, name: &str, rust_name: &str, location: crate::declare
 /// A store may know domains that this program has no code for: most likely a crate that is not linked.
 async fn warn_of_unlinked_domains(registry: &Registry, storage: &dyn Storage) -> Result<()> {
     for stored in storage.domains().await? {
-        let known = registry.aggregates.contains_key(stored.as_str()) || registry.remotes.contains_key(stored.as_str());
+        let stored = stored.as_str();
+        let known = registry.state_of(stored).is_some() || registry.remotes.contains_key(stored);
         if !known {
             tracing::warn!(
-                domain = stored.as_str(),
+                domain = stored,
                 "the store holds streams of a domain that this program has no aggregate for; if a crate of yours has it, \
                  that crate is not linked: name it (`use that_crate as _;`)"
             );

@@ -26,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::reaction::{Component, SubscriptionStatus, Subscriptions};
 use crate::registry::Registry;
 use crate::storage::{BoxFuture, Storage, StorageError, StorageErrorKind};
+use crate::transport::{OpenFeed, Publishing, RelayStatus};
 
 /// A running program: send commands, ask for states, see where everything stands. Cheap to clone.
 ///
@@ -38,6 +39,7 @@ pub struct Runtime {
 struct Inner {
     core: Arc<Core>,
     subscriptions: Subscriptions,
+    publishing: Publishing,
     /// The shutdown, once somebody has asked for it.
     ending: OnceLock<Ending>,
     drain_limit: Duration,
@@ -68,6 +70,8 @@ impl Inner {
             tracing::warn!(running, "commands still ran when the limit of the shutdown passed");
         }
         self.subscriptions.stop(limit).await;
+        // Behind everything that could still store events.
+        self.publishing.stop(limit).await;
         core.waits.close();
         if tokio::time::timeout(limit, core.writer.drain()).await.is_err() {
             tracing::warn!("the store still wrote when the limit of the shutdown passed");
@@ -157,6 +161,17 @@ impl Runtime {
         self.inner.subscriptions.all.iter().map(|subscription| subscription.status(&self.inner.core)).collect()
     }
 
+    /// Where the relay stands, that brings events to the transport (row R2); `None` for a transport that only wakes.
+    pub fn relay(&self) -> Option<RelayStatus> {
+        self.inner.publishing.status(&self.inner.core)
+    }
+
+    /// A feed of events for code of your own, under a name by which the transport knows it (row R7). Say which events and
+    /// where to begin; await it.
+    pub fn feed(&self, name: impl AsRef<str>) -> OpenFeed {
+        OpenFeed::new(self.inner.core.clone(), self.inner.publishing.stopped(), name.as_ref())
+    }
+
     /// Waits until every saga and projector has handled everything that is stored, and what that caused; or until the
     /// runtime is shut down.
     pub async fn settled(&self) {
@@ -189,8 +204,9 @@ impl Runtime {
         self.inner.core.storage.as_ref()
     }
 
-    /// Stops in order (row R6): takes no more commands, finishes what runs, lets every component finish its batch, stores
-    /// what is under way. Other handles answer [`Error::ShuttingDown`] from now on. Every step has the drain limit of its
+    /// Stops in order (row R6): takes no more commands, finishes what runs, lets every component finish its batch, publishes
+    /// what is stored, stores what is under way. A transport that is out of reach is not waited for, as long as the relay
+    /// keeps its cursor ([`Builder::outbox`]). Other handles answer [`Error::ShuttingDown`] from now on. Every step has the drain limit of its
     /// own; closing the store has ten seconds at least. It goes on if the caller does not wait for it; whoever calls
     /// meanwhile, or later, gets the same answer.
     ///

@@ -486,6 +486,18 @@ fn facts(write: &Write) -> String {
         for letter in &extras.dead_letters {
             let _ = write!(facts, "dead letter {}, ", letter.id);
         }
+        for intent in &extras.intents {
+            let _ = write!(facts, "{} {} of {}, ", intent.kind, intent.id, intent.stream);
+        }
+        for id in extras.settles.iter().map(|it| &it.id).chain(&extras.withdraws) {
+            let _ = write!(facts, "end of intent {id}, ");
+        }
+        for merge in &extras.merges {
+            let _ = write!(facts, "merge of {}, ", merge.branch);
+        }
+        for discard in &extras.discards {
+            let _ = write!(facts, "discard of {}, ", discard.edition);
+        }
     }
     facts.truncate(facts.trim_end_matches(", ").len());
     facts

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::super::{
-    Append, BoxFuture, Dedup, Extras, Memory, NewEvent, SnapshotWrite, StorageFuture, StreamInfo, StreamRead,
-    StreamSlice,
+    Append, BoxFuture, Dedup, EditionInfo, Extras, Intent, IntentFilter, IntentId, Memory, NewEvent, SnapshotWrite,
+    StorageFuture, StreamFilter, StreamInfo, StreamRead, StreamSlice,
 };
 use super::*;
 use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId, Resolution};
@@ -105,11 +105,23 @@ impl Storage for Gated {
     }
     fn streams<'a>(
         &'a self,
-        domain: Option<&'a str>,
+        filter: &'a StreamFilter,
         after: Option<&'a StreamKey>,
         limit: usize,
     ) -> StorageFuture<'a, Vec<StreamInfo>> {
-        self.memory.streams(domain, after, limit)
+        self.memory.streams(filter, after, limit)
+    }
+    fn editions(&self) -> StorageFuture<'_, Vec<EditionInfo>> {
+        self.memory.editions()
+    }
+    fn dedup_keys<'a>(&'a self, key: &'a StreamKey) -> StorageFuture<'a, Vec<(Dedup, Written)>> {
+        self.memory.dedup_keys(key)
+    }
+    fn intents<'a>(&'a self, filter: &'a IntentFilter) -> StorageFuture<'a, Vec<Intent>> {
+        self.memory.intents(filter)
+    }
+    fn intent(&self, id: IntentId) -> StorageFuture<'_, Option<Intent>> {
+        self.memory.intent(id)
     }
     fn domains(&self) -> StorageFuture<'_, Vec<String>> {
         self.memory.domains()

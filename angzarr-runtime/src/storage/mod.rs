@@ -9,6 +9,7 @@
 mod batch;
 mod error;
 mod group_commit;
+mod intent;
 pub mod memory;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
@@ -18,10 +19,13 @@ pub(crate) use group_commit::Writer;
 
 pub use batch::OpenBatch;
 pub use error::{StorageError, StorageErrorKind};
+pub use intent::{Intent, IntentFilter, IntentId, IntentKind, Settle};
 pub use memory::Memory;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, Sqlite};
-pub use write::{Append, Dedup, Extras, NewEvent, SnapshotWrite, Write, WriteError, Written};
+pub use write::{
+    Append, Dedup, EditionDiscard, Extras, NewEvent, SnapshotWrite, StreamMerge, Write, WriteError, Written,
+};
 
 use uuid::Uuid;
 
@@ -34,7 +38,7 @@ pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a
 /// Shorthand for what most methods of [`Storage`] return.
 pub type StorageFuture<'a, T> = BoxFuture<'a, Result<T, StorageError>>;
 
-/// Where events, snapshots, checkpoints and dead letters are kept.
+/// Where events, snapshots, checkpoints, intents and dead letters are kept.
 ///
 /// # The promises of every backend
 /// 1. A [`Write`] is atomic: all of it is stored or nothing.
@@ -46,8 +50,11 @@ pub type StorageFuture<'a, T> = BoxFuture<'a, Result<T, StorageError>>;
 /// 5. A dedup key is stored at most once per stream: a second append with it is a [`WriteError::Duplicate`] that tells
 ///    which events the first one stored.
 /// 6. Positions grow strictly in commit order; once a reader saw position *n*, no event with a smaller position appears
-///    later (row R4).
-/// 7. Nothing is ever changed or removed, but snapshots as their retention says and dead letters' resolutions.
+///    later (row R4), and no position is ever given twice. Where events were discarded, a hole stays that readers skip.
+/// 7. Nothing is ever changed or removed, but snapshots as their retention says, dead letters' resolutions, intents that
+///    are settled, replaced or taken back, and what belongs to an edition that is discarded (row B5). The main timeline
+///    is never discarded.
+/// 8. An intent is carried out by one write: a second one that settles it is a [`WriteError::Settled`] and stores nothing.
 pub trait Storage: Send + Sync + 'static {
     /// What this is, for logs and `config`: `memory`, `sqlite bank.db (durable)`.
     fn describe(&self) -> String;
@@ -93,24 +100,31 @@ pub trait Storage: Send + Sync + 'static {
     /// What the first append with this dedup key on this stream stored, if there was one.
     fn find_duplicate<'a>(&'a self, key: &'a StreamKey, dedup: &'a Dedup) -> StorageFuture<'a, Option<Written>>;
 
+    /// The dedup keys of a stream and what each stored, in order of the key.
+    fn dedup_keys<'a>(&'a self, key: &'a StreamKey) -> StorageFuture<'a, Vec<(Dedup, Written)>>;
+
     /// Events of the whole store with position > `after`, in order, isolated ones included: at most `limit`, and no more
     /// once their payloads have `bytes` together, so that large events do not fill the memory. If there is an event and
     /// `limit` is not 0, at least one comes.
     fn read_log(&self, after: u64, limit: usize, bytes: usize) -> StorageFuture<'_, Vec<LogEvent>>;
 
-    /// The newest position that a reader may see; 0 for an empty store. Cheap: asked after every commit.
+    /// The newest position that a reader may see, whether its event is still there or was discarded; 0 for an empty store.
+    /// It never goes back, not even with another process. Cheap: asked after every commit.
     fn head(&self) -> u64;
 
     /// Every event with this correlation id, in order of position (row I4).
     fn read_correlation<'a>(&'a self, correlation_id: &'a str) -> StorageFuture<'a, Vec<LogEvent>>;
 
-    /// Streams in order of their key, after `after`, at most `limit`; of one domain, if given.
+    /// Streams with events that match, in order of their key, after `after`, at most `limit`.
     fn streams<'a>(
         &'a self,
-        domain: Option<&'a str>,
+        filter: &'a StreamFilter,
         after: Option<&'a StreamKey>,
         limit: usize,
     ) -> StorageFuture<'a, Vec<StreamInfo>>;
+
+    /// The editions that have streams with events, by name, the main timeline left out.
+    fn editions(&self) -> StorageFuture<'_, Vec<EditionInfo>>;
 
     /// The domains that have streams, in order.
     fn domains(&self) -> StorageFuture<'_, Vec<String>>;
@@ -120,6 +134,13 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Where a subscriber stands; `None` if it never stored a checkpoint.
     fn checkpoint<'a>(&'a self, subscriber: &'a str) -> StorageFuture<'a, Option<u64>>;
+
+    /// Intents that match, in order of their due time, then of when they were stored. One that was replaced counts as
+    /// stored anew.
+    fn intents<'a>(&'a self, filter: &'a IntentFilter) -> StorageFuture<'a, Vec<Intent>>;
+
+    /// One intent.
+    fn intent(&self, id: IntentId) -> StorageFuture<'_, Option<Intent>>;
 
     /// Dead letters that match, oldest first.
     fn dead_letters<'a>(&'a self, filter: &'a DeadLetterFilter) -> StorageFuture<'a, Vec<DeadLetter>>;
@@ -197,6 +218,35 @@ pub struct StreamInfo {
     pub next_sequence: u32,
     /// When its last event was accepted.
     pub last_created_at: Nanos,
+    /// Where a stream of an edition left the main timeline; `None` on main.
+    pub diverged_at: Option<u32>,
+}
+
+/// Which streams to list. The default lists every one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamFilter {
+    /// Only of this domain.
+    pub domain: Option<String>,
+    /// Only of this edition; the empty name is the main timeline.
+    pub edition: Option<String>,
+}
+
+impl StreamFilter {
+    /// Streams of one domain, on every timeline.
+    pub fn domain(domain: impl Into<String>) -> Self {
+        Self { domain: Some(domain.into()), edition: None }
+    }
+}
+
+/// An edition that has streams of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EditionInfo {
+    /// Its name.
+    pub name: Name,
+    /// How many streams have events there.
+    pub streams: u64,
+    /// How many events they have there; those before their divergence are of the main timeline.
+    pub events: u64,
 }
 
 /// The storage that a URL names.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::{StorageError, StorageErrorKind};
+use super::{Intent, IntentId, Settle, StorageError, StorageErrorKind};
 use crate::dead_letter::DeadLetter;
 use crate::stream::{Headers, Name, Nanos, StoredSnapshot, StreamKey};
 
@@ -19,6 +19,12 @@ pub struct Write {
 }
 
 /// The rarer parts of a [`Write`].
+///
+/// Whatever can be refused is checked before anything is stored: appends, merges and settles. A known dedup key comes
+/// first, then an intent that is gone, then a conflict: the repeat of work that was done finds its first answer.
+///
+/// Then it happens in this order: appends, merges, snapshots, checkpoints, dead letters; intents that are settled and taken
+/// back go, new ones come, so that a write may settle an intent and put it again; discards last.
 #[derive(Clone, Debug, Default)]
 pub struct Extras {
     /// More appends, each on another stream; all of them happen or none.
@@ -30,6 +36,62 @@ pub struct Extras {
     /// Dead letters. Where the id is stored already, the work failed again: a letter that was retried is opened again with
     /// the new facts, an open one takes them if it was tried more often since, one that was discarded stays as it is.
     pub dead_letters: Vec<DeadLetter>,
+    /// Intents to keep. One of the same id is replaced: a timer that moves, a delivery that is tried again later.
+    pub intents: Vec<Intent>,
+    /// Intents that this write carries out. Each must still be there, with this due time, or nothing is stored
+    /// ([`WriteError::Settled`]). They are removed.
+    pub settles: Vec<Settle>,
+    /// Intents that are taken back, whether they are there or not.
+    pub withdraws: Vec<IntentId>,
+    /// Branches whose events go to the main timeline (row B6).
+    pub merges: Vec<StreamMerge>,
+    /// Branches that are removed (row B5).
+    pub discards: Vec<EditionDiscard>,
+}
+
+/// A stream of an edition whose own events are appended to the main timeline (row B6).
+///
+/// The main stream must be where the branch left it, and the branch as it was read, or nothing of the write is stored: a
+/// [`WriteError::Conflict`] names the stream that has moved. On main the events keep sequence, time, type, version,
+/// payload, correlation id and extension, and whether they are isolated. They get new positions, in the order in which the
+/// branches of one write got theirs. The branch stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamMerge {
+    /// The stream of the edition.
+    pub branch: StreamKey,
+    /// Where it left the main timeline: main's next sequence.
+    pub diverged_at: u32,
+    /// The branch's next sequence.
+    pub next_sequence: u32,
+    /// Dedup keys of the branch, and what each is on main, so that a repeat there finds the events. One that main knows
+    /// already stays what it is there. The branch must know each of them, or it is not the one that was read: a conflict.
+    pub dedup: Vec<(Dedup, Dedup)>,
+}
+
+/// An edition whose events, snapshots, dedup keys and intents are removed, everywhere or in one domain (row B5).
+///
+/// Open dead letters that hold its events become discarded ones. The positions stay unused, and the streams may begin
+/// anew, elsewhere. The main timeline cannot be discarded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EditionDiscard {
+    /// The edition.
+    pub edition: Name,
+    /// Only in this domain.
+    pub domain: Option<Name>,
+    /// When, for the dead letters.
+    pub at: Nanos,
+}
+
+impl EditionDiscard {
+    /// Whether a stream is removed.
+    pub(crate) fn covers(&self, key: &StreamKey) -> bool {
+        key.edition == self.edition && self.domain.as_ref().is_none_or(|domain| key.domain == *domain)
+    }
+
+    /// Why its dead letters are discarded.
+    pub(crate) fn reason(&self) -> String {
+        format!("the edition `{}` was discarded", self.edition)
+    }
 }
 
 impl Write {
@@ -52,6 +114,10 @@ impl Write {
             bytes += extras.snapshots.iter().map(|it| it.snapshot.state.len() + 64).sum::<usize>();
             bytes += extras.checkpoints.len() * 32;
             bytes += extras.dead_letters.iter().map(|it| prost::Message::encoded_len(&it.letter)).sum::<usize>();
+            bytes += extras.intents.iter().map(|it| it.work.len() + 128).sum::<usize>();
+            bytes += (extras.settles.len() + extras.withdraws.len()) * 32;
+            let merged = |it: &StreamMerge| it.next_sequence.saturating_sub(it.diverged_at) as usize * 256;
+            bytes += extras.merges.iter().map(merged).sum::<usize>();
         }
         bytes
     }
@@ -103,22 +169,64 @@ impl Append {
         let fits = u32::try_from(self.events.len()).is_ok_and(|count| actual.checked_add(count).is_some());
         if !fits {
             let message = format!("{} is full: a stream holds {} events; start a new root", self.key, u32::MAX);
-            return Err(StorageError::new(StorageErrorKind::Failed, "storage", message).into());
+            return Err(refused(message));
         }
         Ok(())
     }
 }
 
-/// A write names each stream at most once: otherwise checking all appends before storing the first would prove nothing.
-pub(crate) fn one_append_per_stream(first: Option<&Append>, more: &[Append]) -> Result<(), WriteError> {
-    let mut seen = HashSet::with_capacity(more.len() + 1);
-    for append in first.into_iter().chain(more) {
+fn refused(message: String) -> WriteError {
+    StorageError::new(StorageErrorKind::Failed, "storage", message).into()
+}
+
+/// What no store may be asked to do, whatever it holds: checked before anything else.
+///
+/// A write names each stream at most once: otherwise checking all of it before storing the first part would prove nothing.
+pub(crate) fn check_shape(first: Option<&Append>, extras: &Extras) -> Result<(), WriteError> {
+    let Extras { appends, merges, discards, .. } = extras;
+    if let Some(merge) = merges.iter().find(|it| it.branch.is_main()) {
+        return Err(refused(format!("{} is on the main timeline already; merge a branch", merge.branch)));
+    }
+    if discards.iter().any(|it| it.edition.is_empty()) {
+        return Err(refused("the main timeline cannot be discarded; name an edition".to_owned()));
+    }
+    if appends.is_empty() && merges.is_empty() {
+        return Ok(());
+    }
+    let mut seen = HashSet::with_capacity(appends.len() + 1);
+    for append in first.into_iter().chain(appends) {
         if !seen.insert(&append.key) {
-            let message = format!("one write appends to {} twice; put the events into one append", append.key);
-            return Err(StorageError::new(StorageErrorKind::Failed, "storage", message).into());
+            return Err(refused(format!("one write appends to {} twice; put the events into one append", append.key)));
+        }
+    }
+    let targets: Vec<StreamKey> = merges.iter().map(|it| it.branch.on_main()).collect();
+    for key in targets.iter().chain(merges.iter().map(|it| &it.branch)) {
+        if !seen.insert(key) {
+            return Err(refused(format!("one write appends to {key} and merges it; use one write for each")));
         }
     }
     Ok(())
+}
+
+impl StreamMerge {
+    /// Whether the branch and its main stream are where the merge expects them (row B6); `None` for a stream that does not
+    /// exist.
+    pub(crate) fn check(&self, main: Option<StreamHead>, branch: Option<StreamHead>) -> Result<(), WriteError> {
+        let actual = main.map_or(0, |head| head.next_sequence);
+        if actual != self.diverged_at {
+            return Err(WriteError::Conflict { key: self.branch.on_main(), expected: self.diverged_at, actual });
+        }
+        let same = |head: &StreamHead| {
+            head.has_events && head.diverged_at == Some(self.diverged_at) && head.next_sequence == self.next_sequence
+        };
+        if branch.as_ref().is_some_and(same) { Ok(()) } else { Err(self.moved(branch)) }
+    }
+
+    /// The branch is not the one that was read.
+    pub(crate) fn moved(&self, branch: Option<StreamHead>) -> WriteError {
+        let actual = branch.map_or(0, |head| head.next_sequence);
+        WriteError::Conflict { key: self.branch.clone(), expected: self.next_sequence, actual }
+    }
 }
 
 /// One event to append.
@@ -176,6 +284,13 @@ pub enum WriteError {
     /// The dedup key is known (promise 5).
     #[error("already stored: {count} events from sequence {first_sequence}", count = .0.count, first_sequence = .0.first_sequence)]
     Duplicate(Written),
+    /// An intent that the write was to carry out is not there any more, or not with this due time: somebody else has done
+    /// the work, taken it back or moved it (promise 8).
+    #[error("intent {intent} was settled, taken back or moved before")]
+    Settled {
+        /// The intent.
+        intent: IntentId,
+    },
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),

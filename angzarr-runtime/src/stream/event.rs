@@ -4,6 +4,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 use super::{Name, StreamKey};
+use crate::error::{Error, Result, Subject};
 
 /// Nanoseconds since 1970-01-01T00:00:00Z.
 pub type Nanos = i64;
@@ -23,23 +24,25 @@ pub struct StoredEvent {
     pub schema_version: u32,
     /// The encoded payload.
     pub payload: Bytes,
-    /// What came with the command: correlation id and extension.
+    /// What came with the command: correlation id, extension, divergences.
     pub headers: Headers,
     /// Stored by an ISOLATED command: no subscriber may ever see it (row S5).
     pub isolated: bool,
 }
 
-/// What a command hands on to each of its events (rows I1, I3). Empty in most systems, so it is shared.
+/// What a command hands on to each of its events (rows I1, I3, B4). Empty in most systems, so it is shared.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Headers(Option<Arc<HeaderFields>>);
 
 /// The fields behind [`Headers`].
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct HeaderFields {
     /// The correlation id; empty means none (row I2).
     pub correlation_id: String,
     /// The opaque extension of the cover.
     pub ext: Option<prost_types::Any>,
+    /// The explicit divergence points of the command's edition (row B4).
+    pub divergences: Vec<(Name, u32)>,
 }
 
 impl Headers {
@@ -49,7 +52,23 @@ impl Headers {
         if correlation_id.is_empty() && ext.is_none() {
             return Self(None);
         }
-        Self(Some(Arc::new(HeaderFields { correlation_id, ext })))
+        Self(Some(Arc::new(HeaderFields { correlation_id, ext, divergences: Vec::new() })))
+    }
+
+    /// The same with the explicit divergence points of the command's edition (row B4): domain and sequence.
+    #[must_use]
+    pub fn with_divergences(self, divergences: Vec<(Name, u32)>) -> Self {
+        if divergences.as_slice() == self.divergences() {
+            return self;
+        }
+        let mut fields = self.0.map(Arc::unwrap_or_clone).unwrap_or_default();
+        fields.divergences = divergences;
+        if fields == HeaderFields::default() { Self(None) } else { Self(Some(Arc::new(fields))) }
+    }
+
+    /// The explicit divergence points of the command's edition (row B4); empty on the main timeline.
+    pub fn divergences(&self) -> &[(Name, u32)] {
+        self.0.as_deref().map_or(&[], |fields| &fields.divergences)
     }
 
     /// The correlation id, empty if there is none.
@@ -70,6 +89,25 @@ pub struct LogEvent {
     pub stream: StreamKey,
     /// The event.
     pub event: StoredEvent,
+}
+
+impl LogEvent {
+    /// The payload, if it is an `M`.
+    ///
+    /// # Errors
+    /// It says that it is one, and cannot be decoded.
+    pub fn decode<M: prost::Message + prost::Name + Default>(&self) -> Result<Option<M>> {
+        if self.event.type_name.as_str() != M::full_name() {
+            return Ok(None);
+        }
+        M::decode(self.event.payload.as_ref()).map(Some).map_err(|error| Error::UnreadableEvent {
+            stream: Box::new(self.stream.clone()),
+            sequence: self.event.sequence,
+            type_name: self.event.type_name.to_string(),
+            message: error.to_string(),
+            subject: Subject::default(),
+        })
+    }
 }
 
 /// The state of a stream at one point, as the store holds it.

@@ -37,11 +37,25 @@
 //! | `stream stays parked` | WARN | `component`, `stream`, `sequence`, `correlation_id`, `letter`, `reason` | an event of the dead letters was tried again, and failed again |
 //! | `event parked behind an earlier one` | DEBUG | `component`, `stream`, `sequence`, `correlation_id` | it waits with its stream |
 //!
+//! # Relay and feeds: target `angzarr_runtime::transport`
+//! | event | level | fields | when |
+//! |---|---|---|---|
+//! | `relay started` | DEBUG | `position`, `outbox` (whether the cursor is stored) | it goes on behind its cursor |
+//! | `published` | DEBUG | `events`, `position` | the transport has confirmed everything up to there (row R2) |
+//! | `relay held back; it will try again` | WARN | `position`, `reason`, `pause` | the transport, or the store, failed; nothing is skipped |
+//! | `relay stopped` | DEBUG | `position` | it published what it could |
+//! | `hole filled from the store` | DEBUG | `feed`, `stream`, `sequence`, `events`, `correlation_id` | a message came before older ones of its stream (row R7) |
+//! | `double dropped` | DEBUG | `feed`, `stream`, `sequence` | a message came again (row R7) |
+//! | `message of another store dropped` | WARN | `feed`, `stream`, `sequence` | the transport is shared by stores |
+//! | `feed read the log` | DEBUG | `feed`, `events`, `position` | it begins, messages are missing, or none can come |
+//! | `feed without messages; it goes on from the store` | WARN | `feed`, `code`, `error` | the connection is lost, or cannot be made; it is tried again |
+//!
 //! Warnings and errors say by themselves what they are about: a program that listens to no more than those has no spans.
 //! Others, of start, shutdown and store, carry the target of their module.
 
 mod command;
 mod reaction;
+mod transport;
 
 pub(crate) use command::{
     accepted_or_refused, at_hand, command_span, decided, folded, panicked, raced, refused_early, retried, stored,
@@ -50,6 +64,9 @@ pub(crate) use command::{
 pub(crate) use reaction::{
     AtEvent, command_dead_lettered, command_sent, committed, event_dead_lettered, failed, fell_back, handled, parked,
     parked_behind, reaction_span, stays_parked,
+};
+pub(crate) use transport::{
+    feed_read_log, feed_without_messages, message_taken, published, relay_held_back, relay_started, relay_stopped,
 };
 
 use tracing::{Instrument as _, Span};

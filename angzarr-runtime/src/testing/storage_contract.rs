@@ -20,7 +20,9 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::dead_letter::{DeadLetter, DeadLetterFilter, Resolution};
-use crate::storage::{Append, Dedup, Extras, NewEvent, SnapshotWrite, Storage, StreamRead, Write, WriteError, Written};
+use crate::storage::{
+    Append, Dedup, Extras, NewEvent, SnapshotWrite, Storage, StreamFilter, StreamRead, Write, WriteError, Written,
+};
 use crate::stream::{Headers, LogEvent, Name, Nanos, Retention, StoredSnapshot, StreamKey};
 
 mod appends;

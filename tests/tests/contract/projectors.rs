@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use angzarr_runtime::dead_letter::DeadLetterFilter;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::reaction::ComponentKind;
-use angzarr_runtime::storage::NewEvent;
+use angzarr_runtime::storage::{NewEvent, StreamFilter};
 use angzarr_runtime::stream::StreamKey;
 use angzarr_runtime::{Checkpoint, ForeignReadModel};
 use angzarr_tests::account::Account;
@@ -435,7 +435,7 @@ fn j1_r1_death_in_the_middle_of_a_batch() {
         runtime.settled().await;
         for id in ids {
             assert_eq!(balance_row(&rig.model, id).await, Some((10, 10, 9)));
-            assert_eq!(runtime.storage().streams(Some("account"), None, 100).await.unwrap().len(), 5);
+            assert_eq!(runtime.storage().streams(&StreamFilter::domain("account"), None, 100).await.unwrap().len(), 5);
             let key = StreamKey::main("account", id);
             assert_eq!(angzarr_tests::store::events_of(runtime.storage(), &key).await.len(), 10);
         }

@@ -16,7 +16,7 @@ const ROWS: &[&str] = &[
     "b1", "b2", "b3", "b7", // editions
     "n1", "n2", "n3", "n4", "n5", "n6", // snapshots
     "u1", "u2", "u3", "u4", "u5", // upcasting
-    "r1", "r6", "r7", // delivery and recovery
+    "r1", "r2", "r3", "r6", "r7", // delivery and recovery
     "i1", "i2", "i3", "i4", // correlation
     "l",  // limits
 ];

@@ -14,7 +14,7 @@ use angzarr_tests::messages::*;
 use angzarr_tests::reactions::Trouble;
 use angzarr_tests::rig::{account, eventually, page, request};
 use angzarr_tests::store::{plant, stored};
-use angzarr_tests::{Fault, Faults, Rig, Store};
+use angzarr_tests::{Fault, Faults, Rig, Store, Storm, Weather};
 use tracing::field::{Field, Visit};
 use tracing::{Level, span};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
@@ -175,6 +175,7 @@ on_one_thread! {
     i1_g1_j1_reactions_and_what_they_cause_stand_in_their_spans
     i1_g3_j2_warnings_say_by_themselves_what_they_are_about
     i1_r6_a_shutdown_in_the_middle_of_a_saga_is_no_error
+    i1_r2_r7_what_goes_to_a_transport_and_comes_from_it_is_told
 }
 
 const ACCEPTED: [&str; 4] = ["state loaded", "decided", "stored", "command accepted"];
@@ -492,4 +493,58 @@ async fn i1_r6_a_shutdown_in_the_middle_of_a_saga_is_no_error(store: Store) {
     runtime.settled().await;
     assert_eq!(runtime.state::<Ledger>(to).await.unwrap().total, 10, "each once");
     runtime.shutdown().await.unwrap();
+}
+
+async fn i1_r2_r7_what_goes_to_a_transport_and_comes_from_it_is_told(store: Store) {
+    let (told, _listening) = Told::listen();
+    let (storm, id) = (Storm::new(), Uuid::new_v4());
+    let stream = StreamKey::main("account", id).to_string();
+    storm.down(true);
+    let runtime = store.describe(storm.over(Rig::new().builder())).build().await.unwrap();
+    runtime.send::<Account>(id, Deposit { amount: 1 }).correlation("wf-1").await.unwrap();
+    eventually("the relay is held back", async || runtime.relay().unwrap().stalled.is_some()).await;
+    let started = told.event("relay started", "");
+    assert_eq!(started.fields, fields([("position", "0"), ("outbox", "true")]));
+    let held = told.events(|event| event.text == "relay held back; it will try again").remove(0);
+    assert_eq!((held.level, held.target), (Level::WARN, "angzarr_runtime::transport"));
+    assert_eq!(field(&held.fields, "reason"), "TRANSPORT_UNAVAILABLE: storm: down on purpose");
+    assert!(!field(&held.fields, "pause").is_empty());
+    let mut feed = runtime.feed("it").after(0).await.unwrap();
+    let without = told.events(|event| event.text == "feed without messages; it goes on from the store").remove(0);
+    let expected = [("feed", "it"), ("code", "TRANSPORT_UNAVAILABLE"), ("error", "storm: down on purpose")];
+    assert_eq!((without.level, without.fields), (Level::WARN, fields(expected)));
+    assert_eq!(feed.next().await.unwrap().event.sequence, 0);
+    let read = told.event("feed read the log", "");
+    assert_eq!(read.fields, fields([("feed", "it"), ("events", "1"), ("position", "0")]));
+    told.forget_events();
+
+    storm.down(false);
+    storm.weather(Weather { doubles: 100, ..Weather::default() });
+    storm.lose([1]);
+    let patience = std::time::Duration::from_millis(1);
+    eventually("the feed listens", async || {
+        assert!(tokio::time::timeout(patience, feed.next()).await.is_err());
+        feed.trouble().is_none() && runtime.relay().unwrap().lag == 0
+    })
+    .await;
+    assert_eq!(told.event("published", "").fields, fields([("events", "1"), ("position", "1")]));
+    runtime.send::<Account>(id, DepositMany { count: 2 }).correlation("wf-2").await.unwrap();
+    for sequence in 1..=2 {
+        assert_eq!(feed.next().await.unwrap().event.sequence, sequence);
+    }
+    let filled = told.event("hole filled from the store", "");
+    let expected =
+        [("feed", "it"), ("stream", &*stream), ("sequence", "2"), ("events", "1"), ("correlation_id", "wf-2")];
+    assert_eq!((filled.level, filled.fields), (Level::DEBUG, fields(expected)));
+    let double =
+        || told.events(|event| event.text == "double dropped" && field(&event.fields, "sequence") == "2").pop();
+    eventually("the double comes", async || {
+        assert!(tokio::time::timeout(patience, feed.next()).await.is_err());
+        double().is_some()
+    })
+    .await;
+    assert_eq!(double().unwrap().fields, fields([("feed", "it"), ("stream", &*stream), ("sequence", "2")]));
+    runtime.shutdown().await.unwrap();
+    assert_eq!(told.event("relay stopped", "").fields, fields([("position", "3")]));
+    assert_eq!(feed.next().await.unwrap_err().code(), "SHUTTING_DOWN");
 }

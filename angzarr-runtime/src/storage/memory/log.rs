@@ -1,7 +1,7 @@
 //! The log: every event of the store, in order of position.
 //!
 //! In: events, at the end. Out: events by position. Never: a move of what it holds; it grows by whole pieces, so that no
-//! append has to wait for a copy of all that was there before.
+//! append has to wait for a copy of all that was there before. An event that is removed leaves a hole.
 
 use bytes::Bytes;
 
@@ -9,6 +9,9 @@ use crate::stream::{Headers, Name, Nanos, StoredEvent};
 
 /// Events in one piece.
 const PIECE: usize = 4_096;
+
+/// Stands in an entry for the number of its stream where the event was removed.
+const REMOVED: u32 = u32::MAX;
 
 /// An event with the number of its stream.
 #[derive(Debug)]
@@ -66,6 +69,16 @@ impl Log {
 
     pub(super) fn get(&self, position: u64) -> Option<&Entry> {
         let index = usize::try_from(position.checked_sub(1)?).ok()?;
-        self.pieces.get(index / PIECE)?.get(index % PIECE)
+        self.pieces.get(index / PIECE)?.get(index % PIECE).filter(|entry| entry.stream != REMOVED)
+    }
+
+    /// Removes an event and answers its headers. Its position is never given again.
+    pub(super) fn remove(&mut self, position: u64) -> Option<Headers> {
+        let index = usize::try_from(position.checked_sub(1)?).ok()?;
+        let entry = self.pieces.get_mut(index / PIECE)?.get_mut(index % PIECE)?;
+        entry.stream = REMOVED;
+        entry.payload = Bytes::new();
+        entry.type_name = Name::default();
+        Some(std::mem::take(&mut entry.headers))
     }
 }

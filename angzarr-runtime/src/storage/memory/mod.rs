@@ -3,6 +3,8 @@
 //! In: writes and questions. Out: the same promises as any other backend, but for durability: everything is gone with the
 //! process. Never: waiting; a write is stored when [`Storage::commit_now`] returns.
 
+mod branches;
+mod intents;
 mod log;
 mod state;
 #[cfg(test)]
@@ -16,7 +18,8 @@ use uuid::Uuid;
 
 use self::state::State;
 use super::{
-    BoxFuture, Dedup, Storage, StorageFuture, StreamInfo, StreamRead, StreamSlice, Write, WriteError, Written,
+    BoxFuture, Dedup, EditionInfo, Intent, IntentFilter, IntentId, Storage, StorageFuture, StreamFilter, StreamInfo,
+    StreamRead, StreamSlice, Write, WriteError, Written,
 };
 use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId, Resolution};
 use crate::stream::{LogEvent, StoredSnapshot, StreamKey};
@@ -66,20 +69,33 @@ impl Memory {
     }
 
     /// A long stream is copied in pieces: between them writers get their turn. What was asked for cannot change
-    /// meanwhile, because events are only ever added behind it.
+    /// meanwhile, because events are only ever added behind it; where an edition was discarded, it begins anew.
     fn slice(&self, key: &StreamKey, read: &StreamRead) -> StreamSlice {
-        let Some((mut slice, stream, mut range)) = self.shared.state.lock().locate(key, read) else {
-            return StreamSlice::default();
-        };
-        slice.events.reserve_exact(range.len());
-        while !range.is_empty() {
-            let end = range.end.min(range.start + CHUNK);
-            if !self.shared.state.lock().copy(stream, range.start..end, read.until, &mut slice.events) {
-                break;
+        loop {
+            let (located, discards) = {
+                let state = self.shared.state.lock();
+                (state.locate(key, read), state.discards())
+            };
+            let Some((mut slice, stream, mut range)) = located else { return StreamSlice::default() };
+            slice.events.reserve_exact(range.len());
+            let torn = loop {
+                if range.is_empty() {
+                    break false;
+                }
+                let end = range.end.min(range.start + CHUNK);
+                let state = self.shared.state.lock();
+                if state.discards() != discards {
+                    break true;
+                }
+                if !state.copy(stream, range.start..end, read.until, &mut slice.events) {
+                    break false;
+                }
+                range.start = end;
+            };
+            if !torn {
+                return slice;
             }
-            range.start = end;
         }
-        slice
     }
 }
 
@@ -120,14 +136,17 @@ impl Storage for Memory {
         ready(self.shared.state.lock().find_duplicate(key, dedup))
     }
 
+    fn dedup_keys<'a>(&'a self, key: &'a StreamKey) -> StorageFuture<'a, Vec<(Dedup, Written)>> {
+        ready(self.shared.state.lock().dedup_keys(key))
+    }
+
     fn read_log(&self, mut after: u64, limit: usize, mut bytes: usize) -> StorageFuture<'_, Vec<LogEvent>> {
         let mut events = Vec::new();
         while events.len() < limit && (events.is_empty() || bytes > 0) {
-            let before = events.len();
-            bytes = self.shared.state.lock().read_log(after, CHUNK.min(limit - before), bytes, &mut events);
-            match events.last() {
-                Some(last) if events.len() > before => after = last.event.position,
-                _ => break,
+            let positions = CHUNK.min(limit - events.len());
+            match self.shared.state.lock().read_log(after, positions, bytes, &mut events) {
+                Some(next) => (after, bytes) = next,
+                None => break,
             }
         }
         ready(events)
@@ -143,11 +162,15 @@ impl Storage for Memory {
 
     fn streams<'a>(
         &'a self,
-        domain: Option<&'a str>,
+        filter: &'a StreamFilter,
         after: Option<&'a StreamKey>,
         limit: usize,
     ) -> StorageFuture<'a, Vec<StreamInfo>> {
-        ready(self.shared.state.lock().streams(domain, after, limit))
+        ready(self.shared.state.lock().streams(filter, after, limit))
+    }
+
+    fn editions(&self) -> StorageFuture<'_, Vec<EditionInfo>> {
+        ready(self.shared.state.lock().editions())
     }
 
     fn domains(&self) -> StorageFuture<'_, Vec<String>> {
@@ -160,6 +183,14 @@ impl Storage for Memory {
 
     fn checkpoint<'a>(&'a self, subscriber: &'a str) -> StorageFuture<'a, Option<u64>> {
         ready(self.shared.state.lock().checkpoint(subscriber))
+    }
+
+    fn intents<'a>(&'a self, filter: &'a IntentFilter) -> StorageFuture<'a, Vec<Intent>> {
+        ready(self.shared.state.lock().intents.list(filter))
+    }
+
+    fn intent(&self, id: IntentId) -> StorageFuture<'_, Option<Intent>> {
+        ready(self.shared.state.lock().intents.get(id))
     }
 
     fn dead_letters<'a>(&'a self, filter: &'a DeadLetterFilter) -> StorageFuture<'a, Vec<DeadLetter>> {

@@ -3,18 +3,20 @@
 //! In: one write or question at a time. Out: all of a write or nothing (promise 1). Never: locks, threads, futures.
 
 use std::collections::{BTreeSet, HashMap};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 
-use super::super::write::{StreamHead, one_append_per_stream};
+use super::super::write::{StreamHead, check_shape};
 use super::super::{
-    Append, Dedup, Extras, SnapshotWrite, StreamInfo, StreamRead, StreamSlice, Write, WriteError, Written,
+    Append, Dedup, Extras, Settle, SnapshotWrite, StreamFilter, StreamInfo, StreamRead, StreamSlice, Write, WriteError,
+    Written,
 };
+use super::intents::Intents;
 use super::log::{Entry, Log};
 use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId, Resolution};
-use crate::stream::{LogEvent, Name, Nanos, Retention, StoredEvent, StoredSnapshot, StreamKey};
+use crate::stream::{Headers, LogEvent, Name, Nanos, Retention, StoredEvent, StoredSnapshot, StreamKey};
 
 type Map<K, V> = HashMap<K, V, RandomState>;
 
@@ -22,31 +24,48 @@ type Map<K, V> = HashMap<K, V, RandomState>;
 pub(super) struct State {
     /// The stream of each root that was seen first; the others follow in [`Stream::same_root`]. Mostly there are none,
     /// so a lookup hashes 16 bytes and no names.
-    roots: Map<u128, u32>,
-    streams: Vec<Stream>,
-    log: Log,
-    dedup: Map<(u32, Bytes), Written>,
-    correlations: Map<String, Vec<u64>>,
+    pub(super) roots: Map<u128, u32>,
+    pub(super) streams: Vec<Stream>,
+    pub(super) log: Log,
+    pub(super) dedup: Map<(u32, Bytes), Written>,
+    pub(super) correlations: Map<String, Vec<u64>>,
     checkpoints: Map<Name, u64>,
-    letters: Vec<DeadLetter>,
+    pub(super) intents: Intents,
+    pub(super) letters: Vec<DeadLetter>,
     letter_numbers: Map<DeadLetterId, usize>,
+    /// How often something was discarded.
+    pub(super) discards: u64,
 }
 
 #[derive(Debug)]
-struct Stream {
-    key: StreamKey,
+pub(super) struct Stream {
+    pub(super) key: StreamKey,
     /// The next stream of this root, in another domain or edition.
-    same_root: Option<u32>,
+    pub(super) same_root: Option<u32>,
     /// Where each event is in the log; the first one has the sequence `first`.
-    positions: Vec<u64>,
-    first: u32,
+    pub(super) positions: Vec<u64>,
+    pub(super) first: u32,
+    /// It was discarded. The same key may have begun anew, under another number.
+    pub(super) removed: bool,
     diverged_at: Option<u32>,
     /// In order of their sequence.
     snapshots: Vec<StoredSnapshot>,
 }
 
 impl Stream {
-    fn head(&self) -> StreamHead {
+    pub(super) fn new(key: StreamKey, same_root: Option<u32>) -> Self {
+        Self {
+            key,
+            same_root,
+            positions: Vec::new(),
+            first: 0,
+            removed: false,
+            diverged_at: None,
+            snapshots: Vec::new(),
+        }
+    }
+
+    pub(super) fn head(&self) -> StreamHead {
         StreamHead {
             next_sequence: self.next_sequence(),
             has_events: !self.positions.is_empty(),
@@ -76,13 +95,16 @@ impl State {
                 None => Ok(Written::default()),
             };
         };
-        let Extras { appends, snapshots, checkpoints, dead_letters } = *extras;
         // Everything is checked before anything is changed.
-        if !appends.is_empty() {
-            one_append_per_stream(write.append.as_ref(), &appends)?;
-        }
+        check_shape(write.append.as_ref(), &extras)?;
+        let Extras { appends, snapshots, checkpoints, dead_letters, intents, settles, withdraws, merges, discards } =
+            *extras;
+        self.check_settles(&settles, write.append.iter().chain(&appends))?;
         for append in write.append.iter().chain(&appends) {
             self.check(append)?;
+        }
+        for merge in &merges {
+            self.check_merge(merge)?;
         }
         let mut written = Written::default();
         if let Some(append) = write.append {
@@ -92,6 +114,9 @@ impl State {
         for append in appends {
             let number = self.find(&append.key);
             self.apply(number, append);
+        }
+        if !merges.is_empty() {
+            self.merge(merges);
         }
         for snapshot in snapshots {
             self.add_snapshot(snapshot);
@@ -110,7 +135,27 @@ impl State {
                 }
             }
         }
+        for id in withdraws.into_iter().chain(settles.iter().map(|it| it.id)) {
+            self.intents.remove(id);
+        }
+        for intent in intents {
+            self.intents.put(intent);
+        }
+        for discard in &discards {
+            self.discard(discard);
+        }
         Ok(written)
+    }
+
+    /// Whether what is to be carried out is still there. Where the whole write was stored before, that is the answer.
+    fn check_settles<'a>(
+        &self,
+        settles: &[Settle],
+        mut appends: impl Iterator<Item = &'a Append>,
+    ) -> Result<(), WriteError> {
+        let Some(gone) = settles.iter().find(|it| !self.intents.is_open(it)) else { return Ok(()) };
+        let first = appends.find_map(|it| self.find_duplicate(&it.key, it.dedup.as_ref()?));
+        Err(first.map_or(WriteError::Settled { intent: gone.id }, WriteError::Duplicate))
     }
 
     /// Whether the append can be stored, and the number of its stream, if it exists.
@@ -153,20 +198,24 @@ impl State {
             });
             stream.positions.push(position);
         }
-        let correlation_id = headers.correlation_id();
-        if !correlation_id.is_empty() {
-            let positions = before + 1..=self.log.head();
-            match self.correlations.get_mut(correlation_id) {
-                Some(known) => known.extend(positions),
-                None => drop(self.correlations.insert(correlation_id.to_owned(), positions.collect())),
-            }
-        }
+        self.note_workflow(&headers, before + 1..=self.log.head());
         let last_position = if count == 0 { 0 } else { self.log.head() };
         let written = Written { first_sequence: expected, count, last_position };
         if let Some(Dedup(key)) = dedup {
             self.dedup.insert((number, key), written);
         }
         written
+    }
+
+    pub(super) fn note_workflow(&mut self, headers: &Headers, positions: RangeInclusive<u64>) {
+        let correlation_id = headers.correlation_id();
+        if correlation_id.is_empty() {
+            return;
+        }
+        match self.correlations.get_mut(correlation_id) {
+            Some(known) => known.extend(positions),
+            None => drop(self.correlations.insert(correlation_id.to_owned(), positions.collect())),
+        }
     }
 
     /// The number of a stream, if it exists.
@@ -188,20 +237,13 @@ impl State {
     }
 
     /// The number of a stream; it gets one now if it has none.
-    fn number(&mut self, key: StreamKey) -> u32 {
+    pub(super) fn number(&mut self, key: StreamKey) -> u32 {
         if let Some(number) = self.find(&key) {
             return number;
         }
         let number = self.streams.len() as u32;
         let same_root = self.roots.insert(key.root.as_u128(), number);
-        self.streams.push(Stream {
-            key,
-            same_root,
-            positions: Vec::new(),
-            first: 0,
-            diverged_at: None,
-            snapshots: Vec::new(),
-        });
+        self.streams.push(Stream::new(key, same_root));
         number
     }
 
@@ -229,7 +271,7 @@ impl State {
         stored.insert(place, snapshot);
     }
 
-    fn stream(&self, key: &StreamKey) -> Option<(u32, &Stream)> {
+    pub(super) fn stream(&self, key: &StreamKey) -> Option<(u32, &Stream)> {
         let number = self.find(key)?;
         Some((number, self.streams.get(number as usize)?))
     }
@@ -297,18 +339,29 @@ impl State {
         Some(LogEvent { stream, event: entry.event(position) })
     }
 
-    /// Copies events until `bytes` of payloads are reached; what is left of them.
-    pub(super) fn read_log(&self, after: u64, limit: usize, bytes: usize, into: &mut Vec<LogEvent>) -> usize {
-        let last = self.head().min(after.saturating_add(limit as u64));
+    /// Copies the events of the next `positions` places, until `bytes` of payloads are reached. Answers the last place that
+    /// it looked at and what is left of the bytes; `None` behind the end of the log.
+    pub(super) fn read_log(
+        &self,
+        after: u64,
+        positions: usize,
+        bytes: usize,
+        into: &mut Vec<LogEvent>,
+    ) -> Option<(u64, usize)> {
+        let last = self.head().min(after.saturating_add(positions as u64));
+        if last <= after {
+            return None;
+        }
         let mut left = bytes;
-        for item in (after.saturating_add(1)..=last).filter_map(|position| self.log_event(position)) {
+        for position in after + 1..=last {
+            let Some(item) = self.log_event(position) else { continue };
             left = left.saturating_sub(item.event.payload.len());
             into.push(item);
             if left == 0 {
-                break;
+                return Some((position, 0));
             }
         }
-        left
+        Some((last, left))
     }
 
     pub(super) fn read_correlation(&self, correlation_id: &str) -> Vec<LogEvent> {
@@ -316,12 +369,13 @@ impl State {
         positions.iter().filter_map(|position| self.log_event(*position)).collect()
     }
 
-    pub(super) fn streams(&self, domain: Option<&str>, after: Option<&StreamKey>, limit: usize) -> Vec<StreamInfo> {
+    pub(super) fn streams(&self, filter: &StreamFilter, after: Option<&StreamKey>, limit: usize) -> Vec<StreamInfo> {
         let mut matching: Vec<&Stream> = self
             .streams
             .iter()
             .filter(|it| !it.positions.is_empty())
-            .filter(|it| domain.is_none_or(|domain| it.key.domain == *domain))
+            .filter(|it| filter.domain.as_deref().is_none_or(|domain| it.key.domain == *domain))
+            .filter(|it| filter.edition.as_deref().is_none_or(|edition| it.key.edition == *edition))
             .filter(|it| after.is_none_or(|after| it.key > *after))
             .collect();
         if limit < matching.len() {
@@ -333,12 +387,14 @@ impl State {
             key: it.key.clone(),
             next_sequence: it.next_sequence(),
             last_created_at: it.positions.last().and_then(|at| self.log.get(*at)).map_or(0, |entry| entry.created_at),
+            diverged_at: it.diverged_at,
         };
         matching.into_iter().map(info).collect()
     }
 
     pub(super) fn domains(&self) -> Vec<String> {
-        let domains: BTreeSet<&str> = self.streams.iter().map(|it| it.key.domain.as_str()).collect();
+        let domains: BTreeSet<&str> =
+            self.streams.iter().filter(|it| !it.removed).map(|it| it.key.domain.as_str()).collect();
         domains.into_iter().map(str::to_owned).collect()
     }
 

@@ -30,8 +30,8 @@ use self::error::{failed, unknown};
 use self::reader::Readers;
 use self::writer::{Job, WriterThread};
 use super::{
-    BoxFuture, Dedup, OpenBatch, Storage, StorageError, StorageFuture, StreamInfo, StreamRead, StreamSlice, Write,
-    WriteError, Written,
+    BoxFuture, Dedup, EditionInfo, Intent, IntentFilter, IntentId, OpenBatch, Storage, StorageError, StorageFuture,
+    StreamFilter, StreamInfo, StreamRead, StreamSlice, Write, WriteError, Written,
 };
 use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId, Resolution};
 use crate::stream::{LogEvent, StoredSnapshot, StreamKey};
@@ -240,6 +240,11 @@ impl Storage for SqliteStorage {
         self.read(move |reader| reader.duplicate(&key, &dedup))
     }
 
+    fn dedup_keys<'a>(&'a self, key: &'a StreamKey) -> StorageFuture<'a, Vec<(Dedup, Written)>> {
+        let key = key.clone();
+        self.read(move |reader| reader.dedup_keys(&key))
+    }
+
     fn read_log(&self, after: u64, limit: usize, bytes: usize) -> StorageFuture<'_, Vec<LogEvent>> {
         self.read(move |reader| reader.log(after, limit, bytes))
     }
@@ -261,12 +266,16 @@ impl Storage for SqliteStorage {
 
     fn streams<'a>(
         &'a self,
-        domain: Option<&'a str>,
+        filter: &'a StreamFilter,
         after: Option<&'a StreamKey>,
         limit: usize,
     ) -> StorageFuture<'a, Vec<StreamInfo>> {
-        let (domain, after) = (domain.map(str::to_owned), after.cloned());
-        self.read(move |reader| reader.streams(domain.as_deref(), after.as_ref(), limit))
+        let (filter, after) = (filter.clone(), after.cloned());
+        self.read(move |reader| reader.streams(&filter, after.as_ref(), limit))
+    }
+
+    fn editions(&self) -> StorageFuture<'_, Vec<EditionInfo>> {
+        self.read(|reader| reader.editions())
     }
 
     fn domains(&self) -> StorageFuture<'_, Vec<String>> {
@@ -281,6 +290,15 @@ impl Storage for SqliteStorage {
     fn checkpoint<'a>(&'a self, subscriber: &'a str) -> StorageFuture<'a, Option<u64>> {
         let subscriber = subscriber.to_owned();
         self.read(move |reader| reader.checkpoint(&subscriber))
+    }
+
+    fn intents<'a>(&'a self, filter: &'a IntentFilter) -> StorageFuture<'a, Vec<Intent>> {
+        let filter = filter.clone();
+        self.read(move |reader| reader.intents(&filter))
+    }
+
+    fn intent(&self, id: IntentId) -> StorageFuture<'_, Option<Intent>> {
+        self.read(move |reader| reader.intent(id))
     }
 
     fn dead_letters<'a>(&'a self, filter: &'a DeadLetterFilter) -> StorageFuture<'a, Vec<DeadLetter>> {

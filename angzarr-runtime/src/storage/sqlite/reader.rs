@@ -12,7 +12,10 @@ use parking_lot::{Mutex, RwLock};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::super::{Dedup, StorageError, StreamInfo, StreamRead, StreamSlice, Written};
+use super::super::{
+    Dedup, EditionInfo, Intent, IntentFilter, IntentId, StorageError, StreamFilter, StreamInfo, StreamRead,
+    StreamSlice, Written,
+};
 use super::codec::{self, LastHeaders, bytes, integer, large, optional_small, signed, small, stream_key, text};
 use super::error::{corrupt, unavailable, while_doing};
 use super::statements::{FIND_DEDUP, FIND_STREAM};
@@ -339,9 +342,18 @@ impl Reader<'_> {
 
     pub(super) fn duplicate(&self, key: &StreamKey, Dedup(dedup): &Dedup) -> Result<Option<Written>, StorageError> {
         let Some((id, _)) = self.find(key)? else { return Ok(None) };
-        self.one(FIND_DEDUP, &[&id, &&dedup[..]], |row| {
-            Ok(Written { first_sequence: small(row, 0)?, count: small(row, 1)?, last_position: large(row, 2)? })
-        })
+        self.one(FIND_DEDUP, &[&id, &&dedup[..]], written)
+    }
+
+    pub(super) fn dedup_keys(&mut self, key: &StreamKey) -> Result<Vec<(Dedup, Written)>, StorageError> {
+        let Some((id, _)) = self.find(key)? else { return Ok(Vec::new()) };
+        let sql = "SELECT first_sequence, count, last_position, key FROM dedup WHERE stream = ?1 ORDER BY key";
+        let mut keys = Vec::new();
+        self.each(sql, &[&id], |_, row| {
+            keys.push((Dedup(bytes(row, 3)?), written(row)?));
+            Ok(true)
+        })?;
+        Ok(keys)
     }
 
     /// Events until there are no more or their payloads have `bytes` together.
@@ -380,35 +392,52 @@ impl Reader<'_> {
 
     pub(super) fn streams(
         &mut self,
-        domain: Option<&str>,
+        filter: &StreamFilter,
         after: Option<&StreamKey>,
         limit: usize,
     ) -> Result<Vec<StreamInfo>, StorageError> {
         // With a domain, `after` of another domain means its start or its end.
-        let (start, edition, root) = match (domain, after) {
+        let (start, edition, root) = match (filter.domain.as_deref(), after) {
             (Some(domain), Some(after)) if *after.domain > *domain => return Ok(Vec::new()),
             (Some(domain), Some(after)) if *after.domain < *domain => (domain, "", &[][..]),
             (_, Some(after)) => (after.domain.as_str(), after.edition.as_str(), &after.root.as_bytes()[..]),
             (Some(domain), None) => (domain, "", &[][..]),
             (None, None) => ("", "", &[][..]),
         };
-        let within = if domain.is_some() { "s.domain = ?1 AND" } else { "" };
+        let within = if filter.domain.is_some() { "s.domain = ?1 AND" } else { "" };
+        let only = if filter.edition.is_some() { "s.edition = ?5 AND" } else { "" };
         let sql = format!(
-            "SELECT s.domain, s.edition, s.root, e.sequence, e.created_at FROM streams s JOIN events e ON e.stream = s.id
-             WHERE {within} (s.domain, s.edition, s.root) > (?1, ?2, ?3)
+            "SELECT s.domain, s.edition, s.root, e.sequence, e.created_at, s.diverged_at FROM streams s JOIN events e ON e.stream = s.id
+             WHERE {within} {only} (s.domain, s.edition, s.root) > (?1, ?2, ?3)
                AND e.sequence = (SELECT max(sequence) FROM events WHERE stream = s.id)
              ORDER BY s.domain, s.edition, s.root LIMIT ?4"
         );
         let mut streams = Vec::new();
-        self.each(&sql, &[&start, &edition, &root, &signed(limit as u64)], |_, row| {
+        let limit = signed(limit as u64);
+        let mut parameters: Vec<&dyn ToSql> = vec![&start, &edition, &root, &limit];
+        parameters.extend(filter.edition.as_ref().map(|it| it as &dyn ToSql));
+        self.each(&sql, &parameters, |_, row| {
             streams.push(StreamInfo {
                 key: stream_key(row, 0)?,
                 next_sequence: small(row, 3)?.saturating_add(1),
                 last_created_at: integer(row, 4)?,
+                diverged_at: optional_small(row, 5)?,
             });
             Ok(true)
         })?;
         Ok(streams)
+    }
+
+    pub(super) fn editions(&mut self) -> Result<Vec<EditionInfo>, StorageError> {
+        let sql = "SELECT s.edition, count(DISTINCT s.id), count(*) FROM streams s JOIN events e ON e.stream = s.id
+                   WHERE s.edition <> '' GROUP BY s.edition ORDER BY s.edition";
+        let mut editions = Vec::new();
+        self.each(sql, &[], |_, row| {
+            let (streams, events) = (large(row, 1)?, large(row, 2)?);
+            editions.push(EditionInfo { name: Name::new(text(row, 0)?), streams, events });
+            Ok(true)
+        })?;
+        Ok(editions)
     }
 
     pub(super) fn head(&mut self) -> Result<u64, StorageError> {
@@ -468,6 +497,14 @@ impl Reader<'_> {
         Ok(letters)
     }
 
+    pub(super) fn intents(&mut self, _filter: &IntentFilter) -> Result<Vec<Intent>, StorageError> {
+        Err(super::error::failed("intents are not kept yet"))
+    }
+
+    pub(super) fn intent(&self, _id: IntentId) -> Result<Option<Intent>, StorageError> {
+        Err(super::error::failed("intents are not kept yet"))
+    }
+
     pub(super) fn dead_letter(&self, id: DeadLetterId) -> Result<Option<DeadLetter>, StorageError> {
         let sql = format!("SELECT {} FROM dead_letters WHERE id = ?1", codec::DEAD_LETTER);
         self.one(&sql, &[id.as_bytes()], codec::dead_letter)
@@ -493,6 +530,11 @@ impl Reader<'_> {
         let key: [&dyn ToSql; 4] = [&component, &key.domain.as_str(), &key.edition.as_str(), key.root.as_bytes()];
         self.one(&sql, &key, codec::dead_letter)
     }
+}
+
+/// What a key stored: columns `first_sequence, count, last_position`.
+fn written(row: &Row<'_>) -> Result<Written, StorageError> {
+    Ok(Written { first_sequence: small(row, 0)?, count: small(row, 1)?, last_position: large(row, 2)? })
 }
 
 /// A question for events, with the stream as its ninth column.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use rusqlite::Connection;
 
-use super::super::write::{StreamHead, one_append_per_stream};
+use super::super::write::{StreamHead, check_shape};
 use super::super::{Append, Extras, StorageError, Write, WriteError, Written};
 use super::codec;
 use super::error::{concerns_all, is_busy, not_committed, while_doing};
@@ -262,12 +262,14 @@ impl Transaction<'_> {
                 None => Ok(Ok(Written::default())),
             };
         };
-        let Extras { appends, snapshots, checkpoints, dead_letters } = extras;
         // Everything is checked before anything is stored.
-        if !appends.is_empty()
-            && let Err(error) = one_append_per_stream(write.append.as_ref(), appends)
-        {
+        if let Err(error) = check_shape(write.append.as_ref(), extras) {
             return Ok(Err(error));
+        }
+        let Extras { appends, snapshots, checkpoints, dead_letters, intents, settles, withdraws, merges, discards } =
+            extras;
+        if intents.len() + settles.len() + withdraws.len() + merges.len() + discards.len() > 0 {
+            return Ok(Err(super::error::failed("intents, merges and discards are not kept yet").into()));
         }
         for append in write.append.iter().chain(appends) {
             if let Err(error) = self.check(append)? {

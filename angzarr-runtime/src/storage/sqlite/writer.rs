@@ -292,8 +292,17 @@ fn close(connection: Connection) -> Result<(), StorageError> {
 fn is_small(write: &Write) -> bool {
     let events = write.append.as_ref().map_or(0, |append| append.events.len());
     let extras = write.extras.as_ref().map_or(0, |extras| {
+        if !(extras.merges.is_empty() && extras.discards.is_empty()) {
+            return SMALL_EVENTS + 1; // nobody knows how much that is
+        }
         let appended: usize = extras.appends.iter().map(|it| it.events.len()).sum();
-        appended + extras.snapshots.len() + extras.checkpoints.len() + extras.dead_letters.len()
+        let ends = extras.settles.len() + extras.withdraws.len();
+        appended
+            + extras.snapshots.len()
+            + extras.checkpoints.len()
+            + extras.dead_letters.len()
+            + extras.intents.len()
+            + ends
     });
     events + extras <= SMALL_EVENTS && write.bytes() <= SMALL_BYTES
 }

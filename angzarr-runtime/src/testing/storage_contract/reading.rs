@@ -245,7 +245,8 @@ pub async fn streams_are_listed_in_order(it: &Subject) {
     it.store(Append { diverged_at: Some(1), ..append(&branch, 1, 1) }).await;
     it.store(with_key(append(&key(9), 0, 0), "k")).await; // no events: not listed
     let list = |domain: Option<&'static str>, after: Option<StreamKey>, limit| async move {
-        let streams = it.storage.streams(domain, after.as_ref(), limit).await.expect("streams");
+        let filter = StreamFilter { domain: domain.map(str::to_owned), edition: None };
+        let streams = it.storage.streams(&filter, after.as_ref(), limit).await.expect("streams");
         streams.into_iter().map(|it| it.key).collect::<Vec<_>>()
     };
     let all = [key(1), key(2), key(3), branch.clone(), order(1), order(2)];
@@ -257,7 +258,7 @@ pub async fn streams_are_listed_in_order(it: &Subject) {
     assert_eq!(list(Some("order"), Some(key(1)), 100).await, all[4..], "after a key of an earlier domain");
     assert!(list(Some("account"), Some(order(1)), 100).await.is_empty());
     assert!(list(Some("nothing"), None, 100).await.is_empty());
-    let infos = it.storage.streams(None, Some(&key(3)), 2).await.expect("streams");
+    let infos = it.storage.streams(&StreamFilter::default(), Some(&key(3)), 2).await.expect("streams");
     assert_eq!((infos[0].next_sequence, infos[0].last_created_at), (2, 1_001));
     assert_eq!((infos[1].next_sequence, infos[1].last_created_at), (2, 1_000));
     assert_eq!(it.storage.domains().await.expect("domains"), ["account", "order"]);
