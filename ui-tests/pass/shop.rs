@@ -7,6 +7,7 @@ use angzarr_runtime::declare::{
 };
 use angzarr_runtime::inventory;
 use angzarr_runtime::prelude::*;
+use angzarr_ui_tests::{run, start};
 
 macro_rules! messages {
     ($($name:ident { $($field:ident: $kind:tt = $tag:tt),* }),+ $(,)?) => {
@@ -153,4 +154,10 @@ fn main() {
         inventory::iter::<RegisteredProcessRejected>().map(|it| (it.0.command.full_name)()).collect::<Vec<_>>(),
         ["ui.shop.TakePayment"]
     );
+    run(async {
+        let runtime = start(Runtime::builder()).await;
+        let id = root("order", "1");
+        runtime.send::<Order>(id, PlaceOrder { total: 5, sku: "tea".into() }).await.unwrap();
+        assert!(runtime.state::<Order>(id).await.unwrap().open);
+    });
 }
