@@ -55,16 +55,6 @@ fn message(what: &str, why: &str, write: &str) -> String {
     format!("{what}\n= note: {why}\n= help: {write}")
 }
 
-/// Tells that something is planned: a marker that silently did nothing would be worse.
-pub(crate) fn not_yet(at: &dyn ToTokens, what: &str, diagnostics: &mut Diagnostics) {
-    diagnostics.report(
-        at,
-        format!("`{what}` is not in this version yet"),
-        "its name is reserved, so that a program that uses it does not compile to something that ignores it",
-        "remove it for now",
-    );
-}
-
 /// The valid name nearest to what was written, if there is one near enough to be meant.
 pub(crate) fn nearest<'a>(written: &str, valid: &[&'a str]) -> Option<&'a str> {
     let distance = |candidate: &str| strsim::damerau_levenshtein(&written.to_lowercase(), &candidate.to_lowercase());

@@ -48,7 +48,15 @@ pub fn events(item: TokenStream) -> TokenStream {
     expand::events(item.into()).into()
 }
 
-/// Marks a method of an `#[aggregate]`, `#[saga]` or `#[projector]` block that handles one command or event.
+/// A process manager: on the struct that is its state, and on `impl` blocks with its `#[handler]`, `#[timeout]`, `#[rejected]`
+/// and `#[apply]` methods.
+#[proc_macro_attribute]
+pub fn process_manager(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand::process_manager(arguments.into(), item.into()).into()
+}
+
+/// Marks a method of an `#[aggregate]`, `#[saga]`, `#[process_manager]` or `#[projector]` block that handles one command or
+/// event.
 ///
 /// In a projector, `#[handler(live_only)]` marks one whose effect must not be repeated, such as a mail: a rebuild leaves it
 /// out (row J6).
@@ -57,37 +65,31 @@ pub fn handler(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::stray_marker(model::Marker::Handler, item.into()).into()
 }
 
-/// Marks a method of an `#[aggregate]` block that folds one event into the state.
+/// Marks a method of an `#[aggregate]` or `#[process_manager]` block that folds one event into the state.
 #[proc_macro_attribute]
 pub fn apply(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::stray_marker(model::Marker::Apply, item.into()).into()
 }
 
-/// Reserved: process managers are not in this version yet.
-#[proc_macro_attribute]
-pub fn process_manager(_arguments: TokenStream, item: TokenStream) -> TokenStream {
-    expand::process_manager(item.into()).into()
-}
-
-/// Reserved: `#[rejected]` is not in this version yet.
+/// Marks a method of an `#[aggregate]` or `#[process_manager]` block that answers the rejection of a command.
 #[proc_macro_attribute]
 pub fn rejected(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::stray_marker(model::Marker::Rejected, item.into()).into()
 }
 
-/// Reserved: `#[compensate]` is not in this version yet.
+/// Marks the method of an `#[aggregate]` block that undoes events.
 #[proc_macro_attribute]
 pub fn compensate(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::stray_marker(model::Marker::Compensate, item.into()).into()
 }
 
-/// Reserved: `#[fact]` is not in this version yet.
+/// Marks a method of an `#[aggregate]` block that says which events a fact means.
 #[proc_macro_attribute]
 pub fn fact(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::stray_marker(model::Marker::Fact, item.into()).into()
 }
 
-/// Reserved: `#[timeout]` is not in this version yet.
+/// Marks a method of a `#[process_manager]` block that runs when a timeout is due.
 #[proc_macro_attribute]
 pub fn timeout(_arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::stray_marker(model::Marker::Timeout, item.into()).into()

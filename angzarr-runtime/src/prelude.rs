@@ -10,10 +10,8 @@ pub use crate::declare::{
 };
 pub use crate::{
     CascadeErrorMode, Compensate, Edition, Error, Events, Local, Memory, Receipt, Runtime, SyncMode, Uuid, Versioned,
-    aggregate, ensure, projector, root, saga, upcaster,
+    aggregate, apply, compensate, ensure, fact, handler, process_manager, projector, rejected, root, saga, timeout,
+    upcaster,
 };
 #[cfg(feature = "sqlite")]
 pub use crate::{Sqlite, SqliteReadModel};
-pub use angzarr_macros::{apply, handler};
-#[doc(hidden)]
-pub use angzarr_macros::{compensate, fact, process_manager, rejected, timeout};

@@ -1,6 +1,6 @@
 //! An aggregate of another process takes what was declared.
 
-use angzarr_runtime::declare::{RegisteredRemoteAggregate, SagaOutput};
+use angzarr_runtime::declare::{Emissions, RegisteredRemoteAggregate, SagaOutput};
 use angzarr_runtime::inventory;
 use angzarr_runtime::prelude::*;
 use angzarr_ui_domain::messages::{Deposit, Open};
@@ -14,9 +14,9 @@ fn main() {
     let command: Command<OtherBank> = OtherBank::command(id, Open { owner: "Ada".into() });
     let any = command.into_any();
     assert_eq!((any.domain(), any.type_name(), any.root()), ("bank-2", "ui.bank.Open", id));
-    let mut commands = Vec::new();
-    OtherBank::command(id, Deposit { amount: 3 }).collect(&mut commands).unwrap();
-    assert_eq!(commands.len(), 1);
+    let mut emissions = Emissions::default();
+    OtherBank::command(id, Deposit { amount: 3 }).collect(&mut emissions).unwrap();
+    assert!(format!("{emissions:?}").contains("ui.bank.Deposit"), "{emissions:?}");
 
     let remote = inventory::iter::<RegisteredRemoteAggregate>().find(|it| it.0.name == "OtherBank").unwrap().0;
     let names: Vec<String> = remote.commands.iter().map(|command| (command.full_name)()).collect();

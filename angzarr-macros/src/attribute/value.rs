@@ -176,28 +176,50 @@ impl Argument {
     pub(crate) fn aggregate_type(&self, diagnostics: &mut Diagnostics) -> Option<Type> {
         let key = self.key.to_string();
         let value = self.value(&format!("{key} = Order"), diagnostics)?;
-        match parse_domain(value.clone()) {
-            Some(DomainRef::Aggregate(ty)) => return Some(ty),
-            Some(DomainRef::Name(name)) => diagnostics.report(
-                &name,
-                format!("`{key}` is the type of an aggregate, not a string"),
-                "its events are checked by type; an aggregate of another process has a type too",
-                format!(
-                    "write `{key} = {}`; for one in another process, first declare `#[aggregate(domain = \"{}\", remote, \
-                     handles(…))] pub struct {};`",
-                    type_name(&name.value()),
-                    name.value(),
-                    type_name(&name.value()),
-                ),
-            ),
-            None => diagnostics.report(
-                value,
-                format!("`{key}` is not the type of an aggregate"),
-                "its events are checked by type",
-                format!("write `{key} = Order`, with the struct that carries `#[aggregate(domain = …)]`"),
-            ),
+        let what = AggregateWords {
+            wanted: format!("`{key}` is the type of an aggregate"),
+            string: "a string",
+            example: format!("{key} = "),
+        };
+        aggregate_type(value, &what, diagnostics)
+    }
+
+    /// `[Order, Payment]`: the types of aggregates, each once; `why` it is such a list.
+    pub(crate) fn aggregate_types(&self, why: &str, diagnostics: &mut Diagnostics) -> Vec<Type> {
+        let key = &self.key;
+        let Some(elements) = self.elements() else {
+            let one = match &self.value {
+                Value::Is(value) => match parse_domain(value.clone()) {
+                    Some(DomainRef::Aggregate(ty)) => source(&ty),
+                    Some(DomainRef::Name(name)) => type_name(&name.value()),
+                    None => "Order".to_owned(),
+                },
+                _ => "Order".to_owned(),
+            };
+            let write = format!("write `{key} = [{one}]`");
+            diagnostics.report(&self.tokens(), format!("`{key}` is not a list"), why, write);
+            return Vec::new();
+        };
+        if elements.is_empty() {
+            let write = format!("name at least one: `{key} = [Order]`");
+            diagnostics.report(&self.tokens(), format!("`{key}` is empty"), why, write);
         }
-        None
+        let mut types: Vec<Type> = Vec::new();
+        for element in elements {
+            let what = AggregateWords {
+                wanted: format!("`{key}` lists the types of aggregates"),
+                string: "strings",
+                example: String::new(),
+            };
+            let Some(ty) = aggregate_type(&element, &what, diagnostics) else { continue };
+            if types.iter().any(|other| source(other) == source(&ty)) {
+                let what = format!("`{}` is listed twice", source(&ty));
+                diagnostics.report(&ty, what, "once is enough", "remove one of the two");
+            } else {
+                types.push(ty);
+            }
+        }
+        types
     }
 
     /// The elements of `[a, b]`; `None` for anything else.
@@ -228,6 +250,42 @@ impl Argument {
         );
         Vec::new()
     }
+}
+
+/// How a mistake in the type of an aggregate is told.
+struct AggregateWords {
+    /// What it should be.
+    wanted: String,
+    /// What it is called if it is a string.
+    string: &'static str,
+    /// What stands in front of the type in an example.
+    example: String,
+}
+
+fn aggregate_type(value: &TokenStream, words: &AggregateWords, diagnostics: &mut Diagnostics) -> Option<Type> {
+    let AggregateWords { wanted, string, example } = words;
+    match parse_domain(value.clone()) {
+        Some(DomainRef::Aggregate(ty)) => return Some(ty),
+        Some(DomainRef::Name(name)) => diagnostics.report(
+            &name,
+            format!("{wanted}, not {string}"),
+            "its events are checked by type; an aggregate of another process has a type too",
+            format!(
+                "write `{example}{}`; for one in another process, first declare `#[aggregate(domain = \"{}\", remote, \
+                 handles(…))] pub struct {};`",
+                type_name(&name.value()),
+                name.value(),
+                type_name(&name.value()),
+            ),
+        ),
+        None => diagnostics.report(
+            value,
+            format!("{wanted}, not `{}`", source(value)),
+            "its events are checked by type",
+            format!("write `{example}Order`, with the struct that carries `#[aggregate(domain = …)]`"),
+        ),
+    }
+    None
 }
 
 /// A domain: its name, or the type of its aggregate.

@@ -7,22 +7,31 @@ use super::handler::{Failure, Given, call, fallible};
 use super::runtime::{Runtime, enclose};
 use super::shape::{self, Taker, local};
 use super::span::implement;
+use super::{compensation, fact};
 use crate::model::{Aggregate, AggregateBlock, Apply, Codec, CommandHandler, Place, SelfType, Snapshot};
 
 /// The declaration.
 pub(super) fn declaration(aggregate: &Aggregate) -> TokenStream {
     let runtime = Runtime::find();
-    let ty = &aggregate.state.ty;
-    let domain = aggregate.domain_or_stand_in();
-    let domain_impl = implement(ty, &quote!(#runtime::Domain), ty, quote!(const DOMAIN: &'static str = #domain;));
-    let rest = match &aggregate.place {
-        Place::Here { snapshot, state_version } => local_aggregate(&runtime, aggregate, snapshot, *state_version),
+    let items = match &aggregate.place {
+        Place::Here { snapshot, state_version } => {
+            let state = state(&runtime, aggregate, snapshot, *state_version);
+            let register = runtime.register("RegisteredAggregate", &quote!(&ANGZARR_DESCRIPTOR));
+            quote!(#state #register)
+        }
         Place::Remote { handles } => remote_aggregate(&runtime, aggregate, handles),
     };
-    enclose(Some(&aggregate.about), &quote!(#domain_impl #rest))
+    enclose(Some(&aggregate.about), &items)
 }
 
-fn local_aggregate(runtime: &Runtime, aggregate: &Aggregate, snapshot: &Snapshot, state_version: u32) -> TokenStream {
+fn domain_impl(runtime: &Runtime, aggregate: &Aggregate) -> TokenStream {
+    let ty = &aggregate.state.ty;
+    let domain = aggregate.domain_or_stand_in();
+    implement(ty, &quote!(#runtime::Domain), ty, quote!(const DOMAIN: &'static str = #domain;))
+}
+
+/// A state of this program, of an aggregate or a process manager: its traits, and the static `ANGZARR_DESCRIPTOR`.
+pub(super) fn state(runtime: &Runtime, aggregate: &Aggregate, snapshot: &Snapshot, state_version: u32) -> TokenStream {
     let SelfType { ty, name } = &aggregate.state;
     let about = runtime.about(&aggregate.about);
     let domain = aggregate.domain_or_stand_in();
@@ -55,8 +64,9 @@ fn local_aggregate(runtime: &Runtime, aggregate: &Aggregate, snapshot: &Snapshot
             }
         },
     );
-    let register = runtime.register("RegisteredAggregate", &quote!(&ANGZARR_DESCRIPTOR));
+    let domain_impl = domain_impl(runtime, aggregate);
     quote! {
+        #domain_impl
         use #runtime::ProbeFallback as _;
         static ANGZARR_DESCRIPTOR: #runtime::AggregateDescriptor = #runtime::AggregateDescriptor {
             domain: #domain,
@@ -71,7 +81,6 @@ fn local_aggregate(runtime: &Runtime, aggregate: &Aggregate, snapshot: &Snapshot
             #about
         };
         #aggregate_impl
-        #register
     }
 }
 
@@ -82,7 +91,9 @@ fn remote_aggregate(runtime: &Runtime, aggregate: &Aggregate, handles: &[syn::Ty
     let accepts =
         handles.iter().map(|command| implement(command, &quote!(#runtime::Accepts<#command>), ty, TokenStream::new()));
     let register = runtime.register("RegisteredRemoteAggregate", &quote!(&ANGZARR_DESCRIPTOR));
+    let domain_impl = domain_impl(runtime, aggregate);
     quote! {
+        #domain_impl
         static ANGZARR_DESCRIPTOR: #runtime::RemoteAggregateDescriptor = #runtime::RemoteAggregateDescriptor {
             domain: #domain,
             name: #name,
@@ -100,7 +111,10 @@ pub(super) fn block(block: &AggregateBlock) -> TokenStream {
     let declaration = block.declaration.as_ref().map(declaration);
     let handlers = block.handlers.iter().map(|handler| command_handler(&runtime, &block.state, handler));
     let applies = block.applies.iter().map(|it| apply(&runtime, &block.state, it));
-    quote!(#declaration #(#handlers)* #(#applies)*)
+    let rejections = block.rejections.iter().map(|it| compensation::rejected(&runtime, &block.state, it));
+    let compensations = block.compensations.iter().map(|it| compensation::compensate(&runtime, &block.state, it));
+    let facts = block.facts.iter().map(|it| fact::fact(&runtime, &block.state, it));
+    quote!(#declaration #(#handlers)* #(#applies)* #(#rejections)* #(#compensations)* #(#facts)*)
 }
 
 fn command_handler(runtime: &Runtime, state: &SelfType, handler: &CommandHandler) -> TokenStream {
@@ -115,7 +129,7 @@ fn command_handler(runtime: &Runtime, state: &SelfType, handler: &CommandHandler
         }
         None => quote!(::core::option::Option::None),
     };
-    let taker = Taker { implemented: quote!(#runtime::EmittedBy<#ty>), take: "emit", list: "event_types" };
+    let taker = Taker::of_events(runtime, ty);
     let into = local("into");
     let emits = handler.returns.as_ref().map(|returns| shape::list(&taker, &returns.success, &into));
     let decide = decide(runtime, ty, handler, &taker);
@@ -180,7 +194,7 @@ fn decide(runtime: &Runtime, ty: &syn::Type, handler: &CommandHandler, taker: &T
     }
 }
 
-fn apply(runtime: &Runtime, state: &SelfType, apply: &Apply) -> TokenStream {
+pub(super) fn apply(runtime: &Runtime, state: &SelfType, apply: &Apply) -> TokenStream {
     let ty = &state.ty;
     let event_type = &apply.call.message;
     let method = &apply.about.ident;

@@ -21,20 +21,20 @@ pub(super) fn call(runtime: &Runtime, function: &TokenStream, call: &Call, given
     let message = given.message;
     let message = if call.by_reference { quote!(&#message) } else { quote!(#message) };
     let awaited = call.is_async.then(|| quote!(.await));
-    match &call.context {
-        Some(ty) => {
-            // Whether it is a context shows at the user's own type.
-            let take = function_of(ty, &quote!(#runtime::TakesContext<_>), "take");
-            let context = given.context;
-            quote!(#function(#(#receiver,)* #message, #take(#context)) #awaited)
-        }
-        None => quote!(#function(#(#receiver,)* #message) #awaited),
-    }
+    let context = context(runtime, call.context.as_ref(), given.context).into_iter();
+    quote!(#function(#(#receiver,)* #message #(, #context)*) #awaited)
+}
+
+/// The context as an argument, if the function takes it: whether it is one shows at the user's own type.
+pub(super) fn context(runtime: &Runtime, ty: Option<&syn::Type>, context: &Ident) -> Option<TokenStream> {
+    let take = function_of(ty?, &quote!(#runtime::TakesContext<_>), "take");
+    Some(quote!(#take(#context)))
 }
 
 /// What a handler may fail with, and what becomes of it.
 pub(super) enum Failure {
     Rejection,
+    Revocation,
     ReactionError,
 }
 
@@ -42,6 +42,7 @@ pub(super) enum Failure {
 fn convert_error(runtime: &Runtime, at: Span, failure: &Failure, error: &Ident) -> TokenStream {
     let (name, function) = match failure {
         Failure::Rejection => ("IntoRejection", "into_rejection"),
+        Failure::Revocation => ("IntoRevocation", "into_revocation"),
         Failure::ReactionError => ("IntoReactionError", "into_reaction_error"),
     };
     let name = Ident::new(name, at);

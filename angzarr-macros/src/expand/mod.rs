@@ -4,8 +4,11 @@
 //! user's function and names things of the runtime; it decides nothing.
 
 mod aggregate;
+mod compensation;
 mod events;
+mod fact;
 mod handler;
+mod process_manager;
 mod projector;
 mod runtime;
 mod saga;
@@ -16,9 +19,9 @@ mod upcaster;
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
 
-use crate::diagnostics::{Diagnostics, not_yet};
+use crate::diagnostics::Diagnostics;
 use crate::model::Marker;
-use crate::parse::{self, AggregateItem, ProjectorItem, SagaItem};
+use crate::parse::{self, AggregateItem, ProcessManagerItem, ProjectorItem, SagaItem};
 use crate::validate;
 
 /// `#[aggregate]`.
@@ -91,32 +94,35 @@ pub(crate) fn events(item: TokenStream) -> TokenStream {
 pub(crate) fn stray_marker(marker: Marker, item: TokenStream) -> TokenStream {
     let mut diagnostics = Diagnostics::default();
     let name = marker.name();
-    if marker.is_supported() {
-        let (blocks, example) = match marker {
-            Marker::Apply => ("an `#[aggregate] impl`", "#[aggregate]"),
-            _ => ("an `#[aggregate]`, `#[saga]` or `#[projector] impl`", "#[aggregate]"),
-        };
-        diagnostics.report_at(
-            Span::call_site(),
-            format!("`#[{name}]` stands outside of {blocks} block"),
-            "it only marks a method; the attribute of the block around it reads the mark",
-            format!("put the method into `{example} impl … {{ }}`, or the attribute on the block that it is in"),
-        );
-    } else {
-        not_yet_here(&format!("#[{name}]"), &mut diagnostics);
-    }
+    let (blocks, example) = match marker {
+        Marker::Handler => {
+            ("an `#[aggregate]`, `#[saga]`, `#[process_manager]` or `#[projector] impl`", "#[aggregate] impl")
+        }
+        Marker::Apply | Marker::Rejected => ("an `#[aggregate]` or `#[process_manager] impl`", "#[aggregate] impl"),
+        Marker::Compensate | Marker::Fact => ("an `#[aggregate] impl`", "#[aggregate] impl"),
+        Marker::Timeout => ("a `#[process_manager] impl`", "#[process_manager] impl"),
+    };
+    diagnostics.report_at(
+        Span::call_site(),
+        format!("`#[{name}]` stands outside of {blocks} block"),
+        "it only marks a method; the attribute of the block around it reads the mark",
+        format!("put the method into `{example} … {{ }}`, or the attribute on the block that it is in"),
+    );
     finish(item, None, diagnostics)
 }
 
 /// `#[process_manager]`.
-pub(crate) fn process_manager(item: TokenStream) -> TokenStream {
+pub(crate) fn process_manager(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let mut diagnostics = Diagnostics::default();
-    not_yet_here("#[process_manager]", &mut diagnostics);
-    finish(item, None, diagnostics)
-}
-
-fn not_yet_here(what: &str, diagnostics: &mut Diagnostics) {
-    not_yet(&proc_macro2::Ident::new("here", Span::call_site()), what, diagnostics);
+    let parsed = parse::process_manager(arguments, item, &mut diagnostics);
+    let generated = parsed.model.map(|model| match model {
+        ProcessManagerItem::Declaration(declaration) => process_manager::declaration(&declaration),
+        ProcessManagerItem::Block(mut block) => {
+            validate::process_manager_block(&mut block, &mut diagnostics);
+            process_manager::block(&block)
+        }
+    });
+    finish(parsed.item, generated, diagnostics)
 }
 
 fn finish(item: TokenStream, generated: Option<TokenStream>, diagnostics: Diagnostics) -> TokenStream {

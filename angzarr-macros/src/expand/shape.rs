@@ -3,6 +3,7 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
 
+use super::runtime::Runtime;
 use super::span::function_of;
 use crate::model::Shape;
 
@@ -14,6 +15,13 @@ pub(super) struct Taker {
     pub(super) take: &'static str,
     /// Its function that lists what the type may be.
     pub(super) list: &'static str,
+}
+
+impl Taker {
+    /// Takes events of the state `ty`.
+    pub(super) fn of_events(runtime: &Runtime, ty: &syn::Type) -> Self {
+        Self { implemented: quote!(#runtime::EmittedBy<#ty>), take: "emit", list: "event_types" }
+    }
 }
 
 /// Hands the value over to the local variable `sink`.

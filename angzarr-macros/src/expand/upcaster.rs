@@ -50,7 +50,7 @@ pub(super) fn function(upcaster: &Upcaster) -> TokenStream {
                 #payload: &[u8],
                 #sink: &mut #runtime::UpcastSink,
             ) -> ::core::result::Result<(), #runtime::prost::DecodeError> {
-                let #old = #runtime::decode_old::<#old_type>(#payload)?;
+                let #old = #runtime::decode_message::<#old_type>(#payload)?;
                 let #returned = #call;
                 #take
                 ::core::result::Result::Ok(())

@@ -2,7 +2,7 @@
 
 use syn::{LitStr, Type};
 
-use super::{About, Call, Fallible, SelfType, Spanned};
+use super::{About, Call, DomainRef, Fallible, SelfType, Shape, Spanned};
 
 /// The declaration: `#[aggregate(domain = "…", …)]`.
 #[derive(Debug)]
@@ -49,6 +49,9 @@ pub(crate) struct AggregateBlock {
     pub(crate) declaration: Option<Aggregate>,
     pub(crate) handlers: Vec<CommandHandler>,
     pub(crate) applies: Vec<Apply>,
+    pub(crate) rejections: Vec<RejectedHandler>,
+    pub(crate) compensations: Vec<CompensateHandler>,
+    pub(crate) facts: Vec<FactHandler>,
 }
 
 /// A `#[handler]` of an aggregate.
@@ -66,4 +69,30 @@ pub(crate) struct CommandHandler {
 pub(crate) struct Apply {
     pub(crate) about: About,
     pub(crate) call: Call,
+}
+
+/// A `#[rejected]` of an aggregate.
+#[derive(Debug)]
+pub(crate) struct RejectedHandler {
+    pub(crate) about: About,
+    /// The one target that it is for.
+    pub(crate) target: Option<DomainRef>,
+    pub(crate) call: Call,
+    pub(crate) returns: Option<Fallible>,
+}
+
+/// A `#[compensate]`.
+#[derive(Debug)]
+pub(crate) struct CompensateHandler {
+    pub(crate) about: About,
+    pub(crate) call: Call,
+    pub(crate) returns: Option<Fallible>,
+}
+
+/// A `#[fact]`.
+#[derive(Debug)]
+pub(crate) struct FactHandler {
+    pub(crate) about: About,
+    pub(crate) call: Call,
+    pub(crate) returns: Option<Shape>,
 }

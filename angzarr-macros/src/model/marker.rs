@@ -27,11 +27,6 @@ impl Marker {
         }
     }
 
-    /// Whether this version knows what to do with it.
-    pub(crate) fn is_supported(self) -> bool {
-        matches!(self, Self::Handler | Self::Apply)
-    }
-
     /// The marker that an attribute is: by its last word, since it may be written with the path of the runtime.
     pub(crate) fn of(attribute: &Attribute) -> Option<Self> {
         let path = attribute.path();
@@ -48,6 +43,7 @@ impl Marker {
 pub(crate) enum Kind {
     Aggregate,
     Saga,
+    ProcessManager,
     Projector,
 }
 
@@ -57,6 +53,7 @@ impl Kind {
         match self {
             Self::Aggregate => "aggregate",
             Self::Saga => "saga",
+            Self::ProcessManager => "process_manager",
             Self::Projector => "projector",
         }
     }
@@ -66,6 +63,7 @@ impl Kind {
         match self {
             Self::Aggregate => "an aggregate",
             Self::Saga => "a saga",
+            Self::ProcessManager => "a process manager",
             Self::Projector => "a projector",
         }
     }

@@ -4,6 +4,7 @@
 mod aggregate;
 mod call;
 mod marker;
+mod process_manager;
 mod reaction;
 
 use proc_macro2::Ident;
@@ -12,6 +13,7 @@ use syn::{Attribute, Type};
 pub(crate) use aggregate::*;
 pub(crate) use call::*;
 pub(crate) use marker::*;
+pub(crate) use process_manager::*;
 pub(crate) use reaction::*;
 
 /// What is said about an item besides what it does.

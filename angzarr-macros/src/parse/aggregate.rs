@@ -6,11 +6,13 @@ use syn::spanned::Spanned as _;
 use syn::{Fields, Item, ItemImpl, ItemStruct, LitStr};
 
 use super::block::{self, Marked};
-use super::{Parsed, about, derives, here, item, refuse_generics, return_type, self_type, signature, wrong_item};
+use super::rejected;
+use super::{Parsed, about, derives, form, here, item, refuse_generics, return_type, self_type, signature, wrong_item};
 use crate::attribute::{Argument, Arguments, Value};
 use crate::diagnostics::Diagnostics;
 use crate::model::{
-    About, Aggregate, AggregateBlock, Apply, Codec, CommandHandler, Kind, Marker, Place, SelfType, Snapshot, Spanned,
+    About, Aggregate, AggregateBlock, Apply, Codec, CommandHandler, CompensateHandler, FactHandler, Kind, Marker,
+    Place, RejectedHandler, SelfType, Snapshot, Spanned,
 };
 
 const STRATEGIES: [&str; 4] = ["Commutative", "Strict", "AggregateHandles", "Manual"];
@@ -110,23 +112,34 @@ fn on_block(arguments: TokenStream, mut block: ItemImpl, diagnostics: &mut Diagn
         }
         None
     };
-    let mut handlers = Vec::new();
-    let mut applies = Vec::new();
+    let mut model = AggregateBlock {
+        state,
+        declaration,
+        handlers: Vec::new(),
+        applies: Vec::new(),
+        rejections: Vec::new(),
+        compensations: Vec::new(),
+        facts: Vec::new(),
+    };
     for method in &marked {
+        let state = &model.state;
         match method.marker {
-            Marker::Apply => applies.extend(apply(method, &state, diagnostics)),
-            _ => handlers.extend(handler(method, &state, diagnostics)),
+            Marker::Apply => model.applies.extend(apply(method, state, diagnostics)),
+            Marker::Rejected => model.rejections.extend(rejected_handler(method, state, diagnostics)),
+            Marker::Compensate => model.compensations.extend(compensate_handler(method, state, diagnostics)),
+            Marker::Fact => model.facts.extend(fact_handler(method, state, diagnostics)),
+            // A `#[timeout]` does not get here: it belongs into no aggregate.
+            Marker::Handler | Marker::Timeout => model.handlers.extend(handler(method, state, diagnostics)),
         }
     }
-    let model = AggregateItem::Block(AggregateBlock { state, declaration, handlers, applies });
-    Parsed { item: block.into_token_stream(), model: Some(model) }
+    Parsed { item: block.into_token_stream(), model: Some(AggregateItem::Block(model)) }
 }
 
-fn copy(state: &SelfType) -> SelfType {
+pub(super) fn copy(state: &SelfType) -> SelfType {
     SelfType { ty: state.ty.clone(), name: state.name.clone() }
 }
 
-fn block_about(state: &SelfType, block: &ItemImpl) -> About {
+pub(super) fn block_about(state: &SelfType, block: &ItemImpl) -> About {
     let ident = proc_macro2::Ident::new(&state.name, state.ty.span());
     about(&ident, &block.attrs)
 }
@@ -136,7 +149,7 @@ fn declaration_arguments(tokens: TokenStream, diagnostics: &mut Diagnostics) -> 
     Arguments::parse("aggregate", here(), &known, tokens, diagnostics)
 }
 
-fn place(arguments: &mut Arguments, diagnostics: &mut Diagnostics) -> Place {
+pub(super) fn place(arguments: &mut Arguments, diagnostics: &mut Diagnostics) -> Place {
     let remote = arguments.flag("remote", diagnostics);
     let handles = arguments.take("handles");
     let snapshot = arguments.take("snapshot");
@@ -218,16 +231,40 @@ fn handler(marked: &Marked, state: &SelfType, diagnostics: &mut Diagnostics) -> 
         Arguments::parse("handler", marked.attribute.span(), &["merge"], marked.arguments(), diagnostics);
     let merge: Option<Spanned<&'static str>> =
         arguments.take("merge").and_then(|merge| merge.one_of("merge strategy", &STRATEGIES, diagnostics));
-    let checked = signature::check(&signature::COMMAND_HANDLER, sig, Some(&state.ty), diagnostics);
+    let checked = signature::check(&form::COMMAND_HANDLER, sig, Some(&state.ty), diagnostics);
     let returns = return_type::events(&checked, diagnostics);
     Some(CommandHandler { about: about(&sig.ident, &marked.method.attrs), merge, call: checked.call?, returns })
 }
 
-fn apply(marked: &Marked, state: &SelfType, diagnostics: &mut Diagnostics) -> Option<Apply> {
+pub(super) fn apply(marked: &Marked, state: &SelfType, diagnostics: &mut Diagnostics) -> Option<Apply> {
     let sig = &marked.method.sig;
     Arguments::parse("apply", marked.attribute.span(), &[], marked.arguments(), diagnostics);
-    let checked = signature::check(&signature::APPLY, sig, Some(&state.ty), diagnostics);
+    let checked = signature::check(&form::APPLY, sig, Some(&state.ty), diagnostics);
     Some(Apply { about: about(&sig.ident, &marked.method.attrs), call: checked.call? })
+}
+
+fn rejected_handler(marked: &Marked, state: &SelfType, diagnostics: &mut Diagnostics) -> Option<RejectedHandler> {
+    let sig = &marked.method.sig;
+    let target = rejected::target(marked, diagnostics);
+    let checked = signature::check(&form::REJECTED_HANDLER, sig, Some(&state.ty), diagnostics);
+    let returns = return_type::events(&checked, diagnostics);
+    Some(RejectedHandler { about: about(&sig.ident, &marked.method.attrs), target, call: checked.call?, returns })
+}
+
+fn compensate_handler(marked: &Marked, state: &SelfType, diagnostics: &mut Diagnostics) -> Option<CompensateHandler> {
+    let sig = &marked.method.sig;
+    Arguments::parse("compensate", marked.attribute.span(), &[], marked.arguments(), diagnostics);
+    let checked = signature::check(&form::COMPENSATE_HANDLER, sig, Some(&state.ty), diagnostics);
+    let returns = return_type::events(&checked, diagnostics);
+    Some(CompensateHandler { about: about(&sig.ident, &marked.method.attrs), call: checked.call?, returns })
+}
+
+fn fact_handler(marked: &Marked, state: &SelfType, diagnostics: &mut Diagnostics) -> Option<FactHandler> {
+    let sig = &marked.method.sig;
+    Arguments::parse("fact", marked.attribute.span(), &[], marked.arguments(), diagnostics);
+    let checked = signature::check(&form::FACT_HANDLER, sig, Some(&state.ty), diagnostics);
+    let returns = return_type::infallible_events(&checked, diagnostics);
+    Some(FactHandler { about: about(&sig.ident, &marked.method.attrs), call: checked.call?, returns })
 }
 
 impl Aggregate {

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use syn::{Attribute, ImplItem, ImplItemFn, ItemImpl, Meta};
 
 use super::refuse_generics;
-use crate::diagnostics::{Diagnostics, not_yet};
+use crate::diagnostics::Diagnostics;
 use crate::model::{Kind, Marker};
 
 /// A method with its marker.
@@ -109,26 +109,64 @@ fn pick(markers: &[(Marker, Attribute)], method: &str, diagnostics: &mut Diagnos
 }
 
 fn belongs(kind: Kind, marker: Marker, attribute: &Attribute, diagnostics: &mut Diagnostics) -> bool {
-    match (kind, marker) {
-        (_, Marker::Handler) | (Kind::Aggregate, Marker::Apply) => return true,
-        (_, unsupported) if !unsupported.is_supported() => {
-            not_yet(attribute.path(), &format!("#[{}]", marker.name()), diagnostics);
-        }
-        (Kind::Saga, _) => diagnostics.report(
-            attribute.path(),
-            "a saga has no `#[apply]`",
+    let Some((why, write)) = misplaced(kind, marker) else { return true };
+    diagnostics.report(attribute.path(), format!("{} has no `#[{}]`", kind.a(), marker.name()), why, write);
+    false
+}
+
+/// Why a marker does not belong into a block, and where it does; `None` if it belongs there.
+fn misplaced(kind: Kind, marker: Marker) -> Option<(&'static str, &'static str)> {
+    Some(match (kind, marker) {
+        (_, Marker::Handler)
+        | (Kind::Aggregate, Marker::Apply | Marker::Rejected | Marker::Compensate | Marker::Fact)
+        | (Kind::ProcessManager, Marker::Apply | Marker::Rejected | Marker::Timeout) => return None,
+        (Kind::Saga, Marker::Apply) => (
             "a saga has no state: it turns one event into commands and remembers nothing",
-            "remove it; what must remember between events is a process manager (an aggregate of its own until \
-             `#[process_manager]` is there)",
+            "remove it; what must remember between events is a process manager: `#[process_manager(domain = \"…\", from = […])]`",
         ),
-        _ => diagnostics.report(
-            attribute.path(),
-            "a projector has no `#[apply]`",
-            "a projector writes to its read model; only an aggregate has a state that events fold into",
+        (Kind::Saga, Marker::Rejected) => (
+            "a saga has no state that could change: if its command is rejected, the aggregate whose event it reacted to is asked",
+            "put the method into an `#[aggregate] impl` block of the aggregate that the saga listens to, or make the saga a \
+             process manager, which has a state",
+        ),
+        (Kind::Saga, Marker::Timeout) => (
+            "a saga has no state: it turns one event into commands and waits for nothing",
+            "what waits is a process manager: `#[process_manager(domain = \"…\", from = […])]`",
+        ),
+        (Kind::Projector, Marker::Apply) => (
+            "a projector writes to its read model; only an aggregate or a process manager has a state that events fold into",
             "write `#[handler]`",
         ),
-    }
-    false
+        (Kind::Projector, Marker::Rejected) => (
+            "a projector sends no commands, so none of its commands can be rejected",
+            "put the method into an `#[aggregate] impl` or `#[process_manager] impl` block",
+        ),
+        (Kind::Projector, Marker::Timeout) => (
+            "a projector writes what happened and waits for nothing",
+            "put the method into a `#[process_manager] impl` block",
+        ),
+        (Kind::Aggregate, Marker::Timeout) => (
+            "an aggregate decides when a command comes, and waits for nothing",
+            "put the method into a `#[process_manager] impl` block; a process manager that listens to the aggregate sends it a \
+             command when the time has come",
+        ),
+        (Kind::ProcessManager, Marker::Compensate) => (
+            "what is to be undone are events of an aggregate; a process manager reacts to a rejected command in `#[rejected]`",
+            "put the method into an `#[aggregate] impl` block",
+        ),
+        (Kind::ProcessManager, Marker::Fact) => (
+            "a fact is for an aggregate: what it means is stored in the aggregate's stream",
+            "put the method into an `#[aggregate] impl` block, and handle the aggregate's event here, with `#[handler]`",
+        ),
+        (Kind::Saga | Kind::Projector, Marker::Compensate) => (
+            "only an aggregate has events of its own that could be undone",
+            "put the method into an `#[aggregate] impl` block",
+        ),
+        (Kind::Saga | Kind::Projector, Marker::Fact) => (
+            "a fact is for an aggregate: what it means is stored in the aggregate's stream",
+            "put the method into an `#[aggregate] impl` block; an event of another aggregate is handled with `#[handler]`",
+        ),
+    })
 }
 
 fn refuse_markers(attributes: &mut Vec<Attribute>, what: &str, diagnostics: &mut Diagnostics) {

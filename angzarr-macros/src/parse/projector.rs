@@ -6,7 +6,9 @@ use syn::spanned::Spanned as _;
 use syn::{Fields, Index, Item, ItemImpl, ItemStruct, Member};
 
 use super::saga::refuse_block_arguments;
-use super::{Parsed, about, block, cfgs, here, item, refuse_generics, return_type, self_type, signature, wrong_item};
+use super::{
+    Parsed, about, block, cfgs, form, here, item, refuse_generics, return_type, self_type, signature, wrong_item,
+};
 use crate::attribute::{Argument, Arguments, check_name, parse_domain};
 use crate::diagnostics::{Diagnostics, nearest, source};
 use crate::model::{DomainRef, Kind, Projector, ProjectorBlock, ProjectorField, ProjectorHandler, ReadModel};
@@ -180,7 +182,7 @@ fn on_block(arguments: TokenStream, mut block: ItemImpl, diagnostics: &mut Diagn
         let mut arguments =
             Arguments::parse("handler", method.attribute.span(), &["live_only"], method.arguments(), diagnostics);
         let live_only = arguments.flag("live_only", diagnostics).is_some();
-        let checked = signature::check(&signature::PROJECTOR_HANDLER, sig, Some(&component.ty), diagnostics);
+        let checked = signature::check(&form::PROJECTOR_HANDLER, sig, Some(&component.ty), diagnostics);
         let returns = return_type::projection(&checked, diagnostics);
         let about = about(&sig.ident, &method.method.attrs);
         handlers.extend(checked.call.map(|call| ProjectorHandler { about, live_only, call, returns }));

@@ -3,10 +3,11 @@
 use syn::spanned::Spanned;
 use syn::{GenericArgument, PathArguments, Type};
 
-use super::bare;
+use super::form::Returns;
 use super::signature::{Checked, is_primitive};
+use super::{bare, reaction};
 use crate::diagnostics::{Diagnostics, source};
-use crate::model::{Commands, Fallible, Shape};
+use crate::model::{Commands, Fallible, Reacted, Shape};
 
 /// The generic arguments of a type whose path ends in a word that fits.
 fn arguments(ty: &Type, fits: impl Fn(&str) -> bool) -> Option<Vec<&Type>> {
@@ -62,13 +63,31 @@ fn shape(ty: &Type) -> Result<Shape, &Type> {
     }
 }
 
-/// `Result<events, E>` of a command handler.
+/// `Result<events, E>` of a command handler, a `#[rejected]`, a `#[compensate]`.
 pub(super) fn events(checked: &Checked, diagnostics: &mut Diagnostics) -> Option<Fallible> {
     let ty = checked.output.as_ref()?;
-    let why = "a handler says what happened (events) or that nothing may happen (a rejection)";
-    let inner = fallible(checked, ty, why, "Rejection", diagnostics)?;
-    match shape(inner.0) {
-        Ok(success) => Some(Fallible { success, error: inner.1 }),
+    let (success, error) = fallible(checked, ty, diagnostics)?;
+    Some(Fallible { success: emitted(checked, success, diagnostics)?, error })
+}
+
+/// The events of a `#[fact]`, which cannot fail.
+pub(super) fn infallible_events(checked: &Checked, diagnostics: &mut Diagnostics) -> Option<Shape> {
+    let ty = checked.output.as_ref()?;
+    if let Some([success, ..]) = arguments(ty, |word| word.ends_with("Result")).as_deref() {
+        let why = "a fact has happened: it cannot be refused";
+        let write = format!(
+            "write `-> {}`; a fact that may change nothing is answered with an `Option<…>` or a `Vec<…>`",
+            source(success)
+        );
+        checked.refuse_part(ty, &source(success), why, &write, diagnostics);
+        return None;
+    }
+    emitted(checked, ty, diagnostics)
+}
+
+fn emitted(checked: &Checked, ty: &Type, diagnostics: &mut Diagnostics) -> Option<Shape> {
+    match shape(ty) {
+        Ok(success) => Some(success),
         Err(other) => {
             let why =
                 "every event that a handler can return is known by its type, so that its `#[apply]` can be checked";
@@ -80,11 +99,31 @@ pub(super) fn events(checked: &Checked, diagnostics: &mut Diagnostics) -> Option
     }
 }
 
+/// What a method of the process manager `process` returns: a reaction, or a `Result` of one.
+pub(super) fn reaction(checked: &Checked, process: &Type, diagnostics: &mut Diagnostics) -> Option<Reacted> {
+    let ty = checked.output.as_ref()?;
+    let (inner, error) = match arguments(ty, |word| word.ends_with("Result")).as_deref() {
+        Some([success, failure, ..]) => (*success, Some(failure.span())),
+        Some([success]) => (*success, Some(ty.span())),
+        _ => (ty, None),
+    };
+    if !matches!(bare(inner), Type::Path(_)) || is_primitive(inner) {
+        let why =
+            "all that a process manager can do is react: own events, commands and timeouts are said in a `Reaction`";
+        let write = "write `Reaction`, `Option<Reaction>`, or `Result<Reaction, ReactionError>`; several events or commands are \
+                     added one after the other: `Reaction::new().event(…).command(…)`";
+        checked.refuse_part(inner, "Reaction", why, write, diagnostics);
+        return None;
+    }
+    let mut reaction = bare(inner).clone();
+    reaction::own(&mut reaction, process);
+    Some(Reacted { reaction, error })
+}
+
 /// `Result<projection, E>` of a projector's handler.
 pub(super) fn projection(checked: &Checked, diagnostics: &mut Diagnostics) -> Option<Fallible> {
     let ty = checked.output.as_ref()?;
-    let why = "an event that could not be projected is tried again, so the handler says whether it could";
-    let (inner, error) = fallible(checked, ty, why, "ProjectionError", diagnostics)?;
+    let (inner, error) = fallible(checked, ty, diagnostics)?;
     let inner = bare(inner);
     let (option, message) = match only(inner, "Option") {
         Some(message) => (true, bare(message)),
@@ -112,10 +151,9 @@ pub(super) fn projection(checked: &Checked, diagnostics: &mut Diagnostics) -> Op
 fn fallible<'a>(
     checked: &Checked,
     ty: &'a Type,
-    why: &str,
-    error: &str,
     diagnostics: &mut Diagnostics,
 ) -> Option<(&'a Type, proc_macro2::Span)> {
+    let Returns::Fallible { error, why, .. } = checked.returns() else { return None };
     let parts = arguments(ty, |word| word.ends_with("Result")).unwrap_or_default();
     match parts.as_slice() {
         [success, failure, ..] => Some((success, failure.span())),
@@ -143,9 +181,9 @@ pub(super) fn commands(checked: &Checked, diagnostics: &mut Diagnostics) -> Opti
         Ok(commands) => return Some(Commands { commands, error }),
         Err(other) => other,
     };
-    let why = "all that a saga can do is return commands, and their targets are known by its return type";
-    let write = "write `Command<Target>`, `Option<…>`, `Vec<…>` or a tuple of these, `Vec<AnyCommand>` for several targets, \
-                 or a `Result` of one of them";
+    let why = "all that a saga can do is return commands and facts, and their targets are known by its return type";
+    let write = "write `Command<Target>` or `Fact<Target>`, `Option<…>`, `Vec<…>` or a tuple of these, `Vec<AnyCommand>` for \
+                 several targets, or a `Result` of one of them";
     checked.refuse_part(refused, "Command<Target>", why, write, diagnostics);
     None
 }

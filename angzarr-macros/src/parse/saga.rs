@@ -5,7 +5,7 @@ use quote::ToTokens;
 use syn::spanned::Spanned as _;
 use syn::{Fields, Item, ItemFn, ItemImpl, ItemStruct, LitStr, Type};
 
-use super::{Parsed, about, block, here, item, refuse_generics, return_type, self_type, signature, wrong_item};
+use super::{Parsed, about, block, form, here, item, refuse_generics, return_type, self_type, signature, wrong_item};
 use crate::attribute::Arguments;
 use crate::diagnostics::Diagnostics;
 use crate::model::{Kind, Saga, SagaBlock, SagaBody, SagaHandler};
@@ -52,8 +52,9 @@ fn declaration(arguments: TokenStream, diagnostics: &mut Diagnostics) -> (Option
                 [] => "write `from = Order`".to_owned(),
                 [first, ..] => format!(
                     "keep one, `from = {}`, and write a saga for each; what must bring events of several together is a \
-                     process manager (an aggregate of its own until `#[process_manager]` is there)",
-                    crate::diagnostics::source(first)
+                     process manager: `#[process_manager(domain = \"…\", from = [{}])]`",
+                    crate::diagnostics::source(first),
+                    elements.iter().map(|it| crate::diagnostics::source(it)).collect::<Vec<_>>().join(", ")
                 ),
             };
             let why = "a saga has no state, so it could not remember the event of one while it waits for the other";
@@ -72,7 +73,7 @@ fn declaration(arguments: TokenStream, diagnostics: &mut Diagnostics) -> (Option
 fn on_function(arguments: TokenStream, function: ItemFn, diagnostics: &mut Diagnostics) -> Parsed<SagaItem> {
     let (name, from) = declaration(arguments, diagnostics);
     let sig = &function.sig;
-    let checked = signature::check(&signature::SAGA_FUNCTION, sig, None, diagnostics);
+    let checked = signature::check(&form::SAGA_FUNCTION, sig, None, diagnostics);
     let returns = return_type::commands(&checked, diagnostics);
     let handler = checked.call.map(|call| SagaHandler { about: about(&sig.ident, &function.attrs), call, returns });
     if sig.receiver().is_some() {
@@ -116,7 +117,7 @@ fn on_block(arguments: TokenStream, mut block: ItemImpl, diagnostics: &mut Diagn
     for method in &marked {
         let sig = &method.method.sig;
         Arguments::parse("handler", method.attribute.span(), &[], method.arguments(), diagnostics);
-        let checked = signature::check(&signature::SAGA_HANDLER, sig, Some(&component.ty), diagnostics);
+        let checked = signature::check(&form::SAGA_HANDLER, sig, Some(&component.ty), diagnostics);
         let returns = return_type::commands(&checked, diagnostics);
         let about = about(&sig.ident, &method.method.attrs);
         handlers.extend(checked.call.map(|call| SagaHandler { about, call, returns }));

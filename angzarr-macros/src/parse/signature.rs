@@ -3,102 +3,11 @@
 use syn::visit_mut::VisitMut;
 use syn::{FnArg, GenericParam, Lifetime, Pat, ReceiverKind, ReturnType, Safety, Signature, Type};
 
+use super::form::{Form, Receiver, Returns, Takes};
 use super::return_type::is_result;
 use super::{bare, last_word, replace_self};
 use crate::diagnostics::{Diagnostics, source};
 use crate::model::Call;
-
-/// What a marked function looks like.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Form {
-    /// With its article.
-    pub(super) what: &'static str,
-    receiver: Receiver,
-    /// What it takes: `command`, `event`.
-    message: &'static str,
-    /// How the parameter is called in examples, and a type for it.
-    example: (&'static str, &'static str),
-    context: Option<&'static str>,
-    returns: Returns,
-    /// Why it cannot be `async`; `None` if it can.
-    not_async: Option<&'static str>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Receiver {
-    None,
-    Shared,
-    Mutable,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Returns {
-    /// A `Result` with this error; where nothing better is known, of this.
-    Fallible {
-        error: &'static str,
-        example: &'static str,
-    },
-    /// Whatever is in the example.
-    Plain {
-        example: &'static str,
-    },
-    Nothing,
-}
-
-const PURE: &str = "the framework runs it again with fresh state after a conflict, and replays must give the same answer; \
-                    it waits for nothing";
-
-pub(super) const COMMAND_HANDLER: Form = Form {
-    what: "a command handler",
-    receiver: Receiver::Shared,
-    message: "command",
-    example: ("cmd", "SomeCommand"),
-    context: Some("CommandContext"),
-    returns: Returns::Fallible { error: "Rejection", example: "SomeEvent" },
-    not_async: Some(PURE),
-};
-
-pub(super) const APPLY: Form = Form {
-    what: "an `#[apply]`",
-    receiver: Receiver::Mutable,
-    message: "event",
-    example: ("e", "SomeEvent"),
-    context: None,
-    returns: Returns::Nothing,
-    not_async: Some("folding an event into the state only assigns: it waits for nothing, and runs at every replay"),
-};
-
-pub(super) const SAGA_FUNCTION: Form = Form {
-    what: "a saga",
-    receiver: Receiver::None,
-    message: "event",
-    example: ("e", "SomeEvent"),
-    context: Some("EventContext"),
-    returns: Returns::Plain { example: "Vec<Command<Target>>" },
-    not_async: Some("a saga is pure: one event in, commands out. It may run again after a crash and waits for nothing"),
-};
-
-pub(super) const SAGA_HANDLER: Form = Form { what: "a saga's handler", receiver: Receiver::Shared, ..SAGA_FUNCTION };
-
-pub(super) const PROJECTOR_HANDLER: Form = Form {
-    what: "a projector's handler",
-    receiver: Receiver::Shared,
-    message: "event",
-    example: ("e", "SomeEvent"),
-    context: Some("EventContext"),
-    returns: Returns::Fallible { error: "ProjectionError", example: "()" },
-    not_async: None,
-};
-
-pub(super) const UPCASTER: Form = Form {
-    what: "an upcaster",
-    receiver: Receiver::None,
-    message: "old event",
-    example: ("old", "OldEvent"),
-    context: None,
-    returns: Returns::Plain { example: "NewEvent" },
-    not_async: Some("old events are reshaped whenever they are read: it waits for nothing"),
-};
 
 /// A signature that was compared with its form.
 #[derive(Debug)]
@@ -109,11 +18,20 @@ pub(super) struct Checked {
     expected: String,
     /// `None` if no parameter can be the message.
     pub(super) call: Option<Call>,
+    /// The type of its context parameter, if it has one; it is in the call too.
+    pub(super) context: Option<Type>,
+    /// Whether a mistake was reported.
+    pub(super) broken: bool,
     /// `None` if it returns nothing.
     pub(super) output: Option<Type>,
 }
 
 impl Checked {
+    /// What it should return.
+    pub(super) fn returns(&self) -> Returns {
+        self.form.returns
+    }
+
     /// Tells that a part of the return type does not fit, with the whole signature first; `instead` stands for what could be
     /// in its place.
     pub(super) fn refuse_part(
@@ -161,7 +79,7 @@ pub(super) fn check(
             replace_self(&mut message, with);
         }
         let is_async = signature.asyncness.is_some();
-        Call { message, by_reference, context: parameters.context, is_async, broken }
+        Call { message, by_reference, context: parameters.context.clone(), is_async, broken }
     });
     let output = match &signature.output {
         ReturnType::Default => None,
@@ -173,7 +91,8 @@ pub(super) fn check(
             Some(ty)
         }
     };
-    Checked { form: *form, name: signature.ident.to_string(), expected, call, output }
+    let context = parameters.context;
+    Checked { form: *form, name: signature.ident.to_string(), expected, call, context, broken, output }
 }
 
 fn with_form(form: &Form, expected: &str, name: &str, what: &str) -> String {
@@ -248,7 +167,6 @@ impl Checker<'_> {
             ReceiverKind::Reference(_, _, Some(_)) => Receiver::Mutable,
             _ => Receiver::None,
         });
-        let is_apply = self.form.receiver == Receiver::Mutable;
         match (self.form.receiver, written, kind) {
             (Receiver::None, Some(written), _) => {
                 let why = "it is a function of its message, without anything to look up";
@@ -256,34 +174,21 @@ impl Checker<'_> {
             }
             (Receiver::None, None, _) => {}
             (wanted, Some(_), Some(kind)) if wanted == kind => {}
-            (_, Some(written), _) if is_apply => {
-                let why = "it folds the event into the state, so it changes the state in place";
-                self.wrong(written, &format!("takes `{}`", source(written)), why, "write `&mut self`");
-            }
             (_, Some(written), kind) => {
-                let why = match (self.form.message, kind) {
-                    ("command", _) => {
-                        "a handler decides and changes nothing: its events change the state, in `#[apply]`"
-                    }
-                    (_, Some(Receiver::Mutable)) if self.form.context.is_some() && self.form.not_async.is_some() => {
-                        "a saga has no state: it may run anywhere and again; what remembers between events is a process manager"
-                    }
-                    _ => "one instance serves many events at once, so it is shared",
-                };
-                self.wrong(written, &format!("takes `{}`", source(written)), why, "write `&self`");
+                let why = if kind == Some(Receiver::Mutable) { self.form.own.not_mutable } else { self.form.own.lent };
+                self.wrong(written, &format!("takes `{}`", source(written)), why, &format!("write `{}`", self.own()));
             }
             (_, None, _) => {
-                let (why, write) = if is_apply {
-                    ("it folds the event into the state, so it needs the state", "add `&mut self` in front")
-                } else if self.form.message == "command" {
-                    ("it decides on the state, so it needs the state", "add `&self` in front")
-                } else {
-                    ("it is called on the component's instance", "add `&self` in front")
-                };
                 let ident = self.signature.ident.clone();
-                self.wrong(&ident, "takes no `self`", why, write);
+                let write = format!("add `{}` in front", self.own());
+                self.wrong(&ident, "takes no `self`", self.form.own.needed, &write);
             }
         }
+    }
+
+    /// The receiver as it should be.
+    fn own(&self) -> &'static str {
+        if self.form.receiver == Receiver::Mutable { "&mut self" } else { "&self" }
     }
 
     fn parameters(&mut self) -> Parameters {
@@ -300,28 +205,34 @@ impl Checker<'_> {
         let (contexts, others): (Vec<_>, Vec<_>) =
             typed.iter().enumerate().partition(|(_, parameter)| context_name(&parameter.ty).is_some());
 
-        match others.first() {
-            None => {
-                let noun = self.form.message;
-                let (parameter, ty) = self.form.example;
+        let takes = self.form.takes;
+        match (takes, others.first()) {
+            (Some(takes), None) => {
+                let Takes { noun, example: (parameter, ty), .. } = takes;
                 let at = self.signature.ident.clone();
-                let why = format!("the type of that parameter says which {noun} it is for");
-                let write = format!("add `{parameter}: {ty}`, with the type of your {noun}");
+                let (why, write) = match takes.always {
+                    Some(why) => (why.to_owned(), format!("add `{parameter}: {ty}`")),
+                    None => (
+                        format!("the type of that parameter says which {noun} it is for"),
+                        format!("add `{parameter}: {ty}`, with the type of your {noun}"),
+                    ),
+                };
                 self.wrong(&at, &format!("takes no {noun}"), &why, &write);
             }
-            Some((_, first)) => parameters.message = self.message(&first.ty),
+            (Some(takes), Some((_, first))) => parameters.message = self.message(takes, &first.ty),
+            (None, _) => {}
         }
-        let mut surplus: Vec<usize> = others.iter().skip(1).map(|(index, _)| *index).collect();
+        let messages = usize::from(takes.is_some());
+        let mut surplus: Vec<usize> = others.iter().skip(messages).map(|(index, _)| *index).collect();
         match contexts.first() {
             Some((index, context)) => {
                 if self.context(&context.ty) {
                     parameters.context = Some(elide(&context.ty));
                 }
-                if let Some((message, _)) = others.first()
+                if let (Some((message, _)), Some(Takes { noun, .. })) = (others.first(), takes)
                     && index < message
                     && self.form.context.is_some()
                 {
-                    let noun = self.form.message;
                     let why = "parameters come in one order everywhere: the message, then the context";
                     self.wrong(
                         *context,
@@ -333,8 +244,8 @@ impl Checker<'_> {
                 surplus.extend(contexts.iter().skip(1).map(|(index, _)| *index));
             }
             // A context under another name: the compiler compares the types.
-            None if self.form.context.is_some() && others.len() == 2 => {
-                if let Some((index, second)) = others.get(1)
+            None if self.form.context.is_some() && others.len() == messages + 1 => {
+                if let Some((index, second)) = others.last()
                     && let Type::Reference(reference) = bare(&second.ty)
                     && reference.mutability.is_none()
                 {
@@ -346,24 +257,33 @@ impl Checker<'_> {
         }
         surplus.sort_unstable();
         for parameter in surplus.into_iter().filter_map(|index| typed.get(index)) {
-            let (why, write) = match self.form.context {
-                Some(context) => (
-                    format!("it is called with one {} and, if it asks for it, the context", self.form.message),
+            let (why, write) = match (self.form.context, takes) {
+                (Some(context), Some(Takes { noun, .. })) => (
+                    format!("it is called with one {noun} and, if it asks for it, the context"),
                     format!("remove it; time, ids and the root come from `ctx: &{context}`"),
                 ),
-                None => (
-                    format!("it is called with one {} and nothing else", self.form.message),
-                    format!("remove it; what it needs must be in the {}", self.form.message),
+                (Some(context), None) => (
+                    "no message comes with it: it is called with the state and, if it asks for it, the context"
+                        .to_owned(),
+                    format!("remove it; what it needs is in the state, time and root come from `ctx: &{context}`"),
                 ),
+                (None, _) => {
+                    let noun = takes.map_or("message", |takes| takes.noun);
+                    (
+                        format!("it is called with one {noun} and nothing else"),
+                        format!("remove it; what it needs must be in the {noun}"),
+                    )
+                }
             };
-            self.wrong(*parameter, &format!("takes `{}` as well", source(*parameter)), &why, &write);
+            let as_well = if takes.is_some() { " as well" } else { "" };
+            self.wrong(*parameter, &format!("takes `{}`{as_well}", source(*parameter)), &why, &write);
         }
         parameters
     }
 
     /// The message's type, and whether it is taken by reference.
-    fn message(&mut self, ty: &Type) -> Option<(Type, bool)> {
-        let noun = self.form.message;
+    fn message(&mut self, takes: Takes, ty: &Type) -> Option<(Type, bool)> {
+        let Takes { noun, example: (parameter, example), .. } = takes;
         let (plain, by_reference) = match bare(ty) {
             Type::Reference(reference) => {
                 if reference.mutability.is_some() {
@@ -379,9 +299,13 @@ impl Checker<'_> {
         if matches!(plain, Type::Path(_)) && !is_primitive(plain) {
             return Some((plain.clone(), by_reference));
         }
-        let why = format!("one function is for one {noun}, whose type is a protobuf message");
-        let (parameter, example) = self.form.example;
-        let write = format!("write `{parameter}: {example}`, with the type of your {noun}");
+        let (why, write) = match takes.always {
+            Some(why) => (why.to_owned(), format!("write `{parameter}: {example}`")),
+            None => (
+                format!("one function is for one {noun}, whose type is a protobuf message"),
+                format!("write `{parameter}: {example}`, with the type of your {noun}"),
+            ),
+        };
         self.wrong(ty, &format!("takes `{}` for its {noun}", source(ty)), &why, &write);
         None
     }
@@ -390,8 +314,8 @@ impl Checker<'_> {
     fn context(&mut self, ty: &Type) -> bool {
         let name = context_name(ty).unwrap_or_default();
         let Some(wanted) = self.form.context else {
-            let why = match self.form.message {
-                "event" => {
+            let why = match self.form.returns {
+                Returns::Nothing => {
                     "the state is what its events make of it, at any time and in any process: what an event needs is in the event"
                 }
                 _ => "an old event is reshaped by what is in it, whenever it is read",
@@ -435,18 +359,10 @@ impl Checker<'_> {
                     );
                 }
             }
-            (ReturnType::Default, Returns::Fallible { error, example }) => {
-                let why = match self.form.message {
-                    "command" => "a handler says what happened (events) or that nothing may happen (a rejection)",
-                    _ => "an event that could not be projected is tried again, so the handler says whether it could",
-                };
+            (ReturnType::Default, Returns::Fallible { error, example, why }) => {
                 self.wrong(&signature.ident, "returns nothing", why, &format!("add `-> Result<{example}, {error}>`"));
             }
-            (ReturnType::Default, Returns::Plain { example }) => {
-                let why = match self.form.message {
-                    "event" => "a saga is pure: all that it can do is return commands",
-                    _ => "its answer takes the place of the old event",
-                };
+            (ReturnType::Default, Returns::Plain { example, why }) => {
                 self.wrong(&signature.ident, "returns nothing", why, &format!("add `-> {example}`"));
             }
             _ => {}
@@ -456,8 +372,8 @@ impl Checker<'_> {
 
 fn owner_of(context: &str) -> &'static str {
     match context {
-        "CommandContext" => "a command; sagas and projectors handle events",
-        _ => "an event; the handler of an aggregate handles commands",
+        "CommandContext" => "a command; sagas, process managers and projectors handle events",
+        _ => "an event; an aggregate's methods take the context of commands",
     }
 }
 
@@ -511,23 +427,24 @@ fn expected(form: &Form, signature: &Signature) -> String {
         FnArg::Receiver(_) => None,
     });
     let message = typed.clone().find(|typed| context_name(&typed.ty).is_none());
-    parameters.push(match message {
-        Some(typed) => {
+    match (form.takes, message) {
+        (Some(Takes { example: (parameter, example), .. }), Some(typed)) => {
             let name = match typed.pat.as_ref() {
                 Pat::Ident(name) => name.ident.to_string(),
-                _ => form.example.0.to_owned(),
+                _ => parameter.to_owned(),
             };
             let ty = match bare(&typed.ty) {
                 Type::Reference(reference) if reference.mutability.is_some() => source(&reference.elem),
                 Type::Path(_) | Type::Reference(_) if !is_primitive(&typed.ty) => {
                     source(&elide(&typed.ty)).replace("'_ ", "")
                 }
-                _ => form.example.1.to_owned(),
+                _ => example.to_owned(),
             };
-            format!("{name}: {ty}")
+            parameters.push(format!("{name}: {ty}"));
         }
-        None => format!("{}: {}", form.example.0, form.example.1),
-    });
+        (Some(Takes { example: (parameter, example), .. }), None) => parameters.push(format!("{parameter}: {example}")),
+        (None, _) => {}
+    }
     if let Some(context) = form.context
         && typed.clone().any(|typed| context_name(&typed.ty).is_some())
     {
@@ -541,9 +458,9 @@ fn expected(form: &Form, signature: &Signature) -> String {
         (Returns::Nothing, _) => String::new(),
         (Returns::Fallible { .. }, Some(ty)) if is_result(ty) => format!(" -> {}", source(ty)),
         (Returns::Fallible { error, .. }, Some(ty)) => format!(" -> Result<{}, {error}>", source(ty)),
-        (Returns::Fallible { error, example }, None) => format!(" -> Result<{example}, {error}>"),
+        (Returns::Fallible { error, example, .. }, None) => format!(" -> Result<{example}, {error}>"),
         (Returns::Plain { .. }, Some(ty)) => format!(" -> {}", source(ty)),
-        (Returns::Plain { example }, None) => format!(" -> {example}"),
+        (Returns::Plain { example, .. }, None) => format!(" -> {example}"),
     };
     let asyncness = if signature.asyncness.is_some() && form.not_async.is_none() { "async " } else { "" };
     format!("{asyncness}fn {}({}){returns}", signature.ident, parameters.join(", "))

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::Item;
 
-use super::{Parsed, about, here, item, return_type, signature, wrong_item};
+use super::{Parsed, about, form, here, item, return_type, signature, wrong_item};
 use crate::attribute::Arguments;
 use crate::diagnostics::Diagnostics;
 use crate::model::Upcaster;
@@ -29,7 +29,7 @@ pub(crate) fn upcaster(arguments: TokenStream, tokens: TokenStream, diagnostics:
     let event =
         arguments.take("event").and_then(|event| event.message_name("event = \"bank.OwnerRegistered\"", diagnostics));
     let sig = &function.sig;
-    let checked = signature::check(&signature::UPCASTER, sig, None, diagnostics);
+    let checked = signature::check(&form::UPCASTER, sig, None, diagnostics);
     let returns = return_type::shapes(&checked, diagnostics);
     let about = about(&sig.ident, &function.attrs);
     let model = Upcaster { about, from, event, call: checked.call, returns };

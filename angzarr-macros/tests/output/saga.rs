@@ -57,7 +57,7 @@ const _: () = {
         instance: &dyn ::core::any::Any,
         payload: &[u8],
         context: &::angzarr_runtime::__private::EventContext,
-        commands: &mut ::std::vec::Vec<::angzarr_runtime::__private::AnyCommand>,
+        commands: &mut ::angzarr_runtime::__private::Emissions,
     ) -> ::core::result::Result<(), ::angzarr_runtime::__private::ReactionError> {
         let event = ::angzarr_runtime::__private::decode_event::<OrderPlaced>(payload)?;
         let returned = reserve_stock(
@@ -153,7 +153,7 @@ const _: () = {
         instance: &dyn ::core::any::Any,
         payload: &[u8],
         context: &::angzarr_runtime::__private::EventContext,
-        commands: &mut ::std::vec::Vec<::angzarr_runtime::__private::AnyCommand>,
+        commands: &mut ::angzarr_runtime::__private::Emissions,
     ) -> ::core::result::Result<(), ::angzarr_runtime::__private::ReactionError> {
         let event = ::angzarr_runtime::__private::decode_event::<OrderPlaced>(payload)?;
         match <Notify>::placed(

@@ -36,7 +36,7 @@ const _: () = {
         payload: &[u8],
         sink: &mut ::angzarr_runtime::__private::UpcastSink,
     ) -> ::core::result::Result<(), ::angzarr_runtime::__private::prost::DecodeError> {
-        let old = ::angzarr_runtime::__private::decode_old::<
+        let old = ::angzarr_runtime::__private::decode_message::<
             OwnerRegisteredV1,
         >(payload)?;
         let returned = split_name(old);
@@ -88,7 +88,7 @@ const _: () = {
         payload: &[u8],
         sink: &mut ::angzarr_runtime::__private::UpcastSink,
     ) -> ::core::result::Result<(), ::angzarr_runtime::__private::prost::DecodeError> {
-        let old = ::angzarr_runtime::__private::decode_old::<
+        let old = ::angzarr_runtime::__private::decode_message::<
             OwnerRegisteredV2,
         >(payload)?;
         let returned = split_event(old);

@@ -55,6 +55,11 @@ pub trait Aggregate: Domain + InitialState + Send + Sync {
     fn descriptor() -> &'static AggregateDescriptor;
 }
 
+/// What connects an aggregate's `#[rejected]`, `#[compensate]` and `#[fact]` methods with its declaration.
+pub fn aggregate_component<A: Aggregate>() -> TypeId {
+    TypeId::of::<A>()
+}
+
 /// A state that says what it is before the first event.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say what it is before the first event",
@@ -122,7 +127,7 @@ impl<A: Handles<C>, C: Message> CommandOf<A> for C {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` returns the event `{E}` but has no `#[apply]` for it",
     label = "no `#[apply]` for this event",
-    note = "every event that a handler can return changes the state or is ignored on purpose: add `#[apply] fn …(&mut self, event: {E}) {{ … }}` to an `#[aggregate] impl {Self}` block",
+    note = "every event that a handler can return changes the state or is ignored on purpose: add `#[apply] fn …(&mut self, event: {E}) {{ … }}` to an `#[aggregate] impl {Self}` block (of a process manager: `#[process_manager] impl {Self}`)",
     note = "if `{E}` is an enum of several events, add `#[derive(Events)]` to it"
 )]
 pub trait Applies<E>: InitialState + Send + Sync + 'static {
@@ -139,7 +144,7 @@ pub trait Applies<E>: InitialState + Send + Sync + 'static {
 #[diagnostic::on_unimplemented(
     message = "`{A}` cannot return `{Self}`",
     label = "not an event that `{A}` applies",
-    note = "an event is a protobuf message with a name, and an `#[aggregate] impl {A}` block has an `#[apply]` for it",
+    note = "an event is a protobuf message with a name, and an `impl {A}` block has an `#[apply]` for it",
     note = "an enum of several events has `#[derive(Events)]`, and `{A}` has an `#[apply]` for the event of each variant: one of them is missing"
 )]
 pub trait EmittedBy<A> {

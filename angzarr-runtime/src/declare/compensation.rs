@@ -77,7 +77,7 @@ pub struct RejectedCommand {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not what a `#[rejected]` method takes",
     label = "not a rejected command",
-    note = "name the command whose rejection it handles: `#[rejected] fn …(&self, r: Rejected<ReserveStock>) -> …`"
+    note = "a rejected command comes with the reason of its rejection: if `{Self}` is the command, write `r: Rejected<{Self}>`"
 )]
 pub trait RejectedParameter: Sized {
     /// The command.
@@ -94,6 +94,24 @@ impl<C: Message> RejectedParameter for Rejected<C> {
     type Command = C;
     fn decode(rejected: &RejectedCommand) -> Result<Self, prost::DecodeError> {
         Ok(Self { command: C::decode(rejected.payload.clone())?, about: rejected.clone() })
+    }
+}
+
+/// What a `#[compensate]` method takes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not what a `#[compensate]` method takes",
+    label = "not the request to undo",
+    note = "the request says which events of the aggregate are to be undone, and why: `#[compensate] fn …(&self, c: Compensate) -> …`, with `angzarr_runtime::Compensate`"
+)]
+pub trait CompensateParameter {
+    /// The request.
+    #[doc(hidden)]
+    fn take(compensate: &proto::Compensate) -> Self;
+}
+
+impl CompensateParameter for proto::Compensate {
+    fn take(compensate: &proto::Compensate) -> Self {
+        compensate.clone()
     }
 }
 
@@ -132,7 +150,7 @@ impl Revocation {
         self
     }
 
-    /// Calls the escalation hook: [`Builder::on_escalation`.
+    /// Calls the escalation hook: `Builder::on_escalation`.
     #[must_use]
     pub fn escalate(mut self) -> Self {
         self.response.escalate = true;
@@ -198,12 +216,18 @@ impl<E: Into<Revocation>> IntoRevocation for E {
     }
 }
 
-/// Decodes what a `#[rejected]` method of an aggregate takes.
+/// Has a `#[compensate]`: one, in whatever block it stands. The compiler shows a second one.
+pub trait Compensates {}
+
+/// What a `#[rejected]` method of an aggregate takes, decoded.
 ///
 /// # Errors
 /// The payload is no such command: it waits in the dead letters.
-pub fn decode_rejected<R: RejectedParameter>(rejected: &RejectedCommand) -> Result<R, Revocation> {
-    R::decode(rejected).map_err(|error| {
+pub fn decoded_rejected<R>(
+    decoded: Result<R, prost::DecodeError>,
+    rejected: &RejectedCommand,
+) -> Result<R, Revocation> {
+    decoded.map_err(|error| {
         Revocation::new(format!("the rejected `{}` cannot be decoded: {error}", rejected.type_name)).dead_letter()
     })
 }
@@ -212,8 +236,11 @@ pub fn decode_rejected<R: RejectedParameter>(rejected: &RejectedCommand) -> Resu
 ///
 /// # Errors
 /// The payload is no such command.
-pub fn decode_rejected_of_process<R: RejectedParameter>(rejected: &RejectedCommand) -> Result<R, super::ReactionError> {
-    R::decode(rejected).map_err(|error| {
+pub fn decoded_rejected_of_process<R>(
+    decoded: Result<R, prost::DecodeError>,
+    rejected: &RejectedCommand,
+) -> Result<R, super::ReactionError> {
+    decoded.map_err(|error| {
         super::ReactionError::permanent(format_args!(
             "the rejected `{}` cannot be decoded: {error}",
             rejected.type_name

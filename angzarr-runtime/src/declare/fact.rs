@@ -78,6 +78,9 @@ impl AnyFact {
     }
 }
 
+/// Has a `#[fact]` for `F`: one, in whatever block it stands. The compiler shows a second one.
+pub trait TakesFact<F> {}
+
 /// The declaration of a `#[fact]`.
 #[derive(Debug)]
 pub struct FactDescriptor {

@@ -19,6 +19,9 @@ use crate::stream::Nanos;
 )]
 pub trait DeclaredProcessManager: Aggregate {}
 
+/// Has a `#[handler]` for the event `E`: one, in whatever block it stands. The compiler shows a second one.
+pub trait ReactsTo<E> {}
+
 /// What connects a process manager's methods with its declaration.
 pub fn process_manager_component<P: DeclaredProcessManager>() -> TypeId {
     TypeId::of::<P>()
@@ -30,14 +33,23 @@ pub fn process_manager_component<P: DeclaredProcessManager>() -> TypeId {
 /// In the signature of a method of a `#[process_manager] impl` block, `Reaction` alone means `Reaction<Self>`; a function of
 /// yours elsewhere that makes part of one names the process manager: `-> Reaction<Checkout>`.
 ///
-/// ```ignore
-/// #[handler]
-/// fn placed(&self, e: OrderPlaced, ctx: &EventContext) -> Reaction {
+/// ```
+/// use std::time::Duration;
+/// use angzarr_runtime::prelude::*;
+/// # #[derive(Clone, PartialEq, prost::Message)] pub struct TakePayment { #[prost(int64, tag = "1")] pub amount: i64 }
+/// # #[derive(Clone, PartialEq, prost::Message)] pub struct Started {}
+/// # angzarr_runtime::name_messages!("shop": TakePayment, Started);
+/// # #[aggregate(domain = "payment", remote, handles(TakePayment))] pub struct Payment;
+/// # #[process_manager(domain = "checkout", from = [Payment])]
+/// # #[derive(Clone, PartialEq, prost::Message)] pub struct Checkout {}
+/// # #[process_manager] impl Checkout { #[apply] fn started(&mut self, _: Started) {} }
+/// fn begin(order: Uuid, total: i64) -> Reaction<Checkout> {
 ///     Reaction::new()
-///         .event(CheckoutStarted { order: ctx.root().to_string() })
-///         .command(Payment::command(ctx.root(), TakePayment { amount: e.total }))
+///         .event(Started {})
+///         .command(Payment::command(order, TakePayment { amount: total }))
 ///         .timeout("payment", Duration::from_secs(900))
 /// }
+/// # fn main() { let _ = begin(Uuid::nil(), 1); }
 /// ```
 #[must_use = "a reaction does nothing until the method returns it"]
 pub struct Reaction<P> {

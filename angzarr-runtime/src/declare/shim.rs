@@ -13,11 +13,11 @@ pub fn decode_event<E: Message>(payload: &[u8]) -> Result<E, ReactionError> {
         .map_err(|error| ReactionError::permanent(format_args!("the payload is not a `{}`: {error}", E::full_name())))
 }
 
-/// The old shape that an upcaster takes.
+/// The old shape that an upcaster takes, the fact of a `#[fact]`.
 ///
 /// # Errors
 /// The payload is no `E`.
-pub fn decode_old<E: Message>(payload: &[u8]) -> Result<E, prost::DecodeError> {
+pub fn decode_message<E: Message>(payload: &[u8]) -> Result<E, prost::DecodeError> {
     E::decode(payload)
 }
 

@@ -444,7 +444,7 @@ static SPLIT_NAME: UpcasterDescriptor = UpcasterDescriptor {
     input: MessageType::of::<OwnerRegisteredV1>(),
     outputs: |into| <OwnerRegistered as UpcastOutput>::shapes(into),
     upcast: |payload, sink| {
-        split_name(decode_old::<OwnerRegisteredV1>(payload)?).upcast_into(sink);
+        split_name(decode_message::<OwnerRegisteredV1>(payload)?).upcast_into(sink);
         Ok(())
     },
     doc: "V1 had one `name`; V2 has `first_name` and `last_name`.",

@@ -185,7 +185,7 @@ on_every_store! {
         send("d-1", SyncMode::Async).await.unwrap();
         all_but_the_journal_have_come_to_the_end(&runtime).await;
         let receipt = send("d-1", SyncMode::Simple).await.unwrap();
-        let missing: Vec<_> = receipt.missing().iter().map(|it| (it.projector.as_str(), it.sequence, it.reason.clone())).collect();
+        let missing: Vec<_> = receipt.missing().iter().map(|it| (it.component.as_str(), it.sequence, it.reason.clone())).collect();
         assert_eq!(missing, [("journal", 0, None)]);
         assert_eq!(receipt.done(), ["balances", "everywhere", "tally"], "who has them, says so");
         // The events are stored all the same, and are handled in the end.
@@ -260,7 +260,7 @@ on_every_store! {
         runtime.settled().await;
         let receipt = send(parked, SyncMode::Simple).await.unwrap();
         assert_eq!(receipt.done(), ["everywhere", "journal", "tally"]);
-        assert_eq!(receipt.missing()[0].projector, "balances");
+        assert_eq!(receipt.missing()[0].component, "balances");
         assert!(receipt.missing()[0].reason.as_deref().unwrap().contains("trouble for good"));
         runtime.shutdown().await.unwrap();
     }
@@ -280,7 +280,7 @@ on_every_store! {
         let (receipt, ()) = tokio::time::timeout(Duration::from_secs(60), both).await.expect("no waiting in vain");
         let receipt = receipt.unwrap();
         let missing = &receipt.missing()[0];
-        assert_eq!((receipt.missing().len(), missing.projector.as_str()), (1, "journal"));
+        assert_eq!((receipt.missing().len(), missing.component.as_str()), (1, "journal"));
         assert!(missing.reason.as_deref().unwrap().contains("stopped"), "{missing:?}");
     }
 
@@ -295,7 +295,7 @@ on_every_store! {
             let answer = runtime.send::<Account>(id, Deposit { amount: 4 }).sync(SyncMode::Simple).into_future();
             let receipt = tokio::time::timeout(Duration::from_secs(20), answer).await.expect("no waiting in vain").unwrap();
             let missing = &receipt.missing()[0];
-            assert_eq!((missing.projector.as_str(), missing.sequence), ("journal", sequence));
+            assert_eq!((missing.component.as_str(), missing.sequence), ("journal", sequence));
             assert!(missing.reason.as_deref().unwrap().contains("parked"), "{missing:?}");
             assert_eq!(receipt.missing().len(), 1);
             let balance = receipt.projections_of::<BalanceView>("balances").next().unwrap().balance;

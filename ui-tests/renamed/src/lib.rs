@@ -76,6 +76,43 @@ impl Display {
     }
 }
 
+/// Waits.
+#[process_manager(domain = "patience", from = [Meter], to = [Elsewhere])]
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Patience {}
+
+#[process_manager]
+impl Patience {
+    #[handler]
+    fn was_hit(&self, _: WasHit) -> Reaction {
+        Reaction::new()
+    }
+
+    #[timeout("too-long")]
+    fn too_long(&self, _ctx: &EventContext) -> Option<Reaction> {
+        None
+    }
+
+    #[rejected(from = Elsewhere)]
+    fn refused(&self, _: Rejected<Hit>) -> Reaction {
+        Reaction::new()
+    }
+}
+
+/// What comes from outside.
+#[aggregate]
+impl Meter {
+    #[fact]
+    fn seen(&self, f: Shown) -> WasHit {
+        WasHit { times: f.times }
+    }
+
+    #[compensate]
+    fn undo(&self, _: Compensate) -> Result<Option<WasHit>, Revocation> {
+        Ok(None)
+    }
+}
+
 #[upcaster(from = 1)]
 fn many(old: WasHitOnce) -> WasHit {
     WasHit { times: old.times.max(1) }

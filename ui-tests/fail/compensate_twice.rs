@@ -1,0 +1,27 @@
+//! One method looks at all requests.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::Warned;
+
+#[aggregate(domain = "order")]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Order {}
+
+#[aggregate]
+impl Order {
+    #[compensate]
+    fn undo(&self, c: Compensate) -> Result<Warned, Revocation> {
+        Ok(Warned { amount: 1 })
+    }
+
+    #[compensate]
+    fn again(&self, c: Compensate) -> Result<Warned, Revocation> {
+        Ok(Warned { amount: 1 })
+    }
+
+    #[apply]
+    fn warned(&mut self, e: Warned) {}
+}
+
+fn main() {}

@@ -1,0 +1,22 @@
+//! Events change the state.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::{Deposited, Warned};
+
+#[aggregate(domain = "order")]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Order {}
+
+#[aggregate]
+impl Order {
+    #[fact]
+    fn told(&mut self, f: Deposited) -> Warned {
+        Warned { amount: 1 }
+    }
+
+    #[apply]
+    fn warned(&mut self, e: Warned) {}
+}
+
+fn main() {}

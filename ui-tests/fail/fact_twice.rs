@@ -1,0 +1,27 @@
+//! A fact means one thing.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::{Deposited, Warned};
+
+#[aggregate(domain = "order")]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Order {}
+
+#[aggregate]
+impl Order {
+    #[fact]
+    fn told(&self, f: Deposited) -> Warned {
+        Warned { amount: 1 }
+    }
+
+    #[fact]
+    fn again(&self, f: Deposited) -> Warned {
+        Warned { amount: 2 }
+    }
+
+    #[apply]
+    fn warned(&mut self, e: Warned) {}
+}
+
+fn main() {}

@@ -1,0 +1,22 @@
+//! An aggregate decides in the context of commands.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::{Deposited, Warned};
+
+#[aggregate(domain = "order")]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Order {}
+
+#[aggregate]
+impl Order {
+    #[fact]
+    fn told(&self, f: Deposited, ctx: &EventContext) -> Warned {
+        Warned { amount: 1 }
+    }
+
+    #[apply]
+    fn warned(&mut self, e: Warned) {}
+}
+
+fn main() {}

@@ -1,0 +1,24 @@
+//! An event has a name on the wire.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::{Account, Stock, Warned};
+
+struct Mine;
+
+#[process_manager(domain = "transfer", from = [Account, Stock])]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Transfer {}
+
+#[process_manager]
+impl Transfer {
+    #[handler]
+    fn opened(&self, e: Mine) -> Reaction {
+        Reaction::new()
+    }
+
+    #[apply]
+    fn warned(&mut self, e: Warned) {}
+}
+
+fn main() {}

@@ -1,0 +1,22 @@
+//! An own event folds into the state.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::{Account, Opened, Stock, Warned, Withdrawn};
+
+#[process_manager(domain = "transfer", from = [Account, Stock])]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Transfer {}
+
+#[process_manager]
+impl Transfer {
+    #[handler]
+    fn opened(&self, e: Opened) -> Reaction {
+        Reaction::new().event(Withdrawn { amount: 1 })
+    }
+
+    #[apply]
+    fn warned(&mut self, e: Warned) {}
+}
+
+fn main() {}

@@ -1,0 +1,11 @@
+//! A list of one is a list.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::Account;
+
+#[process_manager(domain = "transfer", from = Account)]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Transfer {}
+
+fn main() {}

@@ -1,0 +1,21 @@
+//! A block for one concrete type.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::{Account, Opened, Stock};
+
+#[process_manager(domain = "transfer", from = [Account, Stock])]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Transfer {}
+
+#[process_manager]
+impl<T> Wrapper<T> {
+    #[handler]
+    fn opened(&self, e: Opened) -> Reaction {
+        Reaction::new()
+    }
+}
+
+struct Wrapper<T>(T);
+
+fn main() {}

@@ -1,0 +1,29 @@
+//! A command has a name on the wire.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::{Account, Opened, Stock, Warned};
+
+struct Mine;
+
+#[process_manager(domain = "transfer", from = [Account, Stock])]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Transfer {}
+
+#[process_manager]
+impl Transfer {
+    #[handler]
+    fn opened(&self, e: Opened) -> Reaction {
+        Reaction::new()
+    }
+
+    #[rejected]
+    fn refused(&self, r: Rejected<Mine>) -> Reaction {
+        Reaction::new()
+    }
+
+    #[apply]
+    fn warned(&mut self, e: Warned) {}
+}
+
+fn main() {}

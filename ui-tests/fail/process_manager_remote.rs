@@ -1,0 +1,11 @@
+//! A process manager runs here.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::Account;
+
+#[process_manager(domain = "transfer", from = [Account], remote)]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Transfer {}
+
+fn main() {}

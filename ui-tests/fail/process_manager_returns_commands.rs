@@ -1,0 +1,22 @@
+//! Commands are said in a reaction.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::{Account, Opened, Stock, Warned};
+
+#[process_manager(domain = "transfer", from = [Account, Stock])]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Transfer {}
+
+#[process_manager]
+impl Transfer {
+    #[handler]
+    fn opened(&self, e: Opened) -> Vec<Command<Stock>> {
+        Vec::new()
+    }
+
+    #[apply]
+    fn warned(&mut self, e: Warned) {}
+}
+
+fn main() {}

@@ -1,0 +1,27 @@
+//! What is undone are events of an aggregate.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::{Account, Opened, Stock, Warned};
+
+#[process_manager(domain = "transfer", from = [Account, Stock])]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Transfer {}
+
+#[process_manager]
+impl Transfer {
+    #[handler]
+    fn opened(&self, e: Opened) -> Reaction {
+        Reaction::new()
+    }
+
+    #[compensate]
+    fn undo(&self, c: Compensate) -> Result<Warned, Revocation> {
+        Ok(Warned { amount: 1 })
+    }
+
+    #[apply]
+    fn warned(&mut self, e: Warned) {}
+}
+
+fn main() {}

@@ -1,0 +1,22 @@
+//! A command is a message.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::Warned;
+
+#[aggregate(domain = "order")]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Order {}
+
+#[aggregate]
+impl Order {
+    #[rejected]
+    fn refused(&self, r: Rejected<std::time::Instant>) -> Result<Warned, Revocation> {
+        Ok(Warned { amount: 1 })
+    }
+
+    #[apply]
+    fn warned(&mut self, e: Warned) {}
+}
+
+fn main() {}

@@ -1,0 +1,22 @@
+//! An aggregate decides in the context of commands.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::{Reserve, Warned};
+
+#[aggregate(domain = "order")]
+#[derive(Clone, PartialEq, prost::Message)]
+struct Order {}
+
+#[aggregate]
+impl Order {
+    #[rejected]
+    fn refused(&self, r: Rejected<Reserve>, ctx: &EventContext) -> Result<Warned, Revocation> {
+        Ok(Warned { amount: 1 })
+    }
+
+    #[apply]
+    fn warned(&mut self, e: Warned) {}
+}
+
+fn main() {}

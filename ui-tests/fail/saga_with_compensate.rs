@@ -1,0 +1,23 @@
+//! A saga has no events.
+#![allow(unused)]
+
+use angzarr_runtime::prelude::*;
+use angzarr_ui_domain::{Account, Opened, Stock};
+
+#[saga(name = "watch", from = Account)]
+struct Watch;
+
+#[saga]
+impl Watch {
+    #[handler]
+    fn opened(&self, e: Opened) -> Option<Command<Stock>> {
+        None
+    }
+
+    #[compensate]
+    fn undo(&self, c: Compensate) -> Option<Command<Stock>> {
+        None
+    }
+}
+
+fn main() {}
