@@ -27,6 +27,8 @@ pub struct CascadeFailure {
     pub source: StreamKey,
     /// The event's sequence.
     pub sequence: u32,
+    /// Which of the commands and facts that it sent; `None` where the handler itself failed.
+    pub command_index: Option<u32>,
     /// Why it failed.
     pub message: String,
     /// The stable code of the failure: `REJECTED`, `CASCADE_TOO_DEEP`, …
@@ -260,6 +262,13 @@ impl Core {
             let done = if state.undoing { std::mem::take(&mut state.done) } else { Vec::new() };
             (state.failures.clone(), state.aborted, done)
         };
+        // Whose handler failed is told as a failure, not as done.
+        waited.done.retain(|(component, sequence)| {
+            let mut failures = failures.iter().filter(|failure| failure.command_index.is_none());
+            !failures.any(|failure| {
+                failure.component == *component && failure.source == *key && failure.sequence == *sequence
+            })
+        });
         let fails = match cascade.mode {
             CascadeErrorMode::FailFast | CascadeErrorMode::Compensate => !failures.is_empty(),
             CascadeErrorMode::Continue | CascadeErrorMode::DeadLetter => aborted,

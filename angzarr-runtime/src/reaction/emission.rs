@@ -45,16 +45,19 @@ impl Sender<'_> {
         }
     }
 
-    fn failure(&self, error: &Error) -> CascadeFailure {
-        CascadeFailure {
+    /// The cascade that this belongs to learns of a failure.
+    pub(super) fn tell_cascade(&self, provenance: &Provenance, error: &Error) {
+        let Some(link) = self.link else { return };
+        link.cascade.fail(CascadeFailure {
             component: self.component.to_string(),
             kind: self.kind,
             source: self.source.clone(),
             sequence: self.source_seq,
+            command_index: Some(provenance.command_index),
             message: error.to_string(),
             code: error.code(),
             status: error.status(),
-        }
+        });
     }
 }
 
@@ -149,12 +152,10 @@ impl Core {
             }
             Err(failed) => failed,
         };
-        if let Some(link) = by.link {
-            link.cascade.fail(by.failure(&error));
-        }
         if let Error::Rejected(rejection) = &error {
             return self.rejected(by, &reaction, rejection, &error, settle).await;
         }
+        by.tell_cascade(provenance, &error);
         let letter = dead_letter::reaction_command(self, by.kind, &reaction, &error, tries);
         if self.store_letter(letter, settle, Extras::default()).await? {
             telemetry::command_dead_lettered(by.component.as_str(), by.source, by.source_seq, command, &error);
@@ -221,9 +222,7 @@ impl Core {
             }
             Err(failed) => failed,
         };
-        if let Some(link) = by.link {
-            link.cascade.fail(by.failure(&error));
-        }
+        by.tell_cascade(provenance, &error);
         let letter = dead_letter::reaction_fact(
             self,
             by.kind,

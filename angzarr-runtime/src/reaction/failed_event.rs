@@ -43,6 +43,7 @@ impl Core {
             kind,
             source: stream.clone(),
             sequence,
+            command_index: None,
             message: format!("the cascade was stopped after {} reactions: {}", self.cascade_depth, link.chain()),
             code: TOO_DEEP,
             status: Code::ResourceExhausted,

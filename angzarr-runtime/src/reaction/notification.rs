@@ -252,8 +252,12 @@ impl Core {
             self.store_letter(letter, settle, extras).await?;
         } else {
             extras.settles.extend(settle);
-            self.write_extras(extras).await?;
+            if !self.write_extras(extras).await? {
+                return Ok(()); // somebody else has carried the command out meanwhile
+            }
         }
+        // Only now: a request that fails finds the rejection recorded.
+        by.tell_cascade(reaction.provenance, error);
         telemetry::command_rejected(by.component.as_str(), by.source, by.source_seq, reaction.command, error);
         // What cannot be delivered now is delivered later (row K5).
         self.carry_out(&intent, by.link).await;
@@ -362,7 +366,8 @@ impl Core {
         if let (Some(link), Some(waiting)) = (link, outcome.waiting) {
             link.cascade.adopt(waiting);
         }
-        let Some(revocation) = revocation else { return Ok(()) };
+        // Somebody else has delivered it meanwhile.
+        let Some(revocation) = revocation.filter(|_| !outcome.moot) else { return Ok(()) };
         if revocation.response.escalate {
             self.escalate(key, about, &revocation);
         }
@@ -374,6 +379,7 @@ impl Core {
                 kind: self.kind_of(&about.provenance.component),
                 source: about.provenance.source.clone(),
                 sequence: about.provenance.source_seq,
+                command_index: Some(about.provenance.command_index),
                 message: format!("aborted: {}", revocation.reason()),
                 code: "ABORTED",
                 status: Code::Aborted,

@@ -297,6 +297,7 @@ impl WaitBoard {
                     kind,
                     source: key.clone(),
                     sequence,
+                    command_index: None,
                     message: reason.clone(),
                     code: "REACTION_FAILED",
                     status: Code::Internal,

@@ -8,8 +8,12 @@ use std::path::{Path, PathBuf};
 const ROWS: &[&str] = &[
     "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "c9", "c10", "c11", // the command pipeline
     "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", // merge strategies
-    "s1", "s2", "s3", "s5", "s6", "s7", "s9", // sync modes
-    "g1", "g2", "g3", "g5", // sagas
+    "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", // sync modes
+    "e1", "e2", "e3", "e4", "e5", // cascade error modes
+    "g1", "g2", "g3", "g5", "g6", // sagas
+    "p1", "p2", "p3", "p4", "p5", "p6", "p7", // process managers
+    "k1", "k2", "k3", "k4", "k5", // compensation
+    "f1", "f2", "f3", // facts
     "j1", "j2", "j3", "j4", "j5", "j6", // projectors
     "d1", "d2", "d4", "d5", // dead letters
     "t1", "t2", "t3", // temporal queries
