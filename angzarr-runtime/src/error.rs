@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::declare::{MergeStrategy, Rejection};
 use crate::reaction::CascadeFailed;
 use crate::registry::WiringErrors;
+use crate::runtime::MergeConflict;
 use crate::storage::{StorageError, StorageErrorKind};
 use crate::stream::StreamKey;
 
@@ -122,6 +123,28 @@ pub enum Error {
     /// the mode was to compensate them.
     #[error("{0}")]
     Cascade(Box<CascadeFailed>),
+
+    /// No stream has this edition (row B5).
+    #[error("no stream has the edition `{edition}`{}", nearest_text(.nearest))]
+    UnknownEdition {
+        /// The edition.
+        edition: String,
+        /// The nearest names that exist.
+        nearest: Vec<String>,
+        /// What it is about.
+        subject: Subject,
+    },
+
+    /// The main timeline has moved past a branch that was to be merged; nothing was written (row B6).
+    #[error("the edition `{edition}` cannot be merged: {}", listed(.conflicts))]
+    MergeConflict {
+        /// The edition.
+        edition: String,
+        /// Every stream in the way.
+        conflicts: Vec<MergeConflict>,
+        /// What it is about.
+        subject: Subject,
+    },
 
     /// A part of the request is missing or malformed (row C7).
     #[error("{field}: {message}")]
@@ -375,6 +398,8 @@ macro_rules! subject_of {
             | Error::UnknownCommand { subject, .. }
             | Error::UnknownFact { subject, .. }
             | Error::Reaction { subject, .. }
+            | Error::UnknownEdition { subject, .. }
+            | Error::MergeConflict { subject, .. }
             | Error::InvalidArgument { subject, .. }
             | Error::Limit { subject, .. }
             | Error::HandlerPanicked { subject, .. }
@@ -431,6 +456,8 @@ impl Error {
             Self::UnknownDomain { .. } => "UNKNOWN_DOMAIN",
             Self::UnknownCommand { .. } => "UNKNOWN_COMMAND",
             Self::UnknownFact { .. } => "UNKNOWN_FACT",
+            Self::UnknownEdition { .. } => "UNKNOWN_EDITION",
+            Self::MergeConflict { .. } => "MERGE_CONFLICT",
             Self::Reaction { .. } => "REACTION_FAILED",
             Self::Cascade(failed) => failed.code(),
             Self::InvalidArgument { .. } => "INVALID_ARGUMENT",
@@ -458,7 +485,11 @@ impl Error {
             Self::SequenceMismatch(mismatch) if mismatch.strategy == MergeStrategy::Commutative => {
                 Code::FailedPrecondition
             }
-            Self::SequenceMismatch(_) | Self::DeadLettered { .. } | Self::Contention { .. } => Code::Aborted,
+            Self::SequenceMismatch(_)
+            | Self::DeadLettered { .. }
+            | Self::Contention { .. }
+            | Self::MergeConflict { .. } => Code::Aborted,
+            Self::UnknownEdition { .. } => Code::NotFound,
             Self::UnknownDomain { .. } | Self::UnknownCommand { .. } | Self::UnknownFact { .. } => Code::NotFound,
             Self::Cascade(failed) => failed.status(),
             Self::InvalidArgument { .. } | Self::Limit { .. } => Code::InvalidArgument,
@@ -538,6 +569,12 @@ impl Error {
                 vec![("domain", domain.clone()), ("command_type", fact.clone()), ("nearest", nearest.join(", "))]
             }
             Self::Reaction { handler, .. } => vec![("handler", handler.clone())],
+            Self::UnknownEdition { edition, nearest, .. } => {
+                vec![("edition", edition.clone()), ("nearest", nearest.join(", "))]
+            }
+            Self::MergeConflict { edition, conflicts, .. } => {
+                vec![("edition", edition.clone()), ("conflicts", listed(conflicts))]
+            }
             Self::Cascade(failed) => failed.facts(),
             Self::InvalidArgument { field, .. } => vec![("field", field.to_string())],
             Self::Limit { field, actual, limit, .. } => {
@@ -608,6 +645,10 @@ impl SequenceMismatch {
 
 fn stream_facts(stream: &StreamKey) -> Vec<(&'static str, String)> {
     About::of(stream).facts().collect()
+}
+
+fn listed(conflicts: &[MergeConflict]) -> String {
+    conflicts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn nearest_text(nearest: &[String]) -> String {

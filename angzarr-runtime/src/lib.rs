@@ -249,7 +249,7 @@ pub mod docs;
 
 #[cfg(feature = "sqlite")]
 pub use reaction::{SqliteReadModel, SqliteTransaction};
-pub use runtime::{Builder, EditionHandle, OpenStorage, Rebuild, Runtime, Statistics};
+pub use runtime::{Builder, EditionHandle, MergeConflict, Merged, OpenStorage, Rebuild, Runtime, Statistics};
 #[cfg(feature = "sqlite")]
 pub use rusqlite;
 pub use storage::Memory;

@@ -351,7 +351,7 @@ fn letters_builder(memory: &Memory) -> Builder {
 
 fn letter_of(sequence: u32) -> String {
     let key = StreamKey::main(Name::new("parcel"), parcel());
-    crate::dead_letter::letter_id("journal", &key, sequence).to_string()
+    crate::dead_letter::letter_id("journal", &key, sequence, 0).to_string()
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 mod answer;
 mod decide;
 mod detached;
+mod edition_gate;
 mod fact;
 mod fold;
 mod payloads;
@@ -25,6 +26,7 @@ pub use send::{SendCommand, Sending};
 pub(crate) use answer::event_page;
 pub(crate) use decide::note;
 pub(crate) use detached::detached;
+pub(crate) use edition_gate::EditionGate;
 pub(crate) use fact::FactWork;
 pub(crate) use fold::Loaded;
 pub(crate) use pipeline::{

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::decide::{Events, Unstored, Why};
-use super::{StateCache, SyncMode};
+use super::{EditionGate, StateCache, SyncMode};
 use crate::dead_letter;
 use crate::declare::{
     Aftermath, Clock, CommandContext, CommandHandlerDescriptor, EventSink, IdSource, Location, MergeStrategy,
@@ -32,6 +32,7 @@ pub(crate) struct Core {
     pub(crate) writer: Writer,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) cache: StateCache,
+    pub(crate) editions: EditionGate,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) limits: Limits,
@@ -250,6 +251,8 @@ impl Core {
 
     async fn attempt(&self, submission: &Submission<'_>) -> Result<Attempt> {
         let key = &submission.key;
+        // A state of a branch that is discarded meanwhile must not decide on the one that begins anew (row B5).
+        let _pass = self.editions.pass(&key.edition).await;
         let slot = self.cache.slot(key);
         let mut guard = slot.state.lock().await;
         // Under the slot's lock: of two equal commands at once, the second one finds the first one done (row C10).

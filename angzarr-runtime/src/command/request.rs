@@ -56,6 +56,15 @@ impl Provenance {
         provenance_of(kind, rest)
     }
 
+    /// The same for an event that a merge has brought from a branch to main (row B6).
+    pub(crate) fn merged_from(&self, edition: &str) -> Self {
+        if self.source.edition == *edition {
+            Self { source: self.source.on_main(), ..self.clone() }
+        } else {
+            self.clone()
+        }
+    }
+
     /// As the wire has it, where the wire has all of it.
     pub(crate) fn from_proto(deferred: &proto::AngzarrDeferredSequence) -> Option<Self> {
         let source = deferred.source.as_ref()?;

@@ -402,7 +402,7 @@ impl Core {
             telemetry::waited(&waited);
         }
         if outcome.duplicate {
-            waited = self.without_parked(&submission.key, waited).await?;
+            waited = self.without_parked(&submission.key, &outcome.events, waited).await?;
         }
         Ok(Receipt::new(submission.key.clone(), outcome, waited))
     }

@@ -14,7 +14,7 @@ use crate::dead_letter::{DeadLetter, Resolution, letter_id};
 use crate::error::Result;
 use crate::reaction::{Missing, WaitResult, Waiting};
 use crate::storage::{StreamRead, Written};
-use crate::stream::StreamKey;
+use crate::stream::{StoredEvent, StreamKey};
 use crate::telemetry;
 
 impl Core {
@@ -72,11 +72,18 @@ impl Core {
     }
 
     /// A projector that has passed an event may have put it into the dead letters instead of handling it.
-    pub(crate) async fn without_parked(&self, key: &StreamKey, waited: WaitResult) -> Result<WaitResult> {
+    pub(crate) async fn without_parked(
+        &self,
+        key: &StreamKey,
+        events: &[StoredEvent],
+        waited: WaitResult,
+    ) -> Result<WaitResult> {
         let WaitResult { projections, done, mut missing } = waited;
         let mut handled = Vec::with_capacity(done.len());
         for (projector, sequence) in done {
-            let letter = self.storage.dead_letter(letter_id(projector, key, sequence)).await?;
+            let event = events.iter().find(|event| event.sequence == sequence);
+            let position = event.map_or(0, |event| event.position);
+            let letter = self.storage.dead_letter(letter_id(projector, key, sequence, position)).await?;
             match letter {
                 None | Some(DeadLetter { resolution: Some(Resolution::Retried { .. }), .. }) => {
                     handled.push((projector, sequence));

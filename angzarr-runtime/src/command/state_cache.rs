@@ -111,6 +111,11 @@ impl StateCache {
         self.cache.insert(Key(key.clone()), Entry { slot: slot.clone(), weight: SLOT_BYTES + state_bytes });
     }
 
+    /// Forgets every state of an edition. Nobody may be at work on one.
+    pub(crate) fn forget_edition(&self, edition: &str) {
+        self.cache.retain(|Key(key), _| key.edition != *edition);
+    }
+
     /// Bytes in use, as weighed.
     pub(crate) fn bytes(&self) -> u64 {
         self.cache.weight()

@@ -210,9 +210,14 @@ impl EventFailure {
     }
 }
 
-/// The id of the letter of an event that a component could not handle.
-pub(crate) fn letter_id(component: &str, stream: &StreamKey, sequence: u32) -> DeadLetterId {
-    Uuid::new_v5(&FAILURES, format!("{component}\0{stream}\0{sequence}").as_bytes())
+/// The id of the letter of an event that a component could not handle. A stream of an edition may be discarded and begin
+/// anew: there the position tells the new event from the old one (row B5).
+pub(crate) fn letter_id(component: &str, stream: &StreamKey, sequence: u32, position: u64) -> DeadLetterId {
+    let mut name = format!("{component}\0{stream}\0{sequence}");
+    if !stream.is_main() {
+        name.push_str(&format!("\0{position}"));
+    }
+    Uuid::new_v5(&FAILURES, name.as_bytes())
 }
 
 /// An event that a component could not handle (rows D4, J2).
@@ -232,7 +237,7 @@ pub(crate) fn failed_event(
     };
     let mut letter = letter(
         core,
-        letter_id(component, stream, event.sequence),
+        letter_id(component, stream, event.sequence, event.position),
         cover,
         Payload::RejectedEvents(book),
         failure.reason.clone(),

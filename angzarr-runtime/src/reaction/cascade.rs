@@ -254,7 +254,7 @@ impl Core {
         }
         crate::telemetry::waited(&waited);
         if outcome.duplicate {
-            waited = self.without_parked(key, waited).await?;
+            waited = self.without_parked(key, &outcome.events, waited).await?;
         }
         let (failures, aborted, done) = {
             let mut state = cascade.state.lock();

@@ -17,7 +17,7 @@ use crate::declare::{AnyCommand, AnyFact, Emission, ReactionError};
 use crate::error::{Error, Result};
 use crate::storage::{Extras, Settle, Write, WriteError};
 use crate::stream::{Edition, Headers, Name, StreamKey};
-use crate::telemetry;
+use crate::telemetry::{self, AtCommand};
 
 /// Namespace of external ids of facts that a handler gave none.
 const FACTS: Uuid = Uuid::from_u128(0x51c8_04f2_9b1d_5c6e_8f02_3d7a_11e9_60c4);
@@ -42,6 +42,19 @@ impl Sender<'_> {
             source_seq: self.source_seq,
             component: self.component.clone(),
             command_index,
+        }
+    }
+
+    /// What is told of a command.
+    pub(super) fn at<'e>(&'e self, command: &'e AnyCommand) -> AtCommand<'e> {
+        AtCommand {
+            component: &self.component,
+            source: self.source,
+            source_seq: self.source_seq,
+            correlation_id: self.headers.correlation_id(),
+            domain: command.domain(),
+            root: command.root,
+            command: command.type_name(),
         }
     }
 
@@ -158,7 +171,7 @@ impl Core {
         by.tell_cascade(provenance, &error);
         let letter = dead_letter::reaction_command(self, by.kind, &reaction, &error, tries);
         if self.store_letter(letter, settle, Extras::default()).await? {
-            telemetry::command_dead_lettered(by.component.as_str(), by.source, by.source_seq, command, &error);
+            telemetry::command_dead_lettered(by.at(command), error.code(), &error);
         }
         Ok(())
     }

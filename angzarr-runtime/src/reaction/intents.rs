@@ -68,7 +68,7 @@ impl IntentDesk {
     }
 
     /// There is something new to do, or to wait for.
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.changed.notify_one();
     }
 }

@@ -27,7 +27,7 @@ use crate::error::{Code, Error, Result};
 use crate::registry::{Aggregate, rejected_by};
 use crate::storage::{Dedup, Extras, Intent, IntentKind, Settle, Write, WriteError};
 use crate::stream::{Edition, Headers, Name, StreamKey};
-use crate::telemetry;
+use crate::telemetry::{self, AtCommand};
 
 /// Namespace of intents: the same work has the same id.
 pub(super) const INTENTS: Uuid = Uuid::from_u128(0x7d10_6e8a_40c3_5b7f_9a51_c2e6_83f4_1d09);
@@ -258,7 +258,7 @@ impl Core {
         }
         // Only now: a request that fails finds the rejection recorded.
         by.tell_cascade(reaction.provenance, error);
-        telemetry::command_rejected(by.component.as_str(), by.source, by.source_seq, reaction.command, error);
+        telemetry::command_rejected(by.at(reaction.command), error);
         // What cannot be delivered now is delivered later (row K5).
         self.carry_out(&intent, by.link).await;
         Ok(())
@@ -300,7 +300,16 @@ impl Core {
         let id = dead_letter::command_letter_id(&about.provenance);
         let letter = dead_letter::undone_command(self, id, about.book.clone(), reason.clone(), 1, false);
         self.store_letter(letter, Some(settle), Extras::default()).await.map_err(Undelivered::Held)?;
-        telemetry::rejected_command_dead_lettered(&about.provenance.component, &about.rejected.type_name, &reason);
+        let at = AtCommand {
+            component: &about.provenance.component,
+            source: &about.provenance.source,
+            source_seq: about.provenance.source_seq,
+            correlation_id: about.headers.correlation_id(),
+            domain: &about.rejected.domain,
+            root: about.rejected.root,
+            command: &about.rejected.type_name,
+        };
+        telemetry::command_dead_lettered(at, "REJECTED", &reason);
         Ok(())
     }
 
@@ -571,6 +580,22 @@ impl Core {
             dead_letter::undone_command(self, intent.id, book.unwrap_or_default(), reason.to_owned(), attempts, true);
         self.store_letter(letter, Some(settle), Extras::default()).await.map(drop)
     }
+}
+
+/// A rejection in a branch, for its source's merged events on main (row B6).
+pub(super) fn notification_on_main(intent: &Intent, edition: &str) -> Option<Intent> {
+    let mut notification = proto::RejectionNotification::decode(intent.work.clone()).ok()?;
+    let provenance = super::merged::book_on_main(notification.rejected_command.as_mut()?, edition)?;
+    let (id, stream) = (notification_id(&provenance), intent.stream.on_main());
+    Some(Intent { id, stream, work: notification.encode_to_vec().into(), ..intent.clone() })
+}
+
+/// The same for a compensation.
+pub(super) fn compensation_on_main(intent: &Intent, edition: &str) -> Option<Intent> {
+    let mut book = proto::CommandBook::decode(intent.work.clone()).ok()?;
+    let provenance = super::merged::book_on_main(&mut book, edition)?;
+    let id = Uuid::new_v5(&INTENTS, &provenance.dedup_as(COMPENSATED).0);
+    Some(Intent { id, stream: intent.stream.on_main(), work: book.encode_to_vec().into(), ..intent.clone() })
 }
 
 fn notification_id(provenance: &Provenance) -> Uuid {

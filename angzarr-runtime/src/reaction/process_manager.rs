@@ -262,6 +262,23 @@ fn timeout_intent(id: uuid::Uuid, name: &str, to: TimeoutAt, decided: &Decided<'
     }
 }
 
+/// What a process in a branch has decided to send, for its merged events on main (row B6).
+pub(super) fn send_on_main(intent: &Intent, edition: &str) -> Option<Intent> {
+    let mut work = SendWork::decode(intent.work.clone()).ok()?;
+    let provenance = super::merged::book_on_main(work.book.as_mut()?, edition)?;
+    let id = intent_id(&[b"send", &provenance.dedup().0]);
+    Some(Intent { id, stream: intent.stream.on_main(), work: work.encode_to_vec().into(), ..intent.clone() })
+}
+
+/// The same for a timeout.
+pub(super) fn timeout_on_main(intent: &Intent) -> Option<Intent> {
+    let mut work = TimeoutWork::decode(intent.work.clone()).ok()?;
+    work.cover.as_mut()?.edition = None;
+    let stream = intent.stream.on_main();
+    let id = timeout_id(&stream, &work.name);
+    Some(Intent { id, stream, work: work.encode_to_vec().into(), ..intent.clone() })
+}
+
 /// The stream of a process: its root is made of the correlation id (row P1).
 pub(crate) fn process_key(domain: &'static str, edition: &Name, correlation_id: &str) -> StreamKey {
     StreamKey { domain: Name::from_static(domain), edition: edition.clone(), root: root(domain, correlation_id) }

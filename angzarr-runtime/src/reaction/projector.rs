@@ -207,7 +207,8 @@ impl ProjectorRunner {
         for item in batch {
             let mut done = item.event.position <= reached;
             if !done && !letters.is_empty() {
-                let name = self.letter_name(letter_id(self.name, &item.stream, item.event.sequence));
+                let name =
+                    self.letter_name(letter_id(self.name, &item.stream, item.event.sequence, item.event.position));
                 done = model.checkpoint(&name).await.map_err(text)?.is_some();
             }
             if done {

@@ -373,7 +373,7 @@ impl Run<'_> {
     }
 
     async fn set_aside(&mut self, item: &LogEvent, failure: EventFailure) -> Result<()> {
-        let id = letter_id(self.projector.name, &item.stream, item.event.sequence);
+        let id = letter_id(self.projector.name, &item.stream, item.event.sequence, item.event.position);
         let letter = self.core.storage.dead_letter(id).await?;
         if matches!(letter.and_then(|it| it.resolution), Some(Resolution::Discarded { .. })) {
             // As at its first time: nobody would ever let its stream go on.

@@ -328,6 +328,15 @@ impl WaitBoard {
         }
     }
 
+    /// Streams of an edition are gone: nobody waits for their events in vain (row B5).
+    pub(crate) fn discarded(&self, is_gone: impl Fn(&StreamKey) -> bool) {
+        let mut notes = self.0.notes.lock();
+        let gone = Err("its edition was discarded".to_owned());
+        for (key, of_stream) in notes.expectations.iter_mut().filter(|(key, _)| is_gone(key)) {
+            of_stream.iter_mut().for_each(|expectation| expectation.settle(key, |_| true, &gone));
+        }
+    }
+
     /// The components have stopped: nobody waits in vain (row R6).
     pub(crate) fn close(&self) {
         let mut notes = self.0.notes.lock();

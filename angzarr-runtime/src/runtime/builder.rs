@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::{Inner, Runtime};
-use crate::command::{Core, StateCache};
+use crate::command::{Core, EditionGate, StateCache};
 use crate::declare::{Clock, IdSource, Instance, RandomIds, SystemClock};
 use crate::error::Result;
 use crate::reaction::{
@@ -396,6 +396,7 @@ impl Builder {
             writer: Writer::new(storage.clone()),
             transport: self.transport.clone().unwrap_or_else(|| Arc::new(Local::new())),
             cache: StateCache::new(self.cache_bytes),
+            editions: EditionGate::default(),
             clock: self.clock.clone(),
             ids: self.ids.clone(),
             limits: self.limits.clone(),

@@ -1,32 +1,262 @@
-//! Merge and discard of a branch (rows B5, B6).
+//! The end of a branch: merge and discard (rows B5, B6).
+//!
+//! In: the name of an edition. Out: its events on main, all of them or none; or nothing that is left of it. Never: main
+//! itself, and never half a branch.
+
+use std::fmt;
 
 use super::Runtime;
-use crate::error::{Error, Result};
+use crate::command::{Core, Provenance, detached};
+use crate::error::{Error, Result, Subject, nearest};
+use crate::reaction::on_main;
+use crate::storage::{
+    Dedup, EditionDiscard, Extras, IntentFilter, StreamFilter, StreamInfo, StreamMerge, StreamRead, Write, WriteError,
+};
+use crate::stream::{Edition, Name, StreamKey};
 
 /// A branch of the timeline. From [`Runtime::edition`].
+///
+/// What the runtime still has to do for the branch, such as timeouts of its processes, goes where its events go. Who has
+/// it in a read model of every edition is not told of its end.
 pub struct EditionHandle {
-    _runtime: Runtime,
-    _name: String,
+    runtime: Runtime,
+    name: Edition,
+    domain: Option<Name>,
 }
+
+/// What a merge has brought to the main timeline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Merged {
+    /// Streams.
+    pub streams: usize,
+    /// Events.
+    pub events: u64,
+    /// It had been merged before, and nothing was written: the answer of the first time was lost, for example.
+    pub already_merged: bool,
+}
+
+/// A stream whose main timeline has gone on since the branch left it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MergeConflict {
+    /// The stream, on main.
+    pub stream: StreamKey,
+    /// Where the branch left it.
+    pub diverged_at: u32,
+    /// Where main is now.
+    pub main: u32,
+}
+
+impl fmt::Display for MergeConflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is at {}, the branch left it at {}", self.stream, self.main, self.diverged_at)
+    }
+}
+
+/// Streams that are looked at together.
+const PAGE: usize = 1_000;
 
 impl EditionHandle {
     pub(crate) fn new(runtime: Runtime, name: &str) -> Self {
-        Self { _runtime: runtime, _name: name.to_owned() }
+        Self { runtime, name: Edition::named(name), domain: None }
     }
 
-    /// Appends the branch's events to the main timeline.
-    ///
-    /// # Errors
-    /// [`Error::NotOffered`]: this version writes and reads branches, and cannot merge them yet.
-    pub async fn merge(self) -> Result<()> {
-        Err(Error::not_offered("the merge of an edition", "send the branch's commands to the main timeline"))
+    /// Only of one domain, for a discard.
+    #[must_use]
+    pub fn of_domain(mut self, domain: impl AsRef<str>) -> Self {
+        self.domain = Some(Name::new(domain.as_ref()));
+        self
     }
 
-    /// Removes the branch's events.
+    /// Appends the branch's events to the main timeline: of every stream or of none (row B6). They keep their sequences and
+    /// times and get new positions: sagas, process managers and projectors of main see them. What the branch's own sagas and
+    /// process managers have sent already is known on main, so nothing is done twice; what they had not come to yet is done
+    /// on main.
+    ///
+    /// The branch stays until it is discarded, and may be read and written; its timeouts and what it had still to send now
+    /// belong to main. A second merge conflicts, unless the branch has not moved: then it answers that it was merged.
     ///
     /// # Errors
-    /// [`Error::NotOffered`]: this version writes and reads branches, and cannot remove them yet.
+    /// [`Error::MergeConflict`] names every stream whose main timeline has moved past the branch; nothing is written. No such
+    /// edition, the main timeline, a domain alone; or the store fails.
+    pub async fn merge(self) -> Result<Merged> {
+        if self.domain.is_some() {
+            let message = "a branch is merged as a whole: what it did in one domain may rest on another";
+            return Err(Error::invalid_argument("domain", message));
+        }
+        let (runtime, edition) = (self.runtime.clone(), self.checked().await?);
+        detached(async move {
+            let core = runtime.core();
+            let _in_flight = core.begin()?;
+            let _whole = core.editions.whole(&edition).await;
+            core.merge_edition(&edition).await
+        })
+        .await
+    }
+
+    /// Removes the branch's events, with everything that the store has of them; of one domain with
+    /// [`of_domain`](Self::of_domain) (row B5). Its name may be used again, for a branch that begins anew.
+    ///
+    /// # Errors
+    /// No such edition, or the main timeline, which cannot be discarded; or the store fails.
     pub async fn discard(self) -> Result<()> {
-        Err(Error::not_offered("the discard of an edition", "leave it, and use a new name for the next one"))
+        let (runtime, domain, edition) = (self.runtime.clone(), self.domain.clone(), self.checked().await?);
+        detached(async move {
+            let core = runtime.core();
+            let _in_flight = core.begin()?;
+            let _whole = core.editions.whole(&edition).await;
+            core.discard_edition(&edition, domain).await
+        })
+        .await
     }
+
+    /// The name of an edition that exists.
+    async fn checked(&self) -> Result<Name> {
+        let core = self.runtime.core();
+        if self.name.is_main() {
+            let message = "the main timeline can be neither merged nor discarded; name a branch";
+            return Err(Error::invalid_argument("edition", message));
+        }
+        core.limits.check_edition(self.name.name())?;
+        let known = core.storage.editions().await?;
+        if known.iter().any(|it| it.name == *self.name.name()) {
+            return Ok(self.name.name().clone());
+        }
+        Err(Error::UnknownEdition {
+            edition: self.name.name().to_string(),
+            nearest: nearest(self.name.name(), known.iter().map(|it| it.name.as_str())),
+            subject: Subject::default(),
+        })
+    }
+}
+
+impl Core {
+    async fn merge_edition(&self, edition: &Name) -> Result<Merged> {
+        let streams = self.streams_of(edition, None).await?;
+        let mut extras = Extras::default();
+        let (mut conflicts, mut merged) = (Vec::new(), 0);
+        let mut done = Merged::default();
+        for info in &streams {
+            let main = self.storage.read_stream(&info.key.on_main(), tail()).await?.next_sequence;
+            let diverged_at = info.diverged_at.unwrap_or(0);
+            if main != diverged_at {
+                if self.was_merged(info, diverged_at).await? {
+                    merged += 1;
+                    continue;
+                }
+                conflicts.push(MergeConflict { stream: info.key.on_main(), diverged_at, main });
+                continue;
+            }
+            let keys = self.storage.dedup_keys(&info.key).await?;
+            let dedup = keys.into_iter().map(|(dedup, _)| (dedup.clone(), key_on_main(&dedup, edition))).collect();
+            done.streams += 1;
+            done.events += u64::from(info.next_sequence - diverged_at);
+            extras.merges.push(StreamMerge {
+                branch: info.key.clone(),
+                diverged_at,
+                next_sequence: info.next_sequence,
+                dedup,
+            });
+            let of_stream =
+                IntentFilter { stream: Some(info.key.clone()), limit: Some(usize::MAX), ..Default::default() };
+            for intent in self.storage.intents(&of_stream).await? {
+                extras.withdraws.push(intent.id);
+                let unreadable = || Error::Component {
+                    component: edition.to_string(),
+                    message: format!("the {} {} of {} cannot be read", intent.kind, intent.id, intent.stream),
+                };
+                extras.intents.push(on_main(&intent).ok_or_else(unreadable)?);
+            }
+        }
+        if !conflicts.is_empty() {
+            return Err(merge_conflict(edition, conflicts));
+        }
+        if extras.merges.is_empty() {
+            return Ok(Merged { streams: merged, already_merged: merged > 0, ..done });
+        }
+        match self.writer.commit(Write::extras(extras)).await {
+            Ok(_) => {}
+            Err(WriteError::Storage(error)) => return Err(error.into()),
+            // Somebody wrote to main in this very moment.
+            Err(WriteError::Conflict { key, expected, actual }) => {
+                let conflict = MergeConflict { stream: key.on_main(), diverged_at: expected, main: actual };
+                return Err(merge_conflict(edition, vec![conflict]));
+            }
+            Err(other) => return Err(Error::Component { component: edition.to_string(), message: other.to_string() }),
+        }
+        self.transport.announce(self.storage.head());
+        self.intents.wake();
+        Ok(done)
+    }
+
+    async fn discard_edition(&self, edition: &Name, domain: Option<Name>) -> Result<()> {
+        let mut extras = Extras::default();
+        if let Some(domain) = &domain {
+            // Work that other domains did for events of this one: the events that come anew are others.
+            for info in self.streams_of(edition, None).await?.iter().filter(|info| info.key.domain != *domain) {
+                let keys = self.storage.dedup_keys(&info.key).await?;
+                let is_of_discarded = |dedup: &Dedup| {
+                    Provenance::of(dedup)
+                        .is_some_and(|(_, it)| it.source.edition == *edition && it.source.domain == *domain)
+                };
+                let forgotten = keys.into_iter().filter(|(dedup, _)| is_of_discarded(dedup));
+                extras.forgets.extend(forgotten.map(|(dedup, _)| (info.key.clone(), dedup)));
+            }
+        }
+        extras.discards.push(EditionDiscard { edition: edition.clone(), domain: domain.clone(), at: self.now() });
+        let written = self.writer.commit(Write::extras(extras)).await;
+        // Whatever the store says: what is not known is read again.
+        self.cache.forget_edition(edition);
+        match written {
+            Ok(_) => {}
+            Err(WriteError::Storage(error)) => return Err(error.into()),
+            Err(other) => return Err(Error::Component { component: edition.to_string(), message: other.to_string() }),
+        }
+        self.waits
+            .discarded(|key| key.edition == *edition && domain.as_ref().is_none_or(|domain| key.domain == *domain));
+        Ok(())
+    }
+
+    async fn streams_of(&self, edition: &Name, domain: Option<String>) -> Result<Vec<StreamInfo>> {
+        let filter = StreamFilter { domain, edition: Some(edition.to_string()) };
+        let mut streams: Vec<StreamInfo> = Vec::new();
+        loop {
+            let after = streams.last().map(|info| info.key.clone());
+            let page = self.storage.streams(&filter, after.as_ref(), PAGE).await?;
+            let is_last = page.len() < PAGE;
+            streams.extend(page);
+            if is_last {
+                return Ok(streams);
+            }
+        }
+    }
+
+    /// Whether main already has exactly the branch's events where the branch left it.
+    async fn was_merged(&self, info: &StreamInfo, diverged_at: u32) -> Result<bool> {
+        let read = StreamRead { from: diverged_at, to: info.next_sequence.checked_sub(1), ..StreamRead::all() };
+        let branch = self.storage.read_stream(&info.key, read.clone()).await?.events;
+        let main = self.storage.read_stream(&info.key.on_main(), read).await?.events;
+        let same = |a: &crate::stream::StoredEvent, b: &crate::stream::StoredEvent| {
+            (a.sequence, a.created_at, &a.type_name, &a.payload) == (b.sequence, b.created_at, &b.type_name, &b.payload)
+        };
+        Ok(!branch.is_empty() && branch.len() == main.len() && branch.iter().zip(&main).all(|(a, b)| same(a, b)))
+    }
+}
+
+/// Nothing but what is known of a whole stream.
+fn tail() -> StreamRead {
+    StreamRead { from: u32::MAX, ..StreamRead::all() }
+}
+
+/// What work is known by on main: its source, if that is of the same branch, is on main then.
+fn key_on_main(dedup: &Dedup, edition: &str) -> Dedup {
+    match Provenance::of(dedup) {
+        Some((kind, provenance)) => provenance.merged_from(edition).dedup_as(kind),
+        None => dedup.clone(),
+    }
+}
+
+fn merge_conflict(edition: &Name, conflicts: Vec<MergeConflict>) -> Error {
+    Error::MergeConflict { edition: edition.to_string(), conflicts, subject: Subject::default() }
 }

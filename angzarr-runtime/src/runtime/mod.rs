@@ -16,7 +16,7 @@ use futures_util::FutureExt as _;
 use uuid::Uuid;
 
 pub use builder::{Builder, OpenStorage};
-pub use edition::EditionHandle;
+pub use edition::{EditionHandle, MergeConflict, Merged};
 #[cfg(feature = "cli")]
 pub(crate) use inspect::Inspection;
 pub use rebuild::Rebuild;

@@ -24,7 +24,7 @@ pub struct Write {
 /// first, then an intent that is gone, then a conflict: the repeat of work that was done finds its first answer.
 ///
 /// Then it happens in this order: appends, merges, snapshots, checkpoints, dead letters; intents that are settled and taken
-/// back go, new ones come, so that a write may settle an intent and put it again; discards last.
+/// back go, new ones come, so that a write may settle an intent and put it again; discards, and what is forgotten with them, last.
 #[derive(Clone, Debug, Default)]
 pub struct Extras {
     /// More appends, each on another stream; all of them happen or none.
@@ -47,6 +47,8 @@ pub struct Extras {
     pub merges: Vec<StreamMerge>,
     /// Branches that are removed (row B5).
     pub discards: Vec<EditionDiscard>,
+    /// Dedup keys that are forgotten: of work for events that are discarded. What may come again under such a key is other work.
+    pub forgets: Vec<(StreamKey, Dedup)>,
 }
 
 /// A stream of an edition whose own events are appended to the main timeline (row B6).

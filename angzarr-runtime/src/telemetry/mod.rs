@@ -66,10 +66,10 @@ pub(crate) use command::{
     retried, stored, waited,
 };
 pub(crate) use reaction::{
-    AtEvent, command_dead_lettered, command_rejected, command_sent, committed, escalated, escalation_failed,
+    AtCommand, AtEvent, command_dead_lettered, command_rejected, command_sent, committed, escalated, escalation_failed,
     event_dead_lettered, failed, fell_back, fresh_left_behind, handled, intent_failed, intent_held_back,
     intents_held_back, no_correlation, parked, parked_behind, process_is_over, reaction_span, rebuild_failed,
-    rebuild_started, rebuild_switched, rejected_command_dead_lettered, stays_parked, timeout_fires,
+    rebuild_started, rebuild_switched, stays_parked, timeout_fires,
 };
 pub(crate) use transport::{
     feed_read_log, feed_without_messages, message_taken, published, relay_held_back, relay_started, relay_stopped,

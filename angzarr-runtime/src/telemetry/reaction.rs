@@ -3,6 +3,7 @@
 //! In: what a component knows. Out: the spans and events of the table in [`telemetry`](super). Never: a decision.
 
 use tracing::Span;
+use uuid::Uuid;
 
 use super::known;
 use crate::command::Outcome;
@@ -106,25 +107,37 @@ pub(crate) fn event_dead_lettered(about: AtEvent<'_>, reason: &str) {
     tell!(warn, about, reason, "event dead-lettered");
 }
 
-/// A saga's command was refused for good.
-pub(crate) fn command_dead_lettered(
-    component: &str,
-    stream: &StreamKey,
-    sequence: u32,
-    command: &AnyCommand,
-    error: &Error,
-) {
-    tracing::warn!(
-        target: TARGET,
-        component,
-        %stream,
-        sequence,
-        to = format_args!("{}/{}", command.domain(), command.root),
-        command = command.type_name(),
-        code = error.code(),
-        %error,
-        "command dead-lettered"
-    );
+/// Which command of a component, and for which event it was sent.
+#[derive(Clone, Copy)]
+pub(crate) struct AtCommand<'a> {
+    pub(crate) component: &'a str,
+    pub(crate) source: &'a StreamKey,
+    pub(crate) source_seq: u32,
+    pub(crate) correlation_id: &'a str,
+    pub(crate) domain: &'a str,
+    pub(crate) root: Uuid,
+    pub(crate) command: &'a str,
+}
+
+/// Says what became of a command.
+macro_rules! tell_command {
+    ($level:ident, $about:ident, $($what:tt)+) => {
+        tracing::$level!(
+            target: TARGET,
+            component = $about.component,
+            stream = %$about.source,
+            sequence = $about.source_seq,
+            correlation_id = known($about.correlation_id),
+            to = format_args!("{}/{}", $about.domain, $about.root),
+            command = $about.command,
+            $($what)+
+        )
+    };
+}
+
+/// A command was refused for good, and waits for somebody to look at it.
+pub(crate) fn command_dead_lettered(about: AtCommand<'_>, code: &str, error: &dyn std::fmt::Display) {
+    tell_command!(warn, about, code, %error, "command dead-lettered");
 }
 
 /// A projector cannot handle an event.
@@ -153,28 +166,8 @@ pub(crate) fn parked_behind(about: AtEvent<'_>) {
 }
 
 /// A target has said no; the source will be told.
-pub(crate) fn command_rejected(
-    component: &str,
-    stream: &StreamKey,
-    sequence: u32,
-    command: &AnyCommand,
-    error: &Error,
-) {
-    tracing::info!(
-        target: TARGET,
-        component,
-        %stream,
-        sequence,
-        to = format_args!("{}/{}", command.domain(), command.root),
-        command = command.type_name(),
-        %error,
-        "command rejected"
-    );
-}
-
-/// Nobody answers to a rejection.
-pub(crate) fn rejected_command_dead_lettered(component: &str, command: &str, reason: &str) {
-    tracing::warn!(target: TARGET, component, command, reason, "rejected command dead-lettered");
+pub(crate) fn command_rejected(about: AtCommand<'_>, error: &Error) {
+    tell_command!(debug, about, %error, "command rejected");
 }
 
 /// A compensation gave up.

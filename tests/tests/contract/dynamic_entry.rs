@@ -218,14 +218,6 @@ on_every_store! {
                 "command.pages[1].header.sync_mode",
             ),
             (
-                deposit().with_header(proto::PageHeader {
-                    sync_mode: Some(proto::SyncMode::Cascade as i32),
-                    ..Default::default()
-                }),
-                "NOT_OFFERED",
-                "command.pages[1]",
-            ),
-            (
                 proto::CommandPage {
                     payload: Some(proto::command_page::Payload::External(Default::default())),
                     ..Default::default()
@@ -326,7 +318,7 @@ on_every_store! {
             let unreadable = prost_types::Any { type_url: "x/test.Deposit".into(), value: vec![0xff] };
             check(&by_wire(proto::CommandPage::of(unreadable)).await, "account", edition, "test.Deposit");
             let cascade = proto::CommandRequest {
-                sync_mode: proto::SyncMode::Cascade as i32,
+                cascade_error_mode: 9,
                 ..request(cover(), [page(&Deposit { amount: 1 })])
             };
             check(&runtime.handle_command(cascade).await.unwrap_err(), "account", edition, "test.Deposit");

@@ -310,12 +310,3 @@ on_every_store! {
         runtime.shutdown().await.unwrap();
     }
 }
-
-/// What this version does not offer says so.
-#[tokio::test]
-async fn b_merge_and_discard_say_that_they_are_not_offered() {
-    let runtime = start(&angzarr_tests::Store::memory()).await;
-    assert_eq!(runtime.edition("x").merge().await.unwrap_err().code(), "NOT_OFFERED");
-    assert_eq!(runtime.edition("x").discard().await.unwrap_err().code(), "NOT_OFFERED");
-    runtime.shutdown().await.unwrap();
-}

@@ -17,7 +17,7 @@ const ROWS: &[&str] = &[
     "j1", "j2", "j3", "j4", "j5", "j6", // projectors
     "d1", "d2", "d4", "d5", // dead letters
     "t1", "t2", "t3", // temporal queries
-    "b1", "b2", "b3", "b7", // editions
+    "b1", "b2", "b3", "b4", "b5", "b6", "b7", // editions
     "n1", "n2", "n3", "n4", "n5", "n6", // snapshots
     "u1", "u2", "u3", "u4", "u5", // upcasting
     "r1", "r2", "r3", "r6", "r7", // delivery and recovery

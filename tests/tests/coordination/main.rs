@@ -7,5 +7,6 @@
 mod cascades;
 mod compensation;
 mod domain;
+mod editions;
 mod facts;
 mod process_managers;

@@ -97,8 +97,18 @@ impl State {
         };
         // Everything is checked before anything is changed.
         check_shape(write.append.as_ref(), &extras)?;
-        let Extras { appends, snapshots, checkpoints, dead_letters, intents, settles, withdraws, merges, discards } =
-            *extras;
+        let Extras {
+            appends,
+            snapshots,
+            checkpoints,
+            dead_letters,
+            intents,
+            settles,
+            withdraws,
+            merges,
+            discards,
+            forgets,
+        } = *extras;
         self.check_settles(&settles, write.append.iter().chain(&appends))?;
         for append in write.append.iter().chain(&appends) {
             self.check(append)?;
@@ -143,6 +153,11 @@ impl State {
         }
         for discard in &discards {
             self.discard(discard);
+        }
+        for (key, Dedup(dedup)) in forgets {
+            if let Some(number) = self.find(&key) {
+                self.dedup.remove(&(number, dedup));
+            }
         }
         Ok(written)
     }

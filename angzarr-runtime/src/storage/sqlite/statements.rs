@@ -58,6 +58,7 @@ const DUE: &str = "SELECT due FROM intents WHERE id = ?1";
 const PUT_INTENT: &str = "INSERT OR REPLACE INTO intents (id, kind, domain, edition, root, due, attempts, work)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 const REMOVE_INTENT: &str = "DELETE FROM intents WHERE id = ?1";
+const FORGET_DEDUP: &str = "DELETE FROM dedup WHERE stream = ?1 AND key = ?2";
 /// What a discard removes from the tables that know a stream by its number; the streams themselves last.
 const DISCARD: [&str; 5] = [
     "DELETE FROM events WHERE stream IN
@@ -287,6 +288,10 @@ impl<'c> Statements<'c> {
 
     pub(super) fn remove_intent(&self, id: IntentId) -> Result<()> {
         self.get(REMOVE_INTENT)?.execute([id.as_bytes()]).map(drop)
+    }
+
+    pub(super) fn forget_dedup(&self, stream: i64, Dedup(key): &Dedup) -> Result<()> {
+        self.get(FORGET_DEDUP)?.execute(params![stream, key.as_ref()]).map(drop)
     }
 
     /// Remembers for good what was given so far.

@@ -274,8 +274,18 @@ impl Transaction<'_> {
         if let Err(error) = check_shape(write.append.as_ref(), extras) {
             return Ok(Err(error));
         }
-        let Extras { appends, snapshots, checkpoints, dead_letters, intents, settles, withdraws, merges, discards } =
-            extras;
+        let Extras {
+            appends,
+            snapshots,
+            checkpoints,
+            dead_letters,
+            intents,
+            settles,
+            withdraws,
+            merges,
+            discards,
+            forgets,
+        } = extras;
         if let Err(error) = self.check_settles(settles, write.append.iter().chain(appends))? {
             return Ok(Err(error));
         }
@@ -322,6 +332,11 @@ impl Transaction<'_> {
         }
         for discard in discards {
             self.discard(discard)?;
+        }
+        for (key, dedup) in forgets {
+            if let Some(stream) = self.stream(key)? {
+                self.statements.forget_dedup(stream.id, dedup)?;
+            }
         }
         Ok(Ok(written))
     }
