@@ -12,9 +12,9 @@ use crate::stream::Nanos;
 
 /// Looks into this program and its store.
 ///
-/// A look changes nothing: the store is opened for questions only, beside a process that may be running on it. Three
-/// commands do change something, `rebuild`, `dead-letters retry` and `dead-letters discard`: they start the program and stop
-/// it again.
+/// A look changes nothing: the store is opened for questions only, beside a process that may be running on it. What does
+/// change something, `rebuild`, `dead-letters retry|discard` and `editions merge|discard`, starts the program and stops it
+/// again.
 #[derive(Debug, Parser)]
 #[command(
     disable_help_subcommand = true,
@@ -26,6 +26,7 @@ Examples:
   show account/7c9e6679-7425-40de-944b-e07fc1f90ae7
   state account Ada --as-of \"2026-07-01 12:00\"
   dead-letters list                    what could not be done
+  editions list                        branches of the timeline
   rebuild balances                     a projector's state anew from the log
 Every command has --help with more."
 )]
@@ -50,6 +51,9 @@ pub enum Command {
     /// Lists, shows, retries and discards what could not be done.
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
+    /// Lists, merges and discards branches of the timeline.
+    #[command(subcommand)]
+    Editions(EditionsCommand),
     /// Builds what a projector has written anew from the log.
     Rebuild(RebuildArguments),
     /// Shows what the program would run with: storage, transport, limits.
@@ -155,6 +159,55 @@ pub struct StateArguments {
     /// On this branch.
     #[arg(long, value_name = "NAME")]
     pub edition: Option<String>,
+}
+
+/// The commands of `editions`.
+#[derive(Clone, Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  editions list
+  editions merge what-if
+  editions discard what-if --yes")]
+#[non_exhaustive]
+pub enum EditionsCommand {
+    /// Lists them, with their streams and events.
+    List,
+    /// Appends the events of one to the main timeline: of every stream or of none.
+    Merge(MergeArguments),
+    /// Removes the events of one for good.
+    Discard(DiscardEditionArguments),
+}
+
+/// Arguments of `editions merge`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Example:
+  editions merge what-if
+It is refused, with every stream in the way, where the main timeline has gone on since. The program is started for it and
+stopped again: no other process may run on the store.")]
+#[non_exhaustive]
+pub struct MergeArguments {
+    /// The edition, as `editions list` shows it.
+    pub edition: String,
+}
+
+/// Arguments of `editions discard`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  editions discard what-if --yes
+  editions discard what-if --domain account --yes
+The program is started for it and stopped again: no other process may run on the store.")]
+#[non_exhaustive]
+pub struct DiscardEditionArguments {
+    /// The edition, as `editions list` shows it.
+    pub edition: String,
+    /// Only of this domain.
+    #[arg(long)]
+    pub domain: Option<String>,
+    /// Says that you mean it: what is removed does not come back.
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// The commands of `dead-letters`.

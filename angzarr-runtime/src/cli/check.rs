@@ -27,8 +27,12 @@ fn summary(registry: &Registry) -> String {
         0 => String::new(),
         n => format!(", {}", count(n, "warning")),
     };
+    let processes = match registry.process_managers.len() {
+        0 => String::new(),
+        n => format!(", {}", count(n, "process manager")),
+    };
     format!(
-        "ok: {}, {}, {}, {}, {}, {}{warnings}",
+        "ok: {}, {}, {}, {}{processes}, {}, {}{warnings}",
         count(registry.aggregates.len(), "aggregate"),
         count(handlers, "command"),
         count(events, "event"),

@@ -186,12 +186,15 @@ fn not_there(id: DeadLetterId) -> Failure {
 
 /// A saga, projector or aggregate that letters may come from.
 fn known_component(name: &str, registry: &Registry) -> Result<(), Failure> {
-    let reactions = registry.sagas.keys().chain(registry.projectors.keys()).copied();
+    let reactions = registry.sagas.keys().chain(registry.process_managers.keys()).chain(registry.projectors.keys());
+    let reactions = reactions.copied();
     let known: Vec<_> = reactions.chain(registry.domains()).collect();
     if known.contains(&name) {
         return Ok(());
     }
-    let failure = Failure::usage(format_args!("there is no saga, projector or aggregate `{name}` in this program"));
+    let failure = Failure::usage(format_args!(
+        "there is no saga, process manager, projector or aggregate `{name}` in this program"
+    ));
     Err(match nearest(name, known.iter().copied()).first() {
         Some(near) => failure.hint(format_args!("did you mean `{near}`?")),
         None => failure.hint(format_args!("there are: {}", known.join(", "))),

@@ -46,6 +46,7 @@ mod check;
 mod config;
 mod dead_letters;
 mod docs;
+mod editions;
 mod failure;
 mod inspect;
 mod live;
@@ -60,8 +61,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 pub use arguments::{
-    CheckArguments, Command, DeadLettersCommand, DiscardArguments, DocsArguments, LetterArguments, ListArguments,
-    RebuildArguments, RetryArguments, ShowArguments, StateArguments, StreamsArguments,
+    CheckArguments, Command, DeadLettersCommand, DiscardArguments, DiscardEditionArguments, DocsArguments,
+    EditionsCommand, LetterArguments, ListArguments, MergeArguments, RebuildArguments, RetryArguments, ShowArguments,
+    StateArguments, StreamsArguments,
 };
 
 use crate::Builder;
@@ -128,6 +130,7 @@ async fn execute_to(
         Command::Show(arguments) => inspect::show(builder, arguments, out).await,
         Command::State(arguments) => inspect::state(builder, arguments, out).await,
         Command::DeadLetters(command) => dead_letters::run(builder, command, out).await,
+        Command::Editions(command) => editions::run(builder, command, out).await,
         Command::Rebuild(arguments) => rebuild::run(builder, arguments, out, err, terminal).await,
         Command::Config => config::run(&builder, out),
     };

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::mermaid;
-use super::model::{Aggregate, Command, Event, Handler, Message, Model};
+use super::model::{Aggregate, Command, Event, Handler, Message, Model, Process, Taken};
 use crate::declare::Target;
 
 const EMPTY: &str = "–";
@@ -24,7 +24,9 @@ pub(super) fn page(model: &Model) -> String {
     }
     remotes(model, &mut page);
     sagas(model, &mut page);
+    processes(model, &mut page);
     projectors(model, &mut page);
+    failures(model, &mut page);
     upcasters(model, &mut page);
     messages(model, &mut page);
     enums(model, &mut page);
@@ -40,10 +42,11 @@ fn counts(model: &Model) -> String {
         (commands, "command"),
         (events, "event"),
         (model.sagas.len(), "saga"),
+        (model.processes.len(), "process manager"),
         (model.projectors.len(), "projector"),
     ];
-    let parts: Vec<_> =
-        parts.into_iter().map(|(n, what)| format!("{n} {what}{}", if n == 1 { "" } else { "s" })).collect();
+    let parts = parts.into_iter().filter(|(n, what)| *n > 0 || *what != "process manager");
+    let parts: Vec<_> = parts.map(|(n, what)| format!("{n} {what}{}", if n == 1 { "" } else { "s" })).collect();
     format!("{}.\n\n", parts.join(", "))
 }
 
@@ -58,7 +61,9 @@ fn contents(model: &Model, page: &mut String) {
     let chapters = [
         ("Aggregates elsewhere", "remotes", model.remotes.is_empty()),
         ("Sagas", "sagas", model.sagas.is_empty()),
+        ("Process managers", "process-managers", model.processes.is_empty()),
         ("Projectors", "projectors", model.projectors.is_empty()),
+        ("When something fails", "failures", !coordinates(model)),
         ("Upcasters", "upcasters", model.chains.is_empty()),
         ("Messages", "messages", model.messages.is_empty()),
         ("Enums", "enums", model.enums.is_empty()),
@@ -79,7 +84,10 @@ fn aggregate_chapter(model: &Model, it: &Aggregate, page: &mut String) {
     };
     let version = if it.state_version > 1 { format!(", state version {}", it.state_version) } else { String::new() };
     let _ = write!(page, "State: `{}`, {snapshot}{version}.\n\n", it.name);
-    let senders = list_inline(model.senders_to(it.domain).map(|name| format!("saga [`{name}`](#component-{name})")));
+    let sagas = model.senders_to(it.domain).map(|name| format!("saga [`{name}`](#component-{name})"));
+    let processes = model.processes_to(it.domain);
+    let processes = processes.map(|name| format!("process manager [`{name}`](#component-{name})"));
+    let senders = list_inline(sagas.chain(processes));
     if !senders.is_empty() {
         let _ = write!(page, "Gets commands from whoever sends them, and from {senders}.\n\n");
     }
@@ -105,6 +113,36 @@ fn aggregate_chapter(model: &Model, it: &Aggregate, page: &mut String) {
     for event in &it.events {
         event_row(model, event, page);
     }
+    if !it.facts.is_empty() {
+        page.push_str("\n### Facts\n\nWhat happened outside and cannot be refused.\n\n");
+        page.push_str("| Fact | What becomes of it | Events |\n|---|---|---|\n");
+        for fact in &it.facts {
+            row(&[link(model, &fact.what), said(fact), gives(model, fact)], page);
+        }
+    }
+    if !it.rejected.is_empty() || it.compensate.is_some() {
+        page.push_str("\n### Compensation\n\n| When | What it does | Events |\n|---|---|---|\n");
+        for rejected in &it.rejected {
+            row(&[rejection(model, rejected), said(rejected), gives(model, rejected)], page);
+        }
+        if let Some(compensate) = &it.compensate {
+            let when = "a cascade that its events belong to is taken back".to_owned();
+            row(&[when, said(compensate), gives(model, compensate)], page);
+        }
+    }
+}
+
+fn said(it: &Taken) -> String {
+    if it.doc.is_empty() { format!("`{}`", it.method) } else { cell(it.doc) }
+}
+
+fn gives(model: &Model, it: &Taken) -> String {
+    list(it.events.iter().map(|event| link(model, event)))
+}
+
+fn rejection(model: &Model, it: &Taken) -> String {
+    let by = it.target.map_or_else(String::new, |target| format!(" by {}", domain(model, target)));
+    format!("{} is rejected{by}", link(model, &it.what))
 }
 
 fn command_row(model: &Model, it: &Command, page: &mut String) {
@@ -166,6 +204,86 @@ fn sagas(model: &Model, page: &mut String) {
             row(&[link(model, &handler.event), what(handler), sends], page);
         }
     }
+}
+
+fn processes(model: &Model, page: &mut String) {
+    if model.processes.is_empty() {
+        return;
+    }
+    page.push_str(
+        "\n<a id=\"process-managers\"></a>\n## Process managers\n\nEach process is known by a correlation id.\n",
+    );
+    for it in &model.processes {
+        process(model, it, page);
+    }
+}
+
+fn process(model: &Model, it: &Process, page: &mut String) {
+    let _ = write!(page, "\n<a id=\"component-{0}\"></a>\n### Process manager `{0}`\n\n", it.domain);
+    paragraph(it.doc, page);
+    let sources = list_inline(it.sources.iter().map(|name| domain(model, name)));
+    let targets = list_inline(it.targets.iter().map(|name| domain(model, name)));
+    let sends = if targets.is_empty() { String::new() } else { format!(" Sends to {targets}.") };
+    let _ = write!(page, "State: `{}`. Listens to {sources}.{sends}\n\n", it.name);
+    page.push_str("| When | What it does |\n|---|---|\n");
+    for handler in &it.handlers {
+        row(&[link(model, &handler.event), what(handler)], page);
+    }
+    for timeout in &it.timeouts {
+        let what = if timeout.doc.is_empty() { format!("`{}`", timeout.method) } else { cell(timeout.doc) };
+        row(&[format!("the timeout `{}` is due", timeout.name), what], page);
+    }
+    for rejected in &it.rejected {
+        row(&[rejection(model, rejected), said(rejected)], page);
+    }
+    page.push_str("\n| Own event | What happened | Fields | Listened to by |\n|---|---|---|---|\n");
+    for event in &it.events {
+        let version = if event.version > 1 { format!(" v{}", event.version) } else { String::new() };
+        let listeners = event.listeners.iter();
+        let listeners = listeners.map(|it| format!("{} [`{}`](#component-{})", it.kind.as_str(), it.name, it.name));
+        let (name, doc) = (link(model, &event.full_name) + &version, cell(&event.doc));
+        row(&[name, doc, fields(model, &event.full_name), list(listeners)], page);
+    }
+}
+
+/// Whether anything is sent that may be rejected.
+fn coordinates(model: &Model) -> bool {
+    !(model.sagas.is_empty() && model.processes.is_empty())
+}
+
+/// Where things go that cannot be done: whom a rejection reaches, and what waits in the dead letters.
+fn failures(model: &Model, page: &mut String) {
+    if !coordinates(model) {
+        return;
+    }
+    page.push_str("\n<a id=\"failures\"></a>\n## When something fails\n\n");
+    page.push_str("| Component | A command of it is rejected | An event that it cannot handle |\n|---|---|---|\n");
+    let letters = |name: &str| format!("waits in the dead letters of `{name}`");
+    for saga in &model.sagas {
+        let source = model.aggregates.iter().find(|it| it.domain == saga.domain);
+        let process = model.processes.iter().find(|it| it.domain == saga.domain);
+        let methods = source.map(|it| &it.rejected).or(process.map(|it| &it.rejected));
+        let answers = methods
+            .into_iter()
+            .flatten()
+            .map(|it| format!("{}: `{}` of {}", rejection(model, it), it.method, domain(model, saga.domain)));
+        row(&[format!("saga [`{0}`](#component-{0})", saga.name), routes(answers), letters(saga.name)], page);
+    }
+    for process in &model.processes {
+        let answers = process.rejected.iter().map(|it| format!("{}: `{}`", rejection(model, it), it.method));
+        let name = format!("process manager [`{0}`](#component-{0})", process.domain);
+        row(&[name, routes(answers), letters(process.domain)], page);
+    }
+    for projector in &model.projectors {
+        let parked = "parks its stream in the dead letters, with the events behind it".to_owned();
+        row(&[format!("projector [`{0}`](#component-{0})", projector.name), EMPTY.to_owned(), parked], page);
+    }
+}
+
+/// Who answers to rejections, and what becomes of the others.
+fn routes(answers: impl Iterator<Item = String>) -> String {
+    let others = "any other: the dead letters of its target's domain".to_owned();
+    list(answers.chain(std::iter::once(others)))
 }
 
 fn projectors(model: &Model, page: &mut String) {
@@ -272,6 +390,8 @@ fn link(model: &Model, full_name: &str) -> String {
 fn domain(model: &Model, name: &str) -> String {
     if model.aggregates.iter().any(|it| it.domain == name) {
         format!("[`{name}`](#aggregate-{name})")
+    } else if model.processes.iter().any(|it| it.domain == name) {
+        format!("[`{name}`](#component-{name})")
     } else {
         format!("`{name}`")
     }
@@ -279,7 +399,11 @@ fn domain(model: &Model, name: &str) -> String {
 
 /// What a saga may send to a target: its type names the target, and the target's handlers name the commands.
 fn sent_to(model: &Model, target: Target) -> String {
-    let Target::Domain(name) = target else { return "any command, to any aggregate".to_owned() };
+    let name = match target {
+        Target::Domain(name) => name,
+        Target::Fact(name) => return format!("facts to {}", domain(model, name)),
+        Target::Any => return "any command, to any aggregate".to_owned(),
+    };
     let to = domain(model, name);
     let commands: Vec<_> = model.commands_of(name).into_iter().map(|command| link(model, command)).collect();
     match commands.as_slice() {

@@ -59,6 +59,18 @@ pub(super) fn flowchart(model: &Model) -> String {
             }
         }
     }
+    for (at, process) in model.processes.iter().enumerate() {
+        components.insert(process.domain, format!("m{at}"));
+        let _ = writeln!(chart, "    m{at}{{{{\"{}\"}}}}", label(process.domain));
+        let targets = process.targets.iter().filter_map(|domain| domains.get(domain));
+        sent.extend(targets.map(|target| format!("m{at} -. commands .-> {target}")));
+        for timeout in &process.timeouts {
+            sent.push(format!("m{at} -. \"timeout {}\" .-> m{at}", label(timeout.name)));
+        }
+        for event in &process.events {
+            listened.extend(event.listeners.iter().map(|listener| (format!("m{at}"), listener.name)));
+        }
+    }
     if model.sagas.iter().flat_map(|saga| &saga.handlers).any(|handler| handler.targets.contains(&Target::Any)) {
         let _ = writeln!(chart, "    any([\"any aggregate\"])");
     }

@@ -14,6 +14,7 @@ pub(crate) struct Model {
     pub(crate) aggregates: Vec<Aggregate>,
     pub(crate) remotes: Vec<Remote>,
     pub(crate) sagas: Vec<Saga>,
+    pub(crate) processes: Vec<Process>,
     pub(crate) projectors: Vec<Projector>,
     pub(crate) chains: Vec<Chain>,
     /// Every message that is named anywhere, by full name.
@@ -33,6 +34,46 @@ pub(crate) struct Aggregate {
     pub(crate) state_version: u32,
     pub(crate) commands: Vec<Command>,
     pub(crate) events: Vec<Event>,
+    /// `#[fact]` methods.
+    pub(crate) facts: Vec<Taken>,
+    /// `#[rejected]` methods.
+    pub(crate) rejected: Vec<Taken>,
+    /// The `#[compensate]` method.
+    pub(crate) compensate: Option<Taken>,
+}
+
+/// A method that takes something other than a command or an event.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// Full name of what it takes; empty where that is not a message of the user's.
+    pub(crate) what: String,
+    /// For a rejection: the one target domain that it is for.
+    pub(crate) target: Option<&'static str>,
+    pub(crate) method: &'static str,
+    pub(crate) doc: &'static str,
+    pub(crate) events: Vec<String>,
+}
+
+/// A process manager.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) domain: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) doc: &'static str,
+    pub(crate) sources: Vec<&'static str>,
+    /// Whom it sends to, as far as that is said: by `to`, and by the commands whose rejection it handles.
+    pub(crate) targets: Vec<&'static str>,
+    pub(crate) handlers: Vec<Handler>,
+    pub(crate) timeouts: Vec<Timeout>,
+    pub(crate) rejected: Vec<Taken>,
+    pub(crate) events: Vec<Event>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Timeout {
+    pub(crate) name: &'static str,
+    pub(crate) method: &'static str,
+    pub(crate) doc: &'static str,
 }
 
 #[derive(Debug)]
@@ -69,6 +110,7 @@ pub(crate) struct Listener {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     Saga,
+    ProcessManager,
     Projector,
 }
 
@@ -76,6 +118,7 @@ impl Kind {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Saga => "saga",
+            Self::ProcessManager => "process manager",
             Self::Projector => "projector",
         }
     }
@@ -170,6 +213,8 @@ impl Model {
             })
             .collect();
         let sagas = registry.sagas.values().map(|it| saga(&index, it, &mut messages)).collect();
+        let processes =
+            registry.process_managers.values().map(|it| process(registry, &index, it, &mut messages)).collect();
         let projectors = registry.projectors.values().map(|it| projector(&index, it, &mut messages)).collect();
         let chains = chains(registry, &index, &mut messages);
         let enums = note_inner(&index, &mut messages);
@@ -177,6 +222,7 @@ impl Model {
             aggregates,
             remotes,
             sagas,
+            processes,
             projectors,
             chains,
             messages,
@@ -201,6 +247,11 @@ impl Model {
                 .any(|target| matches!(target, Target::Domain(name) if *name == domain))
         };
         self.sagas.iter().filter(sends).map(|saga| saga.name)
+    }
+
+    /// The process managers that say that they send to a domain.
+    pub(crate) fn processes_to(&self, domain: &str) -> impl Iterator<Item = &'static str> {
+        self.processes.iter().filter(move |it| it.targets.contains(&domain)).map(|it| it.domain)
     }
 
     /// The short form of a message's name, where it is clear.
@@ -239,6 +290,54 @@ fn aggregate(
             events,
         });
     }
+    let mut taken = |what: String, target, method, doc, emits: fn(&mut Vec<MessageType>), messages: &mut _| {
+        let mut types = Vec::new();
+        emits(&mut types);
+        let mut events: Vec<String> = Vec::new();
+        for event in types.into_iter().map(|event| note(index, messages, event)) {
+            if !what.is_empty() {
+                emitted_by.entry(event.clone()).or_default();
+            }
+            if !events.contains(&event) {
+                events.push(event);
+            }
+        }
+        Taken { what, target, method, doc, events }
+    };
+    let mut facts = Vec::new();
+    for fact in it.facts.values() {
+        let name = note(index, messages, fact.fact);
+        facts.push(taken(name, None, fact.method, fact.doc, fact.emits, messages));
+    }
+    let mut rejected = Vec::new();
+    for it in it.rejected.values() {
+        let name = note(index, messages, it.command);
+        rejected.push(taken(name, it.target, it.method, it.doc, it.emits, messages));
+    }
+    let compensate = it.compensate.map(|it| taken(String::new(), None, it.method, it.doc, it.emits, messages));
+    let events = events(registry, index, it, emitted_by, messages);
+    Aggregate {
+        domain: descriptor.domain,
+        name: descriptor.name,
+        doc: descriptor.doc,
+        snapshot: descriptor.snapshot.map(|policy| (policy.every, policy.codec.name)),
+        state_version: descriptor.state_version,
+        commands,
+        events,
+        facts,
+        rejected,
+        compensate,
+    }
+}
+
+/// Everything that a state applies or that its methods give, by name.
+fn events(
+    registry: &Registry,
+    index: &ProtoIndex,
+    it: &registry::Aggregate,
+    mut emitted_by: BTreeMap<String, BTreeSet<String>>,
+    messages: &mut BTreeMap<String, Message>,
+) -> Vec<Event> {
     for apply in it.appliers.values() {
         emitted_by.entry(note(index, messages, apply.event)).or_default();
     }
@@ -248,19 +347,53 @@ fn aggregate(
             applied_by: apply.map(|apply| apply.method),
             doc: first_of(apply.map_or("", |apply| apply.doc), &messages[&full_name].doc),
             emitted_by: emitted_by.into_iter().collect(),
-            listeners: listeners(registry, descriptor.domain, &full_name),
+            listeners: listeners(registry, it.descriptor.domain, &full_name),
             version: registry.upcasters.current_version(&full_name),
             full_name,
         }
     });
-    Aggregate {
-        domain: descriptor.domain,
-        name: descriptor.name,
-        doc: descriptor.doc,
-        snapshot: descriptor.snapshot.map(|policy| (policy.every, policy.codec.name)),
-        state_version: descriptor.state_version,
-        commands,
-        events: events.collect(),
+    events.collect()
+}
+
+fn process(
+    registry: &Registry,
+    index: &ProtoIndex,
+    it: &registry::ProcessManager,
+    messages: &mut BTreeMap<String, Message>,
+) -> Process {
+    let handlers = it.handlers.values().map(|handler| Handler {
+        event: note(index, messages, handler.event),
+        method: handler.method,
+        doc: handler.doc,
+        live_only: false,
+        targets: Vec::new(),
+    });
+    let handlers = handlers.collect();
+    let rejected = it.rejected.values().map(|it| Taken {
+        what: note(index, messages, it.command),
+        target: it.target,
+        method: it.method,
+        doc: it.doc,
+        events: Vec::new(),
+    });
+    let rejected: Vec<Taken> = rejected.collect();
+    let takers = registry
+        .aggregates
+        .values()
+        .filter(|aggregate| rejected.iter().any(|it| it.target.is_none() && aggregate.handlers.contains_key(&it.what)));
+    let takers = takers.map(|aggregate| aggregate.descriptor.domain);
+    let said = it.descriptor.targets.iter().copied().chain(rejected.iter().filter_map(|it| it.target));
+    let state = it.descriptor.state;
+    Process {
+        domain: state.domain,
+        name: state.name,
+        doc: state.doc,
+        sources: sorted(it.descriptor.sources.iter().copied()),
+        targets: sorted(said.chain(takers)),
+        handlers,
+        timeouts: it.timeouts.values().map(|it| Timeout { name: it.name, method: it.method, doc: it.doc }).collect(),
+        rejected,
+        events: events(registry, index, &it.state, BTreeMap::new(), messages),
     }
 }
 
@@ -269,7 +402,13 @@ fn listeners(registry: &Registry, domain: &str, event: &str) -> Vec<Listener> {
     let projectors = registry.projectors.values();
     let projectors = projectors.filter(|it| it.descriptor.domains.contains(&domain) && it.handlers.contains_key(event));
     let sagas = sagas.map(|it| Listener { kind: Kind::Saga, name: it.descriptor.name });
-    sagas.chain(projectors.map(|it| Listener { kind: Kind::Projector, name: it.descriptor.name })).collect()
+    let processes = registry.process_managers.values();
+    let processes = processes.filter(|it| it.descriptor.sources.contains(&domain) && it.handlers.contains_key(event));
+    let processes = processes.map(|it| Listener { kind: Kind::ProcessManager, name: it.descriptor.state.domain });
+    sagas
+        .chain(processes)
+        .chain(projectors.map(|it| Listener { kind: Kind::Projector, name: it.descriptor.name }))
+        .collect()
 }
 
 fn saga(index: &ProtoIndex, it: &registry::Saga, messages: &mut BTreeMap<String, Message>) -> Saga {

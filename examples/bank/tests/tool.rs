@@ -165,3 +165,29 @@ async fn j3_d2_the_tool_retries_dead_letters_and_rebuilds_a_projector() {
     assert_eq!(unknown.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("did you mean `balances`?"));
 }
+
+#[test]
+fn b5_b6_the_tool_ends_a_branch() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let directory = directory.path();
+    assert!(
+        Command::new(env!("CARGO_BIN_EXE_bank")).current_dir(directory).output().expect("it runs").status.success()
+    );
+    let refused = |arguments: &[&str]| {
+        let output = tool(directory, arguments);
+        assert!(!output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stderr).expect("text")
+    };
+    let listed = answer(directory, &["editions", "list"]);
+    assert!(listed.contains("bonus    1        1\n1 edition\n"), "{listed}");
+    // Main has gone on: in the branch nothing had been withdrawn.
+    let conflict = refused(&["editions", "merge", "bonus"]);
+    assert!(conflict.contains("is at 3, the branch left it at 2"), "{conflict}");
+    let unsure = refused(&["editions", "discard", "bonus"]);
+    assert!(unsure.contains("--yes"), "{unsure}");
+    let unknown = refused(&["editions", "discard", "bonnus", "--yes"]);
+    assert!(unknown.contains("did you mean `bonus`?"), "{unknown}");
+    assert_eq!(answer(directory, &["editions", "discard", "bonus", "--yes"]), "bonus: discarded\n");
+    assert!(answer(directory, &["editions", "list"]).starts_with("no editions"));
+    assert!(!answer(directory, &["streams"]).contains("account@bonus/"));
+}
