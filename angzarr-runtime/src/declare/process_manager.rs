@@ -136,7 +136,7 @@ impl<P> Reaction<P> {
 }
 
 /// What follows a decision besides its events.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Aftermath {
     /// In the order in which they were given.
     pub(crate) emissions: Vec<Emission>,

@@ -67,7 +67,7 @@ pub(crate) use call::{project, react};
 pub(crate) use cascade::{Cascade, CascadeLink};
 pub(crate) use intents::IntentDesk;
 pub(crate) use merged::on_main;
-pub(crate) use process_manager::ProcessManagerRunner;
+pub(crate) use process_manager::{ProcessManagerRunner, Rehearsal, Rehearsed};
 pub(crate) use projector::ProjectorRunner;
 pub(crate) use rebuild::Order;
 pub(crate) use saga::SagaRunner;

@@ -21,11 +21,11 @@ use crate::command::{
 };
 use crate::dead_letter::{self, DeadLetterId, EventFailure, Resolution};
 use crate::declare::{
-    AnyFact, CommandContext, Emission, EventContext, EventSink, ProcessHandlerDescriptor, ProcessRejectedDescriptor,
-    ReactionError, TimeoutAt, TimeoutDescriptor,
+    Aftermath, AnyFact, CommandContext, Emission, EventContext, EventSink, ProcessHandlerDescriptor,
+    ProcessRejectedDescriptor, ReactionError, RejectedCommand, TimeoutAt, TimeoutDescriptor,
 };
 use crate::error::{Error, Result, nearest};
-use crate::registry::ProcessManager;
+use crate::registry::{ProcessManager, rejected_by};
 use crate::storage::{Extras, Intent, IntentKind, Settle};
 use crate::stream::upcast::Upcasted;
 use crate::stream::{Edition, Headers, LogEvent, Name, StoredEvent, StreamKey, root};
@@ -154,6 +154,8 @@ struct Plan<'a> {
     source: Option<(&'a StreamKey, u32, u32)>,
     settle: Option<Settle>,
     planned: Mutex<Vec<(Intent, Claim)>>,
+    /// For a rehearsal: what was decided, and when.
+    decided: Option<Mutex<(Aftermath, i64)>>,
 }
 
 impl Along for Plan<'_> {
@@ -162,6 +164,9 @@ impl Along for Plan<'_> {
         let mut planned = self.planned.lock();
         planned.clear();
         let Some(aftermath) = decided.aftermath else { return Ok(extras) };
+        if let Some(kept) = &self.decided {
+            *kept.lock() = (aftermath.clone(), decided.now);
+        }
         core.check_emissions(&aftermath.emissions).map_err(Refusal::Failed)?;
         let limit = core.limits.events_per_command;
         if aftermath.emissions.len() > limit {
@@ -425,6 +430,7 @@ impl ProcessManagerRunner {
                 source: Some((stream, event.sequence, part * PART)),
                 settle: None,
                 planned: Mutex::default(),
+                decided: None,
             };
             let dedup = provenance.dedup_as(TRIGGERED);
             let step = Step { key: &key, headers, decider, work: &work, dedup, plan: &plan, link, only_open: true };
@@ -471,6 +477,97 @@ impl ProcessManagerRunner {
             }
         };
         Err(Error::Component { component: self.name.to_owned(), message })
+    }
+}
+
+/// What a process is to rehearse.
+pub(crate) enum Rehearsal<'a> {
+    Event { stream: &'a StreamKey, event: &'a StoredEvent },
+    Timeout { name: &'a str },
+    Rejection { rejected: RejectedCommand },
+}
+
+/// What it decided: stored, and nothing of it sent.
+#[derive(Default)]
+pub(crate) struct Rehearsed {
+    pub(crate) events: Vec<StoredEvent>,
+    pub(crate) aftermath: Aftermath,
+    pub(crate) now: i64,
+    /// It was over already.
+    pub(crate) ignored: bool,
+}
+
+impl ProcessManager {
+    /// One trigger, for tests of a domain: the same decision as in a runtime, and the same write, without what is sent. `None`
+    /// where the process manager has no method for it.
+    pub(crate) async fn rehearse(
+        &self,
+        core: &Core,
+        correlation_id: &str,
+        trigger: Rehearsal<'_>,
+    ) -> Option<Result<Rehearsed, ReactionError>> {
+        let name = self.descriptor.state.domain;
+        let headers = Headers::new(correlation_id, None);
+        let key = process_key(name, &Name::default(), correlation_id);
+        let source = match &trigger {
+            Rehearsal::Event { stream, event } => Provenance {
+                source: (*stream).clone(),
+                source_seq: event.sequence,
+                component: Name::from_static(name),
+                command_index: 0,
+            },
+            _ => Provenance {
+                source: key.clone(),
+                source_seq: 0,
+                component: Name::from(core.ids.next_id().to_string()),
+                command_index: 0,
+            },
+        };
+        let about;
+        let (trigger, method, location, only_open) = match trigger {
+            Rehearsal::Event { stream, event } => {
+                let handler = self.handlers.get(event.type_name.as_str()).copied()?;
+                (Trigger::Event { handler, event, stream }, handler.method, handler.location, true)
+            }
+            Rehearsal::Timeout { name } => {
+                let method = self.timeouts.get(name).copied()?;
+                (Trigger::Timeout { method, due: core.now() }, method.method, method.location, true)
+            }
+            Rehearsal::Rejection { rejected } => {
+                let method = rejected_by(&self.rejected, &rejected.type_name, &rejected.domain)?;
+                about = About {
+                    book: proto::CommandBook::default(),
+                    provenance: source.clone(),
+                    rejected,
+                    edition: Edition::main(),
+                    headers: headers.clone(),
+                };
+                (Trigger::Rejection { method, about: &about }, method.method, method.location, false)
+            }
+        };
+        let work = ProcessWork { core, trigger, key: &key, headers: &headers, name };
+        let plan = Plan {
+            process: name,
+            source: None,
+            settle: None,
+            planned: Mutex::default(),
+            decided: Some(Mutex::default()),
+        };
+        let decider = Decider { method, location, merge: None, full_name: || "trigger".to_owned() };
+        let dedup = source.dedup_as(TRIGGERED);
+        let step =
+            Step { key: &key, headers: &headers, decider, work: &work, dedup, plan: &plan, link: None, only_open };
+        Some(match self.step(core, step).await {
+            Ok(outcome) => {
+                let (aftermath, now) = plan.decided.map(Mutex::into_inner).unwrap_or_default();
+                let is_own = |event: &StoredEvent| !event.type_name.starts_with("angzarr.");
+                let events = outcome.events.into_iter().filter(is_own).collect();
+                Ok(Rehearsed { events, aftermath, now, ignored: outcome.moot })
+            }
+            Err(Undelivered::Held(reason)) => Err(ReactionError::transient(reason)),
+            Err(Undelivered::Failed { reason, permanent: true }) => Err(ReactionError::permanent(reason)),
+            Err(Undelivered::Failed { reason, permanent: false }) => Err(ReactionError::transient(reason)),
+        })
     }
 }
 
@@ -521,6 +618,9 @@ impl ProcessManager {
             return Ok(outcome);
         }
         let planned = std::mem::take(&mut *plan.planned.lock());
+        if plan.decided.is_some() {
+            return Ok(outcome); // a rehearsal sends nothing
+        }
         for (intent, _claim) in &planned {
             core.carry_out(intent, link).await;
         }
@@ -582,7 +682,7 @@ impl Core {
         let headers = &about.headers;
         let key = process_key(name, about.edition.name(), headers.correlation_id());
         let work = ProcessWork { core: self, trigger: Trigger::Rejection { method, about }, key: &key, headers, name };
-        let plan = Plan { process: name, source: None, settle: Some(settle), planned: Mutex::default() };
+        let plan = Plan { process: name, source: None, settle: Some(settle), planned: Mutex::default(), decided: None };
         let decider = Decider {
             method: method.method,
             location: method.location,
@@ -616,7 +716,7 @@ impl Core {
         let key = &intent.stream;
         let trigger = Trigger::Timeout { method, due: intent.due };
         let work = ProcessWork { core: self, trigger, key, headers: &headers, name };
-        let plan = Plan { process: name, source: None, settle: Some(settle), planned: Mutex::default() };
+        let plan = Plan { process: name, source: None, settle: Some(settle), planned: Mutex::default(), decided: None };
         let decider = Decider {
             method: method.method,
             location: method.location,

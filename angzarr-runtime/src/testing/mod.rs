@@ -44,6 +44,7 @@ mod wiring;
 
 pub use scenario::{
     EventsOf, Given, Holds, Projected, Projecting, ProjectorScenario, Reacted, SagaScenario, Scenario, When,
+    WhenProcess,
 };
 pub use sources::{ManualClock, SequentialIds};
 #[doc(hidden)]

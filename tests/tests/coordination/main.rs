@@ -10,3 +10,4 @@ mod domain;
 mod editions;
 mod facts;
 mod process_managers;
+mod scenarios;

@@ -1,5 +1,6 @@
 //! Scenarios of an aggregate.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::IntoFuture as _;
 use std::marker::PhantomData;
@@ -13,16 +14,16 @@ use uuid::Uuid;
 use super::super::{ManualClock, SequentialIds};
 use super::events::{EventsOf, KnownEvent};
 use super::report::{Holds, Story};
-use crate::command::{Core, Receipt, SendCommand};
-use crate::declare::{Aggregate, Clock as _, CommandOf, nanos_of};
+use crate::command::{Core, Receipt, RecordFact, SendCommand};
+use crate::declare::{Aggregate, Clock as _, CommandOf, Message, nanos_of};
 use crate::error::{Error, Result};
 use crate::storage::{Append, Memory, NewEvent, Write};
 use crate::stream::{AsOf, Edition, Headers, Name, StreamKey, root};
 
 /// An aggregate with what happened to it before. From [`Scenario::given`](super::Scenario::given).
 pub struct Given<A> {
-    stage: Stage,
-    events: Vec<NewEvent>,
+    pub(super) stage: Stage,
+    pub(super) events: Vec<NewEvent>,
     aggregate: PhantomData<fn() -> A>,
 }
 
@@ -35,15 +36,17 @@ pub struct When<A> {
 }
 
 /// Where a scenario plays: a runtime without components.
-struct Stage {
-    core: Arc<Core>,
-    clock: ManualClock,
+pub(super) struct Stage {
+    pub(super) core: Arc<Core>,
+    pub(super) clock: ManualClock,
     root: Uuid,
     /// Events that are stored of what is given.
     given: u32,
     expected: Option<u32>,
-    correlation: Option<String>,
-    story: Story,
+    pub(super) correlation: Option<String>,
+    pub(super) story: Story,
+    /// The next sequence of each stream that events of a process manager come from.
+    pub(super) others: HashMap<StreamKey, u32>,
 }
 
 impl Stage {
@@ -53,7 +56,16 @@ impl Stage {
         let registry = super::registry();
         let story = Story::new(format!("`{}`", short_name::<A>()), &registry);
         let core = Arc::new(builder.core(registry, Arc::new(Memory::new())));
-        Self { core, clock, root: root(A::DOMAIN, "scenario"), given: 0, expected: None, correlation: None, story }
+        Self {
+            core,
+            clock,
+            root: root(A::DOMAIN, "scenario"),
+            given: 0,
+            expected: None,
+            correlation: None,
+            story,
+            others: HashMap::new(),
+        }
     }
 
     fn key(&self, domain: &'static str) -> StreamKey {
@@ -62,7 +74,7 @@ impl Stage {
 
     /// Stores what is given, as it would lie in the store.
     #[track_caller]
-    fn store(&mut self, domain: &'static str, events: Vec<NewEvent>) {
+    pub(super) fn store(&mut self, domain: &'static str, events: Vec<NewEvent>) {
         let Some(count) = u32::try_from(events.len()).ok().filter(|count| *count > 0) else { return };
         let write = Write::append(Append {
             key: self.key(domain),
@@ -94,7 +106,7 @@ impl Stage {
     }
 
     #[track_caller]
-    fn check_state<A: Aggregate, H: Holds>(&self, check: impl FnOnce(&A) -> H) {
+    pub(super) fn check_state<A: Aggregate, H: Holds>(&self, check: impl FnOnce(&A) -> H) {
         let main = Edition::main();
         let loaded = self.core.aggregate_of::<A>().and_then(|aggregate| {
             now(self.core.load(aggregate, &self.key(A::DOMAIN), &main, AsOf::Head)).map(|loaded| (aggregate, loaded))
@@ -115,7 +127,7 @@ impl Stage {
 
 /// What a future on a store in memory answers: it never waits.
 #[track_caller]
-fn now<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn now<T>(future: impl Future<Output = T>) -> T {
     match tokio::task::unconstrained(future).now_or_never() {
         Some(answer) => answer,
         None => panic!("a scenario had to wait; this is a bug of the test kit"),
@@ -199,6 +211,17 @@ impl<A: Aggregate> Given<A> {
     pub fn when<C: CommandOf<A> + fmt::Debug>(mut self, command: C) -> When<A> {
         self.stage.store(A::DOMAIN, std::mem::take(&mut self.events));
         let outcome = self.stage.send(command);
+        When { stage: self.stage, outcome, aggregate: PhantomData }
+    }
+
+    /// A fact comes: something that has happened outside (rows F).
+    #[track_caller]
+    pub fn when_fact(mut self, fact: impl Message + fmt::Debug) -> When<A> {
+        self.stage.store(A::DOMAIN, std::mem::take(&mut self.events));
+        let shown = self.stage.story.show_message(&fact);
+        self.stage.story.tell("when", format!("the fact {shown}"));
+        let record = RecordFact::<A, _>::new(self.stage.core.clone(), self.stage.root, fact);
+        let outcome = now(record.into_future());
         When { stage: self.stage, outcome, aggregate: PhantomData }
     }
 

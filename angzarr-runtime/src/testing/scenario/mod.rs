@@ -7,6 +7,7 @@
 
 mod aggregate;
 mod events;
+mod process;
 mod projector;
 mod report;
 mod saga;
@@ -16,6 +17,7 @@ use std::marker::PhantomData;
 
 pub use aggregate::{Given, When};
 pub use events::EventsOf;
+pub use process::WhenProcess;
 pub use projector::{Projected, Projecting, ProjectorScenario};
 pub use report::Holds;
 pub use saga::{Reacted, SagaScenario};
@@ -25,7 +27,8 @@ use crate::declare::Instance;
 use crate::registry::Registry;
 use crate::stream::Limits;
 
-/// Where every scenario begins: of an aggregate with [`given`](Scenario::given), of a saga with its
+/// Where every scenario begins: of an aggregate or a process manager with [`given`](Scenario::given) (the events of its own
+/// stream), of a saga with its
 /// [name](Scenario::saga) or its [instance](Scenario::saga_with), of a projector with its [instance](Scenario::projector).
 ///
 /// An event that an older program stored is given with `given_stored`, or comes with `when_stored`: through the upcasters, as
