@@ -9,5 +9,6 @@ mod compensation;
 mod domain;
 mod editions;
 mod facts;
+mod model;
 mod process_managers;
 mod scenarios;
