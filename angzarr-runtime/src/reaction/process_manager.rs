@@ -383,8 +383,8 @@ impl ProcessManagerRunner {
         for (event, part) in upcast.into_iter().zip(0u32..) {
             let Some(handler) = self.process(core).handlers.get(event.type_name.as_str()).copied() else { continue };
             if event.headers.correlation_id().is_empty() {
-                self.skipped.fetch_add(1, Ordering::Relaxed);
-                telemetry::no_correlation(self.at(stream, &event));
+                let before = self.skipped.fetch_add(1, Ordering::Relaxed);
+                telemetry::no_correlation(self.at(stream, &event), before == 0);
                 continue;
             }
             self.trigger(core, stream, &event, part, handler, link).await?;

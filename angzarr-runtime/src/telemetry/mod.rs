@@ -17,7 +17,7 @@
 //! | `raced by another writer` | DEBUG | `stream` | the try was lost (row C6): the stages before it come again |
 //! | `retried with the fresh sequence` | DEBUG | `expected`, `actual` | a mismatch under `retry()` (row M7): the stages before it come again |
 //! | `stored` | DEBUG | `sequence`, `events`, `position` | the events are stored and announced to the subscribers; a repeat stores nothing |
-//! | `projectors waited for` | DEBUG | `done`, `missing` (numbers of events) | a SIMPLE command has its projections |
+//! | `projectors waited for` | DEBUG | `done`, `missing` (numbers of events) | a SIMPLE command has its projections, or a CASCADE has ended |
 //! | `command accepted` | DEBUG | `events`, `next_sequence`, `repeat` | the answer, once |
 //! | `command refused` | DEBUG | `code`, `rejection` (the handler's code), `error` | the answer, once |
 //! | `command refused`, outside of the span | DEBUG | `code`, `error`, and as far as they are known `command`, `domain`, `root`, `edition`, `correlation_id`, `field` | it was refused before it had a stream: unknown names, malformed requests, limits |
@@ -25,14 +25,23 @@
 //! # Events: target `angzarr_runtime::reaction`
 //! | span or event | level | fields | when |
 //! |---|---|---|---|
-//! | span `reaction` | DEBUG | `component`, `kind` (`saga` or `projector`), `event` (full name, as stored), `domain`, `root`, `edition`, `sequence`, `correlation_id` | around each event that is delivered to a saga or projector; again where it comes again. The commands of a saga have their `command` spans inside |
-//! | `event handled` | DEBUG | `handler`, `commands` (of a saga) | a handler has returned; with a read model, its rows are committed later |
+//! | span `reaction` | DEBUG | `component`, `kind` (`saga`, `process_manager` or `projector`), `event` (full name, as stored), `domain`, `root`, `edition`, `sequence`, `correlation_id` | around each event that is delivered to a component; again where it comes again. What is sent for it has its `command` spans inside |
+//! | `event handled` | DEBUG | `handler`, `commands` (and facts, of a saga or process manager) | a handler has returned; with a read model, its rows are committed later |
 //! | `read model committed` | DEBUG | `component`, `position` | rows and checkpoint are stored |
 //! | `batch falls back to single events` | DEBUG | `error` | a handler failed in a batch, which was rolled back (row J2) |
-//! | `command sent` | DEBUG | `to`, `command`, `next_sequence`, `repeat` | a saga's command was accepted |
+//! | `command sent` | DEBUG | `to`, `edition`, `command`, `next_sequence`, `repeat` | a command of a saga or process manager was accepted |
+//! | `command rejected` | DEBUG | `component`, `stream`, `sequence`, `correlation_id`, `to`, `command`, `error` | its target said no; the source will be told (row K1) |
 //! | `event failed` | WARN | `component`, `kind`, `stream`, `sequence`, `correlation_id`, `attempt`, `error` | a handler failed |
-//! | `event dead-lettered` | WARN | `component`, `stream`, `sequence`, `correlation_id`, `reason` | a saga cannot handle the event |
-//! | `command dead-lettered` | WARN | `component`, `stream`, `sequence`, `correlation_id`, `to`, `command`, `code`, `error` | a saga's command was refused for good (row G3) |
+//! | `event dead-lettered` | WARN | `component`, `stream`, `sequence`, `correlation_id`, `reason` | a saga or process manager cannot handle the event |
+//! | `command dead-lettered` | WARN | `component`, `stream`, `sequence`, `correlation_id`, `to`, `command`, `code`, `error` | a command of a saga or process manager was refused for good (row G3), or nobody answers to its rejection (row K3) |
+//! | `compensation escalated` | ERROR | `stream`, `component`, `command`, `reason` | a `#[rejected]` or `#[compensate]` asks for a person (row K4) |
+//! | `the escalation hook panicked` | ERROR | `stream`, `panic` | the delivery goes on |
+//! | `event skipped: it has no correlation id, and a process is known by one` | WARN for the first, then DEBUG | `component`, `stream`, `sequence` | row P2; `SubscriptionStatus::skipped` counts them |
+//! | `event ignored: its process is over` | DEBUG | `component`, `stream`, `sequence`, `correlation_id` | row P7; `SubscriptionStatus::ignored` counts them |
+//! | `timeout fires` | DEBUG | `stream`, `timeout` | row P5 |
+//! | `intent failed` | WARN | `kind`, `stream`, `attempt`, `reason` | a notification, compensation or timeout failed; it is tried again, then dead-lettered (row K5) |
+//! | `intent held back` | DEBUG | `kind`, `stream`, `reason` | something else is in the way; it is tried again |
+//! | `intents held back; they will be tried again` | ERROR | `reason` | the store does not tell what is due |
 //! | `stream parked: its events wait in the dead letters` | ERROR | `component`, `stream`, `sequence`, `correlation_id`, `reason` | a projector cannot handle the event |
 //! | `stream stays parked` | WARN | `component`, `stream`, `sequence`, `correlation_id`, `letter`, `reason` | an event of the dead letters was tried again, and failed again |
 //! | `event parked behind an earlier one` | DEBUG | `component`, `stream`, `sequence`, `correlation_id` | it waits with its stream |

@@ -182,8 +182,13 @@ pub(crate) fn escalation_failed(escalation: &Escalation, panic: &str) {
 }
 
 /// A process manager skips an event without a correlation id (row P2).
-pub(crate) fn no_correlation(about: AtEvent<'_>) {
-    tell!(warn, about, "event skipped: it has no correlation id, and a process is known by one");
+/// Once is a hint that somebody may have forgotten it; a million times it is how the program is meant.
+pub(crate) fn no_correlation(about: AtEvent<'_>, is_first: bool) {
+    if is_first {
+        tell!(warn, about, "event skipped: it has no correlation id, and a process is known by one");
+    } else {
+        tell!(debug, about, "event skipped: it has no correlation id, and a process is known by one");
+    }
 }
 
 /// An event comes for a process that is over (row P7).
