@@ -444,7 +444,7 @@ impl Builder {
 
     fn check_expected(&self, registry: &Registry, problems: &mut Vec<Problem>) {
         for domain in &self.expected_domains {
-            if !registry.aggregates.contains_key(domain.as_str()) {
+            if registry.state_of(domain).is_none() {
                 problems.push(
                     Problem::error(format!("the domain `{domain}` is expected and not linked into this program")).hint(
                         "the linker leaves out a crate that nobody names: write `use its_crate as _;` in the binary",
