@@ -46,13 +46,11 @@ async fn merge(builder: Builder, arguments: MergeArguments, out: &mut (dyn Write
         let merged = live.runtime.edition(&arguments.edition).merge().await?;
         live.runtime.settled().await;
         let name = &arguments.edition;
-        Ok(match merged.already_merged {
-            true => writeln!(out, "{name}: was merged before; nothing was written")?,
-            false => {
-                let events = count(usize::try_from(merged.events).unwrap_or(usize::MAX), "event");
-                writeln!(out, "{name}: merged {events} of {}", count(merged.streams, "stream"))?;
-            }
-        })
+        if merged.already_merged {
+            return Ok(writeln!(out, "{name}: was merged before; nothing was written")?);
+        }
+        let events = count(usize::try_from(merged.events).unwrap_or(usize::MAX), "event");
+        Ok(writeln!(out, "{name}: merged {events} of {}", count(merged.streams, "stream"))?)
     };
     let done = done.await;
     live.end(done).await

@@ -141,9 +141,8 @@ impl Core {
             match along.extras(self, &decided) {
                 Ok(more) => extras = Some(Box::new(more)),
                 Err(refusal) => {
-                    let (why, state_moved) =
-                        (self.why(submission, &submission.pages[0], refusal), first > 0 || !events.stored.is_empty());
-                    return Err(Box::new(Unstored { why, next_sequence: first, state_moved }));
+                    let why = self.why(submission, &submission.pages[0], refusal);
+                    return Err(Box::new(Unstored { why, next_sequence: first, state_moved: true }));
                 }
             }
         }
@@ -249,7 +248,8 @@ impl Core {
         }
         let new = &events.events[before..];
         if let Err(error) = self.check_size(stream_next, before, new) {
-            return fail(error.into(), before > 0);
+            // The end of a process may be noted on the state already (row P7): nothing of it is kept.
+            return fail(error.into(), true);
         }
         for event in new {
             loaded.folded_bytes += event.payload.len() as u64;

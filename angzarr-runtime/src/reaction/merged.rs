@@ -6,7 +6,7 @@
 use angzarr_proto as proto;
 use proto::page_header::SequenceType;
 
-use super::{notification, process_manager};
+use super::{notification, plan};
 use crate::command::Provenance;
 use crate::storage::{Intent, IntentKind};
 
@@ -14,8 +14,8 @@ use crate::storage::{Intent, IntentKind};
 pub(crate) fn on_main(intent: &Intent) -> Option<Intent> {
     let edition = intent.stream.edition.as_str();
     match intent.kind {
-        IntentKind::Command | IntentKind::Fact => process_manager::send_on_main(intent, edition),
-        IntentKind::Timeout => process_manager::timeout_on_main(intent),
+        IntentKind::Command | IntentKind::Fact => plan::send_on_main(intent, edition),
+        IntentKind::Timeout => plan::timeout_on_main(intent),
         IntentKind::Notification => notification::notification_on_main(intent, edition),
         IntentKind::Compensation => notification::compensation_on_main(intent, edition),
     }

@@ -12,20 +12,18 @@ use parking_lot::Mutex;
 use prost::Message as _;
 
 use super::emission::{Sender, command_of};
-use super::intents::{Claim, intent_id};
 use super::notification::{About, Undelivered, notified};
+use super::plan::{PART, Plan, SendWork, TimeoutWork, unknown_timeout};
 use super::subscription::context_of;
 use super::{CascadeLink, ComponentKind};
-use crate::command::{
-    Alone, Along, Core, Decided, Decider, Decoded, Outcome, Provenance, ReactionCommand, Refusal, any_of, note,
-};
+use crate::command::{Alone, Core, Decider, Decoded, Outcome, Provenance, Refusal, any_of, note};
 use crate::dead_letter::{self, DeadLetterId, EventFailure, Resolution};
 use crate::declare::{
-    Aftermath, AnyFact, CommandContext, Emission, EventContext, EventSink, ProcessHandlerDescriptor,
-    ProcessRejectedDescriptor, ReactionError, RejectedCommand, TimeoutAt, TimeoutDescriptor,
+    AnyFact, CommandContext, Emission, EventContext, EventSink, ProcessHandlerDescriptor, ProcessRejectedDescriptor,
+    ReactionError, TimeoutDescriptor,
 };
-use crate::error::{Error, Result, nearest};
-use crate::registry::{ProcessManager, rejected_by};
+use crate::error::{Error, Result};
+use crate::registry::ProcessManager;
 use crate::storage::{Extras, Intent, IntentKind, Settle};
 use crate::stream::upcast::Upcasted;
 use crate::stream::{Edition, Headers, LogEvent, Name, StoredEvent, StreamKey, root};
@@ -35,11 +33,8 @@ use crate::telemetry::{self, AtEvent};
 const PROCESSES_AT_ONCE: usize = 256;
 
 /// Kinds of dedup keys in a process's own stream.
-const TRIGGERED: u8 = b't';
+pub(super) const TRIGGERED: u8 = b't';
 const FIRED: u8 = b'o';
-
-/// The parts of a split event have their emissions this far apart.
-const PART: u32 = 1 << 16;
 
 /// The framework's note of a reaction that left no event of its own, but sends something: what it sends is known by it.
 const STEP: &str = "angzarr.ProcessManagerStep";
@@ -61,42 +56,20 @@ enum Failure {
     Held(String),
 }
 
-/// What is to be sent, as it waits in the store.
-#[derive(Clone, PartialEq, prost::Message)]
-struct SendWork {
-    /// A command with its provenance, or a fact in the form of one.
-    #[prost(message, optional, tag = "1")]
-    book: Option<proto::CommandBook>,
-    /// The time that the command's events are stored with.
-    #[prost(sint64, optional, tag = "2")]
-    at: Option<i64>,
-    #[prost(string, optional, tag = "3")]
-    external_id: Option<String>,
-}
-
-/// A timeout, as it waits in the store. What is scheduled by an event carries that event's correlation id and extension.
-#[derive(Clone, PartialEq, prost::Message)]
-struct TimeoutWork {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(message, optional, tag = "2")]
-    cover: Option<proto::Cover>,
-}
-
 /// What wakes a process manager.
-enum Trigger<'a> {
+pub(super) enum Trigger<'a> {
     Event { handler: &'static ProcessHandlerDescriptor, event: &'a StoredEvent, stream: &'a StreamKey },
     Timeout { method: &'static TimeoutDescriptor, due: i64 },
     Rejection { method: &'static ProcessRejectedDescriptor, about: &'a About },
 }
 
 /// A trigger on its way to the state of its process.
-struct ProcessWork<'a> {
-    core: &'a Core,
-    trigger: Trigger<'a>,
-    key: &'a StreamKey,
-    headers: &'a Headers,
-    name: &'static str,
+pub(super) struct ProcessWork<'a> {
+    pub(super) core: &'a Core,
+    pub(super) trigger: Trigger<'a>,
+    pub(super) key: &'a StreamKey,
+    pub(super) headers: &'a Headers,
+    pub(super) name: &'static str,
 }
 
 impl ProcessWork<'_> {
@@ -145,143 +118,6 @@ impl Decoded for ProcessWork<'_> {
             Trigger::Timeout { .. } | Trigger::Rejection { .. } => prost_types::Any::default(),
         }
     }
-}
-
-/// What is stored together with the events of a reaction (row P1).
-struct Plan<'a> {
-    process: &'static str,
-    /// The event that what is sent is known by, and where its indexes begin; `None` for the reaction's own first event.
-    source: Option<(&'a StreamKey, u32, u32)>,
-    settle: Option<Settle>,
-    planned: Mutex<Vec<(Intent, Claim)>>,
-    /// For a rehearsal: what was decided, and when.
-    decided: Option<Mutex<(Aftermath, i64)>>,
-}
-
-impl Along for Plan<'_> {
-    fn extras(&self, core: &Core, decided: &Decided<'_>) -> Result<Extras, Refusal> {
-        let mut extras = Extras { settles: self.settle.into_iter().collect(), ..Extras::default() };
-        let mut planned = self.planned.lock();
-        planned.clear();
-        let Some(aftermath) = decided.aftermath else { return Ok(extras) };
-        if let Some(kept) = &self.decided {
-            *kept.lock() = (aftermath.clone(), decided.now);
-        }
-        core.check_emissions(&aftermath.emissions).map_err(Refusal::Failed)?;
-        let limit = core.limits.events_per_command;
-        if aftermath.emissions.len() > limit {
-            let hint = "commands and facts from one reaction; split the work";
-            return Err(Refusal::Error(Error::limit("reaction", aftermath.emissions.len(), limit, hint)));
-        }
-        let (source, sequence, base) = self.source.unwrap_or((decided.key, decided.first, 0));
-        for (emission, index) in aftermath.emissions.iter().zip(base..) {
-            let provenance = Provenance {
-                source: source.clone(),
-                source_seq: sequence,
-                component: Name::from_static(self.process),
-                command_index: index,
-            };
-            let intent = send_intent(emission, &provenance, decided);
-            planned.push((intent.clone(), core.intents.claim(intent.id)));
-            extras.intents.push(intent);
-        }
-        let process = &core.registry.process_managers[self.process];
-        for change in &aftermath.timeouts {
-            if !process.timeouts.contains_key(change.name.as_ref()) {
-                return Err(Refusal::Failed(unknown_timeout(process, &change.name)));
-            }
-            let id = timeout_id(decided.key, &change.name);
-            // The last word on a name counts.
-            extras.intents.retain(|intent| intent.id != id);
-            extras.withdraws.retain(|withdrawn| *withdrawn != id);
-            match change.to {
-                Some(_) if aftermath.complete => {}
-                Some(to) => extras.intents.push(timeout_intent(id, &change.name, to, decided)),
-                None => extras.withdraws.push(id),
-            }
-        }
-        if aftermath.complete {
-            extras.withdraws.extend(process.timeouts.keys().map(|name| timeout_id(decided.key, name)));
-        }
-        Ok(extras)
-    }
-}
-
-fn unknown_timeout(process: &ProcessManager, name: &str) -> ReactionError {
-    let near = nearest(name, process.timeouts.keys().copied());
-    let hint = near.first().map_or_else(
-        || format!("add `#[timeout(\"{name}\")] fn …(&self) -> Reaction`"),
-        |near| format!("did you mean `{near}`?"),
-    );
-    let manager = process.descriptor.state.name;
-    ReactionError::permanent(format_args!("`{manager}` has no `#[timeout(\"{name}\")]` method; {hint}"))
-}
-
-fn send_intent(emission: &Emission, provenance: &Provenance, decided: &Decided<'_>) -> Intent {
-    let edition = Edition::of(&decided.key.edition, decided.headers.divergences());
-    let (command, external_id, kind) = match emission {
-        Emission::Command(command) => (command.clone(), None, IntentKind::Command),
-        Emission::Fact(fact) => {
-            let carried = command_of(fact.domain(), fact.root, &fact.type_name, fact.payload.clone(), None);
-            (carried, fact.external_id.clone(), IntentKind::Fact)
-        }
-    };
-    let reaction = ReactionCommand {
-        command: &command,
-        provenance,
-        edition: &edition,
-        headers: decided.headers.clone(),
-        along: None,
-        link: None,
-    };
-    let work = SendWork { book: Some(reaction.book()), at: command.at, external_id };
-    Intent {
-        id: intent_id(&[b"send", &provenance.dedup().0]),
-        kind,
-        stream: decided.key.clone(),
-        due: decided.now,
-        attempts: 0,
-        work: work.encode_to_vec().into(),
-    }
-}
-
-fn timeout_id(process: &StreamKey, name: &str) -> uuid::Uuid {
-    intent_id(&[b"timeout", process.to_string().as_bytes(), name.as_bytes()])
-}
-
-fn timeout_intent(id: uuid::Uuid, name: &str, to: TimeoutAt, decided: &Decided<'_>) -> Intent {
-    let due = match to {
-        TimeoutAt::At(at) => at,
-        TimeoutAt::After(after) => decided.now.saturating_add(i64::try_from(after.as_nanos()).unwrap_or(i64::MAX)),
-    };
-    let edition = Edition::of(&decided.key.edition, decided.headers.divergences());
-    let cover = crate::command::cover_on(decided.key, &edition, decided.headers);
-    let work = TimeoutWork { name: name.to_owned(), cover: Some(cover) };
-    Intent {
-        id,
-        kind: IntentKind::Timeout,
-        stream: decided.key.clone(),
-        due,
-        attempts: 0,
-        work: work.encode_to_vec().into(),
-    }
-}
-
-/// What a process in a branch has decided to send, for its merged events on main (row B6).
-pub(super) fn send_on_main(intent: &Intent, edition: &str) -> Option<Intent> {
-    let mut work = SendWork::decode(intent.work.clone()).ok()?;
-    let provenance = super::merged::book_on_main(work.book.as_mut()?, edition)?;
-    let id = intent_id(&[b"send", &provenance.dedup().0]);
-    Some(Intent { id, stream: intent.stream.on_main(), work: work.encode_to_vec().into(), ..intent.clone() })
-}
-
-/// The same for a timeout.
-pub(super) fn timeout_on_main(intent: &Intent) -> Option<Intent> {
-    let mut work = TimeoutWork::decode(intent.work.clone()).ok()?;
-    work.cover.as_mut()?.edition = None;
-    let stream = intent.stream.on_main();
-    let id = timeout_id(&stream, &work.name);
-    Some(Intent { id, stream, work: work.encode_to_vec().into(), ..intent.clone() })
 }
 
 /// The stream of a process: its root is made of the correlation id (row P1).
@@ -480,113 +316,22 @@ impl ProcessManagerRunner {
     }
 }
 
-/// What a process is to rehearse.
-pub(crate) enum Rehearsal<'a> {
-    Event { stream: &'a StreamKey, event: &'a StoredEvent },
-    Timeout { name: &'a str },
-    Rejection { rejected: RejectedCommand },
-}
-
-/// What it decided: stored, and nothing of it sent.
-#[derive(Default)]
-pub(crate) struct Rehearsed {
-    pub(crate) events: Vec<StoredEvent>,
-    pub(crate) aftermath: Aftermath,
-    pub(crate) now: i64,
-    /// It was over already.
-    pub(crate) ignored: bool,
-}
-
-impl ProcessManager {
-    /// One trigger, for tests of a domain: the same decision as in a runtime, and the same write, without what is sent. `None`
-    /// where the process manager has no method for it.
-    pub(crate) async fn rehearse(
-        &self,
-        core: &Core,
-        correlation_id: &str,
-        trigger: Rehearsal<'_>,
-    ) -> Option<Result<Rehearsed, ReactionError>> {
-        let name = self.descriptor.state.domain;
-        let headers = Headers::new(correlation_id, None);
-        let key = process_key(name, &Name::default(), correlation_id);
-        let source = match &trigger {
-            Rehearsal::Event { stream, event } => Provenance {
-                source: (*stream).clone(),
-                source_seq: event.sequence,
-                component: Name::from_static(name),
-                command_index: 0,
-            },
-            _ => Provenance {
-                source: key.clone(),
-                source_seq: 0,
-                component: Name::from(core.ids.next_id().to_string()),
-                command_index: 0,
-            },
-        };
-        let about;
-        let (trigger, method, location, only_open) = match trigger {
-            Rehearsal::Event { stream, event } => {
-                let handler = self.handlers.get(event.type_name.as_str()).copied()?;
-                (Trigger::Event { handler, event, stream }, handler.method, handler.location, true)
-            }
-            Rehearsal::Timeout { name } => {
-                let method = self.timeouts.get(name).copied()?;
-                (Trigger::Timeout { method, due: core.now() }, method.method, method.location, true)
-            }
-            Rehearsal::Rejection { rejected } => {
-                let method = rejected_by(&self.rejected, &rejected.type_name, &rejected.domain)?;
-                about = About {
-                    book: proto::CommandBook::default(),
-                    provenance: source.clone(),
-                    rejected,
-                    edition: Edition::main(),
-                    headers: headers.clone(),
-                };
-                (Trigger::Rejection { method, about: &about }, method.method, method.location, false)
-            }
-        };
-        let work = ProcessWork { core, trigger, key: &key, headers: &headers, name };
-        let plan = Plan {
-            process: name,
-            source: None,
-            settle: None,
-            planned: Mutex::default(),
-            decided: Some(Mutex::default()),
-        };
-        let decider = Decider { method, location, merge: None, full_name: || "trigger".to_owned() };
-        let dedup = source.dedup_as(TRIGGERED);
-        let step =
-            Step { key: &key, headers: &headers, decider, work: &work, dedup, plan: &plan, link: None, only_open };
-        Some(match self.step(core, step).await {
-            Ok(outcome) => {
-                let (aftermath, now) = plan.decided.map(Mutex::into_inner).unwrap_or_default();
-                let is_own = |event: &StoredEvent| !event.type_name.starts_with("angzarr.");
-                let events = outcome.events.into_iter().filter(is_own).collect();
-                Ok(Rehearsed { events, aftermath, now, ignored: outcome.moot })
-            }
-            Err(Undelivered::Held(reason)) => Err(ReactionError::transient(reason)),
-            Err(Undelivered::Failed { reason, permanent: true }) => Err(ReactionError::permanent(reason)),
-            Err(Undelivered::Failed { reason, permanent: false }) => Err(ReactionError::transient(reason)),
-        })
-    }
-}
-
 /// One thing that a process decides on.
-struct Step<'a> {
-    key: &'a StreamKey,
-    headers: &'a Headers,
-    decider: Decider,
-    work: &'a ProcessWork<'a>,
-    dedup: crate::storage::Dedup,
-    plan: &'a Plan<'a>,
-    link: Option<&'a CascadeLink>,
+pub(super) struct Step<'a> {
+    pub(super) key: &'a StreamKey,
+    pub(super) headers: &'a Headers,
+    pub(super) decider: Decider,
+    pub(super) work: &'a ProcessWork<'a>,
+    pub(super) dedup: crate::storage::Dedup,
+    pub(super) plan: &'a Plan<'a>,
+    pub(super) link: Option<&'a CascadeLink>,
     /// Ignored where the process is over (row P7).
-    only_open: bool,
+    pub(super) only_open: bool,
 }
 
 impl ProcessManager {
     /// Stores what the process decides, with the intent to send the rest, and then sends it (row P1).
-    async fn step(&self, core: &Core, step: Step<'_>) -> Result<Outcome, Undelivered> {
+    pub(super) async fn step(&self, core: &Core, step: Step<'_>) -> Result<Outcome, Undelivered> {
         let Step { key, headers, decider, work, dedup, plan, link, only_open } = step;
         let edition = Edition::of(&key.edition, headers.divergences());
         let outcome = core

@@ -1,0 +1,179 @@
+//! What a process manager wants to be done, as it waits in the store (rows P1, P5).
+//!
+//! In: what a method has decided besides events. Out: intents, in the same write as those events. Never: something sent; that
+//! comes after the write.
+
+use angzarr_proto as proto;
+use parking_lot::Mutex;
+use prost::Message as _;
+
+use super::emission::command_of;
+use super::intents::{Claim, intent_id};
+use crate::command::{Along, Core, Decided, Provenance, ReactionCommand, Refusal};
+use crate::declare::{Aftermath, Emission, ReactionError, TimeoutAt};
+use crate::error::{Error, nearest};
+use crate::registry::ProcessManager;
+use crate::storage::{Extras, Intent, IntentKind, Settle};
+use crate::stream::{Edition, Name, StreamKey};
+
+/// The parts of a split event have their emissions this far apart.
+pub(super) const PART: u32 = 1 << 16;
+
+/// What is to be sent, as it waits in the store.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct SendWork {
+    /// A command with its provenance, or a fact in the form of one.
+    #[prost(message, optional, tag = "1")]
+    pub(super) book: Option<proto::CommandBook>,
+    /// The time that the command's events are stored with.
+    #[prost(sint64, optional, tag = "2")]
+    pub(super) at: Option<i64>,
+    #[prost(string, optional, tag = "3")]
+    pub(super) external_id: Option<String>,
+}
+
+/// A timeout, as it waits in the store. What is scheduled by an event carries that event's correlation id and extension.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct TimeoutWork {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(message, optional, tag = "2")]
+    pub(super) cover: Option<proto::Cover>,
+}
+
+/// What is stored together with the events of a reaction (row P1).
+pub(super) struct Plan<'a> {
+    pub(super) process: &'static str,
+    /// The event that what is sent is known by, and where its indexes begin; `None` for the reaction's own first event.
+    pub(super) source: Option<(&'a StreamKey, u32, u32)>,
+    pub(super) settle: Option<Settle>,
+    pub(super) planned: Mutex<Vec<(Intent, Claim)>>,
+    /// For a rehearsal: what was decided, and when.
+    pub(super) decided: Option<Mutex<(Aftermath, i64)>>,
+}
+
+impl Along for Plan<'_> {
+    fn extras(&self, core: &Core, decided: &Decided<'_>) -> Result<Extras, Refusal> {
+        let mut extras = Extras { settles: self.settle.into_iter().collect(), ..Extras::default() };
+        let mut planned = self.planned.lock();
+        planned.clear();
+        let Some(aftermath) = decided.aftermath else { return Ok(extras) };
+        if let Some(kept) = &self.decided {
+            *kept.lock() = (aftermath.clone(), decided.now);
+        }
+        core.check_emissions(&aftermath.emissions).map_err(Refusal::Failed)?;
+        let limit = core.limits.events_per_command;
+        if aftermath.emissions.len() > limit {
+            let hint = "commands and facts from one reaction; split the work";
+            return Err(Refusal::Error(Error::limit("reaction", aftermath.emissions.len(), limit, hint)));
+        }
+        let (source, sequence, base) = self.source.unwrap_or((decided.key, decided.first, 0));
+        for (emission, index) in aftermath.emissions.iter().zip(base..) {
+            let provenance = Provenance {
+                source: source.clone(),
+                source_seq: sequence,
+                component: Name::from_static(self.process),
+                command_index: index,
+            };
+            let intent = send_intent(emission, &provenance, decided);
+            planned.push((intent.clone(), core.intents.claim(intent.id)));
+            extras.intents.push(intent);
+        }
+        let process = &core.registry.process_managers[self.process];
+        for change in &aftermath.timeouts {
+            if !process.timeouts.contains_key(change.name.as_ref()) {
+                return Err(Refusal::Failed(unknown_timeout(process, &change.name)));
+            }
+            let id = timeout_id(decided.key, &change.name);
+            // The last word on a name counts.
+            extras.intents.retain(|intent| intent.id != id);
+            extras.withdraws.retain(|withdrawn| *withdrawn != id);
+            match change.to {
+                Some(_) if aftermath.complete => {}
+                Some(to) => extras.intents.push(timeout_intent(id, &change.name, to, decided)),
+                None => extras.withdraws.push(id),
+            }
+        }
+        if aftermath.complete {
+            extras.withdraws.extend(process.timeouts.keys().map(|name| timeout_id(decided.key, name)));
+        }
+        Ok(extras)
+    }
+}
+
+pub(super) fn unknown_timeout(process: &ProcessManager, name: &str) -> ReactionError {
+    let near = nearest(name, process.timeouts.keys().copied());
+    let hint = near.first().map_or_else(
+        || format!("add `#[timeout(\"{name}\")] fn …(&self) -> Reaction`"),
+        |near| format!("did you mean `{near}`?"),
+    );
+    let manager = process.descriptor.state.name;
+    ReactionError::permanent(format_args!("`{manager}` has no `#[timeout(\"{name}\")]` method; {hint}"))
+}
+
+pub(super) fn send_intent(emission: &Emission, provenance: &Provenance, decided: &Decided<'_>) -> Intent {
+    let edition = Edition::of(&decided.key.edition, decided.headers.divergences());
+    let (command, external_id, kind) = match emission {
+        Emission::Command(command) => (command.clone(), None, IntentKind::Command),
+        Emission::Fact(fact) => {
+            let carried = command_of(fact.domain(), fact.root, &fact.type_name, fact.payload.clone(), None);
+            (carried, fact.external_id.clone(), IntentKind::Fact)
+        }
+    };
+    let reaction = ReactionCommand {
+        command: &command,
+        provenance,
+        edition: &edition,
+        headers: decided.headers.clone(),
+        along: None,
+        link: None,
+    };
+    let work = SendWork { book: Some(reaction.book()), at: command.at, external_id };
+    Intent {
+        id: intent_id(&[b"send", &provenance.dedup().0]),
+        kind,
+        stream: decided.key.clone(),
+        due: decided.now,
+        attempts: 0,
+        work: work.encode_to_vec().into(),
+    }
+}
+
+pub(super) fn timeout_id(process: &StreamKey, name: &str) -> uuid::Uuid {
+    intent_id(&[b"timeout", process.to_string().as_bytes(), name.as_bytes()])
+}
+
+pub(super) fn timeout_intent(id: uuid::Uuid, name: &str, to: TimeoutAt, decided: &Decided<'_>) -> Intent {
+    let due = match to {
+        TimeoutAt::At(at) => at,
+        TimeoutAt::After(after) => decided.now.saturating_add(i64::try_from(after.as_nanos()).unwrap_or(i64::MAX)),
+    };
+    let edition = Edition::of(&decided.key.edition, decided.headers.divergences());
+    let cover = crate::command::cover_on(decided.key, &edition, decided.headers);
+    let work = TimeoutWork { name: name.to_owned(), cover: Some(cover) };
+    Intent {
+        id,
+        kind: IntentKind::Timeout,
+        stream: decided.key.clone(),
+        due,
+        attempts: 0,
+        work: work.encode_to_vec().into(),
+    }
+}
+
+/// What a process in a branch has decided to send, for its merged events on main (row B6).
+pub(super) fn send_on_main(intent: &Intent, edition: &str) -> Option<Intent> {
+    let mut work = SendWork::decode(intent.work.clone()).ok()?;
+    let provenance = super::merged::book_on_main(work.book.as_mut()?, edition)?;
+    let id = intent_id(&[b"send", &provenance.dedup().0]);
+    Some(Intent { id, stream: intent.stream.on_main(), work: work.encode_to_vec().into(), ..intent.clone() })
+}
+
+/// The same for a timeout.
+pub(super) fn timeout_on_main(intent: &Intent) -> Option<Intent> {
+    let mut work = TimeoutWork::decode(intent.work.clone()).ok()?;
+    work.cover.as_mut()?.edition = None;
+    let stream = intent.stream.on_main();
+    let id = timeout_id(&stream, &work.name);
+    Some(Intent { id, stream, work: work.encode_to_vec().into(), ..intent.clone() })
+}
