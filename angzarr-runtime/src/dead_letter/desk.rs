@@ -59,6 +59,9 @@ impl DeadLetters {
         let core = self.runtime.core();
         let _in_flight = core.begin()?;
         let letter = super::open(core, id).await?;
+        if let Some(delivery) = core.delivery_of(&letter) {
+            return core.put_back(&letter, delivery).await;
+        }
         match letter.letter.payload {
             Some(Payload::RejectedCommand(book)) => {
                 let request = proto::CommandRequest { command: Some(at_the_head(book, id)), ..Default::default() };

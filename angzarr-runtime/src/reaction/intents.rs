@@ -206,19 +206,22 @@ impl Core {
         let cover = book.cover.as_ref().ok_or_else(unreadable)?;
         let work = book.pages.first().and_then(|page| page.event()).ok_or_else(unreadable)?;
         let root = cover.root_bytes().map(Uuid::from_bytes).ok_or_else(unreadable)?;
-        let intent = Intent {
-            id: letter.id,
-            kind: IntentKind::Timeout,
-            stream: StreamKey {
-                domain: Name::new(&cover.domain),
-                edition: crate::command::edition_of(cover).name().clone(),
-                root,
-            },
-            due: self.now(),
-            attempts: 0,
-            work: work.value.clone().into(),
+        let stream = StreamKey {
+            domain: Name::new(&cover.domain),
+            edition: crate::command::edition_of(cover).name().clone(),
+            root,
         };
-        let message = |message| Error::Component { component: cover.domain.clone(), message };
+        // Under its own id, so that its process can still move it or take it back.
+        let id = super::plan::timeout_of(&stream, &work.value).ok_or_else(unreadable)?;
+        let (kind, due) = (IntentKind::Timeout, self.now());
+        let intent = Intent { id, kind, stream, due, attempts: 0, work: work.value.clone().into() };
+        self.put_back(letter, intent).await
+    }
+
+    /// The work of a letter is to be done, and the letter is resolved; if it fails again, there is another one.
+    pub(crate) async fn put_back(&self, letter: &DeadLetter, intent: Intent) -> Result<(), Error> {
+        let component = letter.letter.source_component.clone();
+        let message = |message| Error::Component { component, message };
         self.write_extras(Extras { intents: vec![intent], ..Extras::default() }).await.map_err(message)?;
         dead_letter::resolve(self, letter.id, Resolution::Retried { at: self.now() }).await?;
         self.intents.wake();

@@ -21,7 +21,8 @@ use crate::command::{
 };
 use crate::dead_letter::{self, DeadLetterId};
 use crate::declare::{
-    CommandContext, CompensateDescriptor, EventSink, RejectedCommand, RejectedDescriptor, Rejection, Revocation,
+    CommandContext, CompensateDescriptor, EventSink, ReactionError, RejectedCommand, RejectedDescriptor, Rejection,
+    Revocation,
 };
 use crate::error::{Code, Error, Result};
 use crate::registry::{Aggregate, rejected_by};
@@ -72,10 +73,37 @@ impl Undelivered {
     }
 }
 
+/// A notification, as it waits in the store: a `RejectionNotification`, and what it was forwarded for.
+#[derive(Clone, PartialEq, prost::Message)]
+struct NotificationWork {
+    #[prost(message, optional, tag = "1")]
+    rejected_command: Option<proto::CommandBook>,
+    #[prost(string, tag = "2")]
+    rejection_reason: String,
+    #[prost(bytes = "vec", tag = "15")]
+    forwarded: Vec<u8>,
+}
+
+impl NotificationWork {
+    fn about(self) -> Option<About> {
+        let Self { rejected_command, rejection_reason, forwarded } = self;
+        let notification = proto::RejectionNotification { rejected_command, rejection_reason };
+        Some(About { forwarded, ..About::of(notification)? })
+    }
+}
+
+/// A forwarded notification is another one than that of the command which it is handed on for.
+fn forwarded_as(parent: &Provenance, from: &[u8]) -> Provenance {
+    let from = Uuid::new_v5(&INTENTS, from);
+    Provenance { component: Name::from(format!("{} {from}", parent.component)), ..parent.clone() }
+}
+
 /// A notification or compensation, taken apart.
 pub(super) struct About {
     pub(super) book: proto::CommandBook,
     pub(super) provenance: Provenance,
+    /// The key of what was forwarded to here; empty where nothing was.
+    pub(super) forwarded: Vec<u8>,
     pub(super) rejected: RejectedCommand,
     pub(super) edition: Edition,
     pub(super) headers: Headers,
@@ -102,7 +130,16 @@ impl About {
         let edition = edition_of(cover);
         let headers = Headers::new(cover.correlation_id.as_str(), cover.ext.clone())
             .with_divergences(edition.named_divergences());
-        Some(Self { provenance, rejected, edition, headers, book })
+        Some(Self { provenance, forwarded: Vec::new(), rejected, edition, headers, book })
+    }
+
+    /// What this notification is known by: the command that it speaks of, and for one that was forwarded that it was
+    /// (row K5).
+    pub(super) fn key(&self) -> Provenance {
+        if self.forwarded.is_empty() {
+            return self.provenance.clone();
+        }
+        forwarded_as(&self.provenance, &self.forwarded)
     }
 }
 
@@ -110,7 +147,7 @@ impl About {
 struct AfterRevocation<'a> {
     settle: Settle,
     letter_id: DeadLetterId,
-    book: &'a proto::CommandBook,
+    about: &'a About,
     reason: &'a str,
     revocation: Mutex<Option<Revocation>>,
     /// The letter exists already (row E4).
@@ -118,9 +155,14 @@ struct AfterRevocation<'a> {
 }
 
 impl Along for AfterRevocation<'_> {
-    fn extras(&self, core: &Core, _: &Decided<'_>) -> Result<Extras, Refusal> {
+    fn extras(&self, core: &Core, decided: &Decided<'_>) -> Result<Extras, Refusal> {
         let mut extras = Extras { settles: vec![self.settle], ..Extras::default() };
-        if let Some(revocation) = &*self.revocation.lock()
+        let revocation = self.revocation.lock();
+        // Before the write, so that a crash in between calls again instead of not at all.
+        if let Some(revocation) = revocation.as_ref().filter(|it| it.response.escalate) {
+            core.escalate(decided.key, self.about, revocation);
+        }
+        if let Some(revocation) = &*revocation
             && revocation.response.send_to_dead_letter_queue
             && !self.has_letter
         {
@@ -128,7 +170,7 @@ impl Along for AfterRevocation<'_> {
             extras.dead_letters.push(dead_letter::undone_command(
                 core,
                 self.letter_id,
-                self.book.clone(),
+                self.about.book.clone(),
                 reason,
                 1,
                 false,
@@ -148,8 +190,7 @@ struct RejectedWork<'a> {
 impl Decoded for RejectedWork<'_> {
     fn decide(&self, state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink) -> Result<(), Refusal> {
         let answer = (self.method.run)(state, &self.about.rejected, context, events);
-        revoked(answer, self.after, events, |revocation| failed_compensation(self.about, context, revocation));
-        Ok(())
+        revoked(answer, self.after, events, |revocation| failed_compensation(self.about, context, revocation))
     }
 
     fn encoded(&self) -> prost_types::Any {
@@ -168,8 +209,7 @@ struct CompensateWork<'a> {
 impl Decoded for CompensateWork<'_> {
     fn decide(&self, state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink) -> Result<(), Refusal> {
         let answer = (self.method.run)(state, self.compensate, context, events);
-        revoked(answer, self.after, events, |revocation| failed_compensation(self.about, context, revocation));
-        Ok(())
+        revoked(answer, self.after, events, |revocation| failed_compensation(self.about, context, revocation))
     }
 
     fn encoded(&self) -> prost_types::Any {
@@ -185,7 +225,7 @@ fn revoked(
     after: &AfterRevocation<'_>,
     events: &mut EventSink,
     system_event: impl FnOnce(&Revocation) -> proto::SagaCompensationFailed,
-) {
+) -> Result<(), Refusal> {
     let mut kept = after.revocation.lock();
     *kept = None;
     if let Err(revocation) = answer {
@@ -193,8 +233,14 @@ fn revoked(
         if revocation.response.emit_system_revocation {
             events.events.push(note("angzarr.SagaCompensationFailed", &system_event(&revocation)));
         }
+        let is_forwarded = revocation.forward;
         *kept = Some(revocation);
+        if is_forwarded {
+            // Nothing is stored here: the notification goes on in one step with its new recipient.
+            return Err(Refusal::Failed(ReactionError::permanent("forwarded")));
+        }
     }
+    Ok(())
 }
 
 fn failed_compensation(
@@ -268,8 +314,8 @@ impl Core {
     pub(super) async fn notify(&self, intent: &Intent, link: Option<&CascadeLink>) -> Result<(), Undelivered> {
         let unreadable =
             || Undelivered::Failed { reason: "the notification cannot be read".to_owned(), permanent: true };
-        let notification = proto::RejectionNotification::decode(intent.work.clone()).map_err(|_| unreadable())?;
-        let about = About::of(notification).ok_or_else(unreadable)?;
+        let work = NotificationWork::decode(intent.work.clone()).map_err(|_| unreadable())?;
+        let about = work.about().ok_or_else(unreadable)?;
         let settle = Settle { id: intent.id, due: intent.due };
         let (component, source) = (about.provenance.component.as_str(), &about.provenance.source);
         if let Some(process) = self.registry.process_managers.get(component)
@@ -324,7 +370,7 @@ impl Core {
         let after = AfterRevocation {
             settle,
             letter_id: dead_letter::command_letter_id(&about.provenance),
-            book: &about.book,
+            about,
             reason: &about.rejected.reason,
             revocation: Mutex::new(None),
             has_letter: dead_letters_failures(link),
@@ -337,7 +383,7 @@ impl Core {
             full_name: || "angzarr.RejectionNotification".to_owned(),
         };
         let key = about.provenance.source.clone();
-        let dedup = about.provenance.dedup_as(NOTIFIED);
+        let dedup = notified(about);
         let (edition, headers) = (&about.edition, about.headers.clone());
         let outcome = self
             .decide_alone(Alone {
@@ -353,17 +399,19 @@ impl Core {
                 link,
                 for_open_process: false,
             })
-            .await
-            .map_err(Undelivered::of)?;
+            .await;
         let revocation = after.revocation.lock().take();
-        self.delivered(about, &key, outcome, settle, revocation, link).await
+        if outcome.is_err() && revocation.as_ref().is_some_and(|it| it.forward) {
+            return self.forward(about, &key, settle).await.map_err(Undelivered::Held);
+        }
+        let outcome = outcome.map_err(Undelivered::of)?;
+        self.delivered(about, outcome, settle, revocation, link).await
     }
 
     /// What a method wants to be done beside its events.
     async fn delivered(
         &self,
         about: &About,
-        key: &StreamKey,
         outcome: Outcome,
         settle: Settle,
         revocation: Option<Revocation>,
@@ -377,9 +425,6 @@ impl Core {
         }
         // Somebody else has delivered it meanwhile.
         let Some(revocation) = revocation.filter(|_| !outcome.moot) else { return Ok(()) };
-        if revocation.response.escalate {
-            self.escalate(key, about, &revocation);
-        }
         if revocation.response.abort
             && let Some(link) = link
         {
@@ -393,9 +438,6 @@ impl Core {
                 code: "ABORTED",
                 status: Code::Aborted,
             });
-        }
-        if revocation.forward {
-            self.forward(about, key).await.map_err(Undelivered::Held)?;
         }
         Ok(())
     }
@@ -418,7 +460,7 @@ impl Core {
     }
 
     /// Hands a notification on to whoever sent the command that the source's event came from (row K2).
-    async fn forward(&self, about: &About, key: &StreamKey) -> Result<(), String> {
+    async fn forward(&self, about: &About, key: &StreamKey, settle: Settle) -> Result<(), String> {
         let keys = self.storage.dedup_keys(key).await.map_err(|error| error.to_string())?;
         let sequence = about.provenance.source_seq;
         let parent = keys.iter().find_map(|(dedup, written)| {
@@ -431,25 +473,27 @@ impl Core {
             let id = dead_letter::command_letter_id(&about.provenance);
             let reason = format!("{}; nobody sent what it came from", about.rejected.reason);
             let letter = dead_letter::undone_command(self, id, book, reason, 1, false);
-            return self.store_letter(letter, None, Extras::default()).await.map(drop);
+            return self.store_letter(letter, Some(settle), Extras::default()).await.map(drop);
         };
         for page in &mut book.pages {
             let deferred = SequenceType::AngzarrDeferred(parent.to_proto());
             page.header.get_or_insert_default().sequence_type = Some(deferred);
         }
-        let notification = proto::RejectionNotification {
+        let notification = NotificationWork {
             rejected_command: Some(book),
             rejection_reason: about.rejected.reason.clone(),
+            forwarded: notified(about).0.to_vec(),
         };
         let intent = Intent {
-            id: notification_id(&parent),
+            id: notification_id(&forwarded_as(&parent, &notified(about).0)),
             kind: IntentKind::Notification,
             stream: parent.source.clone(),
             due: self.now(),
             attempts: 0,
             work: notification.encode_to_vec().into(),
         };
-        self.write_extras(Extras { intents: vec![intent], ..Extras::default() }).await?;
+        let extras = Extras { intents: vec![intent], settles: vec![settle], ..Extras::default() };
+        self.write_extras(extras).await?;
         self.intents.wake();
         Ok(())
     }
@@ -532,7 +576,7 @@ impl Core {
         let after = AfterRevocation {
             settle,
             letter_id: settle.id,
-            book: &about.book,
+            about,
             reason: &compensate.reason,
             revocation: Mutex::new(None),
             has_letter: false,
@@ -566,28 +610,31 @@ impl Core {
             .await
             .map_err(Undelivered::of)?;
         let revocation = after.revocation.lock().take();
-        self.delivered(about, &key, outcome, settle, revocation, None).await
+        self.delivered(about, outcome, settle, revocation, None).await
     }
 
     /// A delivery whose budget is spent, or that can never succeed (row K5).
     pub(super) async fn give_up_delivery(&self, intent: &Intent, reason: &str, attempts: u32) -> Result<(), String> {
         let book = match intent.kind {
             IntentKind::Compensation => proto::CommandBook::decode(intent.work.clone()).ok(),
-            _ => proto::RejectionNotification::decode(intent.work.clone()).ok().and_then(|it| it.rejected_command),
+            _ => NotificationWork::decode(intent.work.clone()).ok().and_then(|it| it.rejected_command),
         };
         let settle = Settle { id: intent.id, due: intent.due };
-        let letter =
+        let mut letter =
             dead_letter::undone_command(self, intent.id, book.unwrap_or_default(), reason.to_owned(), attempts, true);
+        // A retry delivers it again.
+        letter.letter.metadata.insert(INTENT.to_owned(), hex(&intent.work));
+        letter.letter.metadata.insert(INTENT_KIND.to_owned(), intent.kind.as_str().to_owned());
         self.store_letter(letter, Some(settle), Extras::default()).await.map(drop)
     }
 }
 
 /// A rejection in a branch, for its source's merged events on main (row B6).
 pub(super) fn notification_on_main(intent: &Intent, edition: &str) -> Option<Intent> {
-    let mut notification = proto::RejectionNotification::decode(intent.work.clone()).ok()?;
-    let provenance = super::merged::book_on_main(notification.rejected_command.as_mut()?, edition)?;
-    let (id, stream) = (notification_id(&provenance), intent.stream.on_main());
-    Some(Intent { id, stream, work: notification.encode_to_vec().into(), ..intent.clone() })
+    let mut work = NotificationWork::decode(intent.work.clone()).ok()?;
+    super::merged::book_on_main(work.rejected_command.as_mut()?, edition)?;
+    let id = notification_id(&work.clone().about()?.key());
+    Some(Intent { id, stream: intent.stream.on_main(), work: work.encode_to_vec().into(), ..intent.clone() })
 }
 
 /// The same for a compensation.
@@ -602,7 +649,47 @@ fn notification_id(provenance: &Provenance) -> Uuid {
     Uuid::new_v5(&INTENTS, &provenance.dedup_as(NOTIFIED).0)
 }
 
+/// Where a letter keeps the intent that it stands for.
+const INTENT: &str = "intent";
+const INTENT_KIND: &str = "intent_kind";
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
+    (0..text.len()).step_by(2).map(digits).collect()
+}
+
+impl Core {
+    /// The delivery that a letter stands for, to be tried again (row D2); `None` for a letter of anything else.
+    pub(crate) fn delivery_of(&self, letter: &dead_letter::DeadLetter) -> Option<Intent> {
+        use proto::CoverExt as _;
+        let Some(proto::angzarr_dead_letter::Payload::RejectedCommand(book)) = &letter.letter.payload else {
+            return None;
+        };
+        let command = book.pages.first()?.command()?;
+        let is_compensation = proto::type_name_of(&command.type_url) == COMPENSATE;
+        let metadata = &letter.letter.metadata;
+        let (kind, work) = match metadata.get(INTENT_KIND).map(String::as_str) {
+            Some("notification") => (IntentKind::Notification, from_hex(metadata.get(INTENT)?)?),
+            _ if is_compensation => (IntentKind::Compensation, book.encode_to_vec()),
+            _ => return None,
+        };
+        let stream = match kind {
+            IntentKind::Notification => NotificationWork::decode(work.as_slice()).ok()?.about()?.provenance.source,
+            _ => {
+                let cover = book.cover.as_ref()?;
+                let edition = edition_of(cover).name().clone();
+                StreamKey { domain: Name::new(&cover.domain), edition, root: Uuid::from_bytes(cover.root_bytes()?) }
+            }
+        };
+        Some(Intent { id: letter.id, kind, stream, due: self.now(), attempts: 0, work: work.into() })
+    }
+}
+
 /// The dedup key of a notification (row K5).
-pub(super) fn notified(provenance: &Provenance) -> Dedup {
-    provenance.dedup_as(NOTIFIED)
+pub(super) fn notified(about: &About) -> Dedup {
+    about.key().dedup_as(NOTIFIED)
 }

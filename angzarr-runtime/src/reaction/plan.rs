@@ -143,6 +143,11 @@ pub(super) fn timeout_id(process: &StreamKey, name: &str) -> uuid::Uuid {
     intent_id(&[b"timeout", process.to_string().as_bytes(), name.as_bytes()])
 }
 
+/// The id of a timeout that waits elsewhere; `None` where it cannot be read.
+pub(super) fn timeout_of(process: &StreamKey, work: &[u8]) -> Option<uuid::Uuid> {
+    Some(timeout_id(process, &TimeoutWork::decode(work).ok()?.name))
+}
+
 pub(super) fn timeout_intent(id: uuid::Uuid, name: &str, to: TimeoutAt, decided: &Decided<'_>) -> Intent {
     let due = match to {
         TimeoutAt::At(at) => at,

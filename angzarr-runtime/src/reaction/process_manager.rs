@@ -434,7 +434,7 @@ impl Core {
             merge: None,
             full_name: || "angzarr.RejectionNotification".to_owned(),
         };
-        let dedup = notified(&about.provenance);
+        let dedup = notified(about);
         let step = Step { key: &key, headers, decider, work: &work, dedup, plan: &plan, link, only_open: false };
         let outcome = process.step(self, step).await?;
         if outcome.duplicate { self.withdraw(settle).await.map_err(Undelivered::Held) } else { Ok(()) }

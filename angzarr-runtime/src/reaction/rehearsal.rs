@@ -71,6 +71,7 @@ impl ProcessManager {
                 about = About {
                     book: proto::CommandBook::default(),
                     provenance: source.clone(),
+                    forwarded: Vec::new(),
                     rejected,
                     edition: Edition::main(),
                     headers: headers.clone(),

@@ -171,6 +171,11 @@ on_every_store! {
         assert_eq!(letters.len(), 1, "{letters:?}");
         assert_eq!(letters[0].domain(), "parcel");
         assert!(letters[0].letter.rejection_reason.contains("no `#[compensate]`"));
+        // Tried again, it is the compensation that is tried.
+        runtime.dead_letters().retry(letters[0].id).await.unwrap();
+        runtime.settled().await;
+        let again = self::letters(&runtime).await;
+        assert_eq!((again.len(), again[0].id), (1, letters[0].id));
         runtime.shutdown().await.unwrap();
     }
 

@@ -101,6 +101,39 @@ on_every_store! {
         runtime.shutdown().await.unwrap();
     }
 
+    /// A chain of two sagas: who cannot decide hands on, to whoever sent the command before. Two are two.
+    async fn k2_k5_a_notification_is_handed_on(store) {
+        let faults = Faults::new();
+        faults.forget_checkpoints(true);
+        let order = Uuid::new_v4();
+        for round in 0..2 {
+            let runtime = faults.describe(&store, Shop::default().builder()).build().await.unwrap();
+            if round == 0 {
+                runtime.send::<Stock>(shelf(), Fill { quantity: 10 }).await.unwrap();
+                runtime.send::<Order>(order, troubled("pack fails twice", place(1, 1, 0))).correlation("w").await.unwrap();
+            }
+            runtime.settled().await;
+            assert_eq!(story(&runtime, order).await, ["placed", "cancelled: no_box", "cancelled: no_box"], "round {round}");
+            assert_eq!(events_of(runtime.storage(), &StreamKey::main("stock", shelf())).await.len(), 2);
+            assert!(letters(&runtime).await.is_empty());
+            assert!(runtime.storage().intents(&IntentFilter::default()).await.unwrap().is_empty());
+            runtime.shutdown().await.unwrap();
+        }
+    }
+
+    /// Nobody sent what it came from: it waits for a person.
+    async fn k2_k3_a_notification_that_nobody_can_take_is_a_dead_letter(store) {
+        let runtime = store.describe(Shop::default().builder()).build().await.unwrap();
+        runtime.send::<Stock>(shelf(), Fill { quantity: 10 }).await.unwrap();
+        let direct = Reserve { quantity: 1, trouble: "pack fails".into() };
+        runtime.send::<Stock>(shelf(), direct).await.unwrap();
+        runtime.settled().await;
+        let letters = letters(&runtime).await;
+        assert_eq!(letters.len(), 1);
+        assert!(letters[0].letter.rejection_reason.contains("nobody sent what it came from"));
+        runtime.shutdown().await.unwrap();
+    }
+
     async fn k4_a_revocation_says_what_is_to_be_done(store) {
         let heard: Arc<Mutex<Vec<Escalation>>> = Arc::default();
         let hears = heard.clone();
@@ -140,6 +173,10 @@ on_every_store! {
         let waiting = IntentFilter { kind: Some(IntentKind::Notification), ..IntentFilter::default() };
         assert!(runtime.storage().intents(&waiting).await.unwrap().is_empty());
         assert_eq!(story(&runtime, order).await, ["placed"]);
+        // Tried again, it is the delivery that runs again, not the command.
+        runtime.dead_letters().retry(letters[0].id).await.unwrap();
+        eventually("given up again", async || !self::letters(&runtime).await.is_empty()).await;
+        assert_eq!(self::letters(&runtime).await[0].id, letters[0].id);
         runtime.shutdown().await.unwrap();
     }
 

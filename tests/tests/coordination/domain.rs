@@ -85,6 +85,10 @@ impl Order {
             _ => Ok(Backordered { why: r.reason().to_owned(), index: r.quantity }),
         }
     }
+    #[rejected]
+    fn not_packed(&self, r: Rejected<Pack>) -> Result<OrderCancelled, Revocation> {
+        Ok(OrderCancelled { why: r.code().to_owned() })
+    }
     #[compensate]
     fn undo(&self, c: Compensate) -> Result<Undone, Revocation> {
         Ok(Undone { why: c.reason, sequences: c.sequences })
@@ -126,6 +130,11 @@ impl Stock {
     fn reserve(&self, c: Reserve) -> Result<Reserved, Rejection> {
         ensure!(c.quantity <= self.free, "out_of_stock", "{} are left", self.free);
         Ok(Reserved { quantity: c.quantity, trouble: c.trouble })
+    }
+    /// In the middle of a chain: somebody else has to decide.
+    #[rejected]
+    fn not_packed(&self, _: Rejected<Pack>) -> Result<Option<Released>, Revocation> {
+        Err(Revocation::forward())
     }
     #[compensate]
     fn undo(&self, c: &Compensate) -> Result<Released, Revocation> {
@@ -285,11 +294,15 @@ impl ReserveSaga {
 
 /// One level further.
 #[saga(name = "pack", from = Stock)]
-fn pack(e: Reserved) -> Option<Command<Parcel>> {
-    (e.trouble.starts_with("pack")).then(|| {
-        let trouble = if e.trouble == "pack fails" { "no box".to_owned() } else { String::new() };
-        Parcel::command(root("parcel", "one"), Pack { trouble })
-    })
+fn pack(e: Reserved) -> Vec<Command<Parcel>> {
+    let (trouble, times) = match e.trouble.as_str() {
+        "pack" => ("", 1),
+        "pack fails" => ("no box", 1),
+        "pack fails twice" => ("no box", 2),
+        _ => ("", 0),
+    };
+    let pack = |_| Parcel::command(root("parcel", "one"), Pack { trouble: trouble.into() });
+    (0..times).map(pack).collect()
 }
 
 /// Facts of a saga.

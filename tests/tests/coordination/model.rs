@@ -341,8 +341,7 @@ async fn run(world: &mut World, program: &[Step]) -> Result<(), TestCaseError> {
             }
             Step::Look { sequence } => {
                 let events = events_of(runtime.storage(), &StreamKey::main("order", order)).await;
-                let prefix: Vec<String> =
-                    events.iter().take(usize::from(sequence) + 1).map(|event| told(event)).collect();
+                let prefix: Vec<String> = events.iter().take(usize::from(sequence) + 1).map(told).collect();
                 let then = runtime.state::<Order>(order).as_of_sequence(u32::from(sequence)).await.expect("a state");
                 agree!(&then.story, &prefix, "{}", at);
             }
