@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
-/// One `error:` of the report, up to the next one.
+/// One `error:` or `warning:` of the report, up to the next one.
 struct Report {
     errors: Vec<String>,
     source: Vec<String>,
@@ -17,6 +17,7 @@ fn run(program: &str, file: &'static str) -> Report {
     let text = String::from_utf8(output.stdout).expect("text");
     assert_eq!(output.status.code(), Some(3), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.starts_with("WIRING\n"), "{text}");
+    let text = text.replace("\nwarning: ", "\nerror: ");
     let errors = text.split("\nerror: ").skip(1).map(str::to_owned).collect();
     let source = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect("the source");
     Report { errors, source: source.lines().map(str::to_owned).collect(), file }
@@ -109,5 +110,45 @@ fn u3_upcaster_chains_are_checked_together() {
     );
     report.tells("`speaker` is not a valid name", &["struct Speaker"], "1 to 6 of a-z");
     report.tells("`chains.Misfit` do not fit together", &["fn misfit_begins", "fn misfit_goes_on"], "");
+    assert!(report.errors.is_empty(), "unexpected:\n{}", report.errors.join("\n---\n"));
+}
+
+#[test]
+fn p1_process_managers_are_checked_together() {
+    let mut report = run(env!("CARGO_BIN_EXE_wiring-coordination"), "programs/wiring_coordination.rs");
+    report.tells(
+        "the process manager `Checkout` has a handler for the command `coordination.Pay`",
+        &["struct Checkout", "fn pay_here"],
+        "in an aggregate",
+    );
+    report.tells("the process manager `Mirror` listens to itself", &["struct Mirror"], "in the same reaction");
+    report.tells("`Stutter` lists the domain `till` twice", &["struct Stutter"], "name each domain once");
+    report.tells(
+        "`Checkout` has two `#[rejected]` for the command `coordination.Pay`",
+        &["fn refused_by_type", "fn refused_by_name"],
+        "one method for each",
+    );
+    assert!(report.errors.is_empty(), "unexpected:\n{}", report.errors.join("\n---\n"));
+}
+
+#[test]
+fn k2_rejections_that_never_come_are_warned_of() {
+    let mut report = run(env!("CARGO_BIN_EXE_wiring-rejections"), "programs/wiring_rejections.rs");
+    report.tells(
+        "`Till` waits for a rejected `rejections.Pay`, and no saga listens to it",
+        &["fn pay_refused"],
+        "put the method on the process manager",
+    );
+    report.tells(
+        "`Checkout` waits for a rejected `rejections.Pai`, which nobody handles",
+        &["fn misspelled"],
+        "did you mean `rejections.Pay`?",
+    );
+    report.tells(
+        "`Checkout` waits for a rejected `rejections.Ship`, which nothing in `till` handles",
+        &["fn wrong_target"],
+        "",
+    );
+    // What a remote aggregate says that it handles is known, and a saga's source may wait for what the saga sends.
     assert!(report.errors.is_empty(), "unexpected:\n{}", report.errors.join("\n---\n"));
 }

@@ -20,6 +20,7 @@ pub(super) fn whole_program(registry: &Registry, limits: &Limits, problems: &mut
     old_shapes(registry, problems);
     handlers_exist(registry, problems);
     triggers(registry, problems);
+    super::check_coordination::coordination(registry, problems);
 }
 
 /// The limit is on names of domains; components keep to what it is where nothing was said.

@@ -4,6 +4,7 @@
 //! program in one error. Never: a global table that changes; a registry is built, then only read.
 
 mod check;
+mod check_coordination;
 mod coordination;
 mod problem;
 
