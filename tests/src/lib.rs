@@ -11,6 +11,7 @@ pub mod brittle;
 pub mod faults;
 pub mod ledger;
 pub mod messages;
+pub mod model;
 pub mod notes;
 pub mod paper;
 pub mod person;

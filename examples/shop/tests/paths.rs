@@ -3,12 +3,27 @@
 #![allow(missing_docs)]
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use angzarr_runtime::dead_letter::{DeadLetter, DeadLetterFilter};
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::testing::ManualClock;
 use shop::pb::*;
 use shop::{Checkout, Inventory, Order, Payment, Report, ReportLine, Status, stock_root};
+
+/// What is told on the test's own thread.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("not poisoned").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
 
 struct Shop {
     runtime: Runtime,
@@ -135,6 +150,13 @@ async fn p1_an_order_is_reserved_paid_and_confirmed() {
 async fn p2_an_order_without_correlation_id_has_no_checkout() {
     let shop = Shop::in_memory().await;
     shop.restock("book", 5).await;
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let listener = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::DEBUG)
+        .with_writer(move || writer.clone());
+    let _listening = tracing::subscriber::set_default(listener.finish());
     let order = shop.choose(1, Method::Card).await;
     shop.runtime.send::<Order>(order, wanted(&[("book", 2, 1_250)])).await.expect("it is taken");
     shop.runtime.settled().await;
@@ -143,6 +165,10 @@ async fn p2_an_order_without_correlation_id_has_no_checkout() {
     let statuses = shop.runtime.subscriptions();
     let checkout = statuses.iter().find(|status| status.name == "checkout").expect("its status");
     assert_eq!((checkout.skipped, checkout.ignored), (2, 0), "the order and its article");
+    // One warning, however many there are.
+    let told = String::from_utf8(lines.0.lock().expect("not poisoned").clone()).expect("text");
+    let count = |level| told.lines().filter(|line| line.contains(level) && line.contains("event skipped")).count();
+    assert_eq!((count(" WARN "), count("DEBUG ")), (1, 1), "{told}");
 }
 
 #[tokio::test]
