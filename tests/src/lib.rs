@@ -11,7 +11,6 @@ pub mod brittle;
 pub mod faults;
 pub mod ledger;
 pub mod messages;
-pub mod model;
 pub mod notes;
 pub mod paper;
 pub mod person;

@@ -75,6 +75,7 @@ Made from the program's registry. Change the code, not this page.
 - [Aggregates elsewhere](#remotes)
 - [Sagas](#sagas)
 - [Projectors](#projectors)
+- [When something fails](#failures)
 - [Upcasters](#upcasters)
 - [Messages](#messages)
 "
