@@ -134,7 +134,7 @@ impl IntoFuture for OpenFeed {
 /// A feed has no place of its own: it begins where it is told to. To go on after a restart, store
 /// [`position`](Self::position) together with what was done; the few events that were handed out ahead of it come again.
 ///
-/// ```
+/// ```standalone_crate
 /// # use angzarr_runtime::prelude::*;
 /// # #[derive(Clone, PartialEq, prost::Message)]
 /// # pub struct Deposit { #[prost(int64, tag = "1")] pub amount: i64 }
