@@ -155,13 +155,8 @@ impl Core {
                     edition: by.edition.name().clone(),
                     root: command.root,
                 };
-                self.sent(by, provenance, target, &outcome, settle).await?;
-                if let Some(link) = by.link
-                    && let Some(waiting) = outcome.waiting
-                {
-                    link.cascade.adopt(waiting);
-                }
-                return Ok(());
+                self.may_have_to_be_undone(by, provenance, target, &outcome).await?;
+                return self.went_through(by, outcome, settle).await;
             }
             Err(failed) => failed,
         };
@@ -176,20 +171,27 @@ impl Core {
         Ok(())
     }
 
-    /// What follows a command that went through: its intent is settled, and a cascade knows what it may have to undo.
-    async fn sent(
-        &self,
-        by: &Sender<'_>,
-        provenance: &Provenance,
-        target: StreamKey,
-        outcome: &Outcome,
-        settle: Option<Settle>,
-    ) -> Result<(), String> {
+    /// What follows a command or fact that went through: its intent is settled, and a cascade waits for what it caused.
+    async fn went_through(&self, by: &Sender<'_>, outcome: Outcome, settle: Option<Settle>) -> Result<(), String> {
         if outcome.duplicate
             && let Some(settle) = settle
         {
             self.withdraw(settle).await?;
         }
+        if let (Some(link), Some(waiting)) = (by.link, outcome.waiting) {
+            link.cascade.adopt(waiting);
+        }
+        Ok(())
+    }
+
+    /// A cascade remembers a command that went through.
+    async fn may_have_to_be_undone(
+        &self,
+        by: &Sender<'_>,
+        provenance: &Provenance,
+        target: StreamKey,
+        outcome: &Outcome,
+    ) -> Result<(), String> {
         if let Some(link) = by.link
             && let (Some(first), Ok(count)) = (outcome.events.first(), u32::try_from(outcome.events.len()))
         {
@@ -221,17 +223,7 @@ impl Core {
         let external_id = external_id.unwrap_or_else(|| Uuid::new_v5(&FACTS, &provenance.dedup().0).to_string());
         let (error, tries) = match self.with_retries(|| self.record_fact(by, fact, &external_id, &settling)).await? {
             Ok(outcome) => {
-                if outcome.duplicate
-                    && let Some(settle) = settle
-                {
-                    self.withdraw(settle).await?;
-                }
-                if let Some(link) = by.link
-                    && let Some(waiting) = outcome.waiting
-                {
-                    link.cascade.adopt(waiting);
-                }
-                return Ok(());
+                return self.went_through(by, outcome, settle).await;
             }
             Err(failed) => failed,
         };
