@@ -35,6 +35,7 @@ mod checkpoints;
 mod emission;
 mod failed_event;
 mod intents;
+mod lanes;
 mod merged;
 mod notification;
 mod parking;

@@ -7,11 +7,11 @@ use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use angzarr_proto as proto;
-use futures_util::stream::{self, StreamExt as _};
 use parking_lot::Mutex;
 use prost::Message as _;
 
 use super::emission::{Sender, command_of};
+use super::lanes::in_lanes;
 use super::notification::{About, Undelivered, notified};
 use super::plan::{PART, Plan, SendWork, TimeoutWork, unknown_timeout};
 use super::subscription::context_of;
@@ -156,32 +156,12 @@ impl ProcessManagerRunner {
     /// Handles a batch, in order within each process (row P4). An error leaves it unhandled: it comes again, and what was
     /// done is known.
     pub(super) async fn handle(&self, core: &Core, batch: Vec<LogEvent>) -> Result<(), String> {
-        let mut lanes: Vec<Vec<LogEvent>> = Vec::new();
-        let mut lane_of = std::collections::HashMap::new();
-        for item in batch {
-            let process = (item.stream.edition.clone(), item.event.headers.correlation_id().to_owned());
-            let lane = *lane_of.entry(process).or_insert_with(|| {
-                lanes.push(Vec::new());
-                lanes.len() - 1
-            });
-            lanes[lane].push(item);
-        }
-        let mut done = stream::iter(lanes)
-            .map(|lane| async move {
-                for item in lane {
-                    let span = telemetry::reaction_span(self.at(&item.stream, &item.event));
-                    telemetry::within(span, self.handle_one(core, &item)).await?;
-                }
-                Ok::<(), String>(())
-            })
-            .buffer_unordered(PROCESSES_AT_ONCE);
-        let mut failure = None;
-        while let Some(result) = done.next().await {
-            if let Err(reason) = result {
-                failure = Some(reason);
-            }
-        }
-        failure.map_or(Ok(()), Err)
+        let process = |item: &LogEvent| (item.stream.edition.clone(), item.event.headers.correlation_id().to_owned());
+        in_lanes(batch, PROCESSES_AT_ONCE, process, |item| async move {
+            let span = telemetry::reaction_span(self.at(&item.stream, &item.event));
+            telemetry::within(span, self.handle_one(core, &item)).await
+        })
+        .await
     }
 
     /// One event, and a letter if the process manager cannot handle it.

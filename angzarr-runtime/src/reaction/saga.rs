@@ -5,9 +5,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use futures_util::stream::{self, StreamExt as _};
-
 use super::emission::Sender;
+use super::lanes::in_lanes;
 use super::{CascadeLink, ComponentKind};
 use crate::command::Core;
 use crate::dead_letter::{self, DeadLetterId, EventFailure, Resolution};
@@ -168,37 +167,19 @@ impl SagaRunner {
     /// done are known by their provenance.
     pub(super) async fn handle(&self, core: &Core, batch: Vec<LogEvent>) -> Result<(), String> {
         let was_interrupted = self.interrupted.swap(true, Ordering::Relaxed);
-        // One lane a stream: order within, many lanes at once, so that their commands share commits.
-        let mut lanes: Vec<(StreamKey, Vec<StoredEvent>)> = Vec::new();
-        let mut lane_of = std::collections::HashMap::new();
-        for LogEvent { stream, event } in batch {
-            let lane = *lane_of.entry(stream.clone()).or_insert_with(|| {
-                lanes.push((stream, Vec::new()));
-                lanes.len() - 1
-            });
-            lanes[lane].1.push(event);
-        }
-        let mut done = stream::iter(lanes)
-            .map(|(stream, events)| async move {
-                for event in events {
-                    let span = telemetry::reaction_span(self.at(&stream, &event));
-                    let in_doubt = was_interrupted || event.position <= core.head_at_start;
-                    let item = LogEvent { stream: stream.clone(), event };
-                    telemetry::within(span, self.handle_one(core, &item, in_doubt)).await?;
-                }
-                Ok::<(), String>(())
-            })
-            .buffer_unordered(STREAMS_AT_ONCE);
-        let mut failure = None;
-        while let Some(result) = done.next().await {
-            if let Err(reason) = result {
-                failure = Some(reason);
-            }
-        }
-        if failure.is_none() {
-            self.interrupted.store(false, Ordering::Relaxed);
-        }
-        failure.map_or(Ok(()), Err)
+        in_lanes(
+            batch,
+            STREAMS_AT_ONCE,
+            |item| item.stream.clone(),
+            |item| async move {
+                let span = telemetry::reaction_span(self.at(&item.stream, &item.event));
+                let in_doubt = was_interrupted || item.event.position <= core.head_at_start;
+                telemetry::within(span, self.handle_one(core, &item, in_doubt)).await
+            },
+        )
+        .await?;
+        self.interrupted.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     pub(super) fn wants(&self, event: &LogEvent) -> bool {
