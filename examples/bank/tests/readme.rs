@@ -56,9 +56,9 @@ fn the_readme_shows_tests_that_run() {
     let readme = read("README.md");
     let (_, rest) = readme.split_once("\n## Testing a domain\n").expect("the section");
     let (section, _) = rest.split_once("\n## ").expect("its end");
-    let tests = [read("examples/bank/tests/domain.rs"), read("examples/flights/tests/domain.rs")];
+    let tests = ["bank", "flights", "shop"].map(|example| read(&format!("examples/{example}/tests/domain.rs")));
     let shown: Vec<_> = section.split("```rust,ignore\n").skip(1).filter_map(|it| it.split_once("```")).collect();
-    assert_eq!(shown.len(), 3);
+    assert_eq!(shown.len(), 4);
     for (code, _) in shown {
         assert!(tests.iter().any(|test| test.contains(code)), "no test has this:\n{code}");
     }

@@ -5,7 +5,7 @@
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::testing::Scenario;
 use shop::pb::*;
-use shop::{Inventory, Order, Payment, Report, Status, stock_root};
+use shop::{Checkout, Inventory, Order, Payment, Report, Status, stock_root};
 
 angzarr_runtime::wiring_test!("order", "inventory", "payment", "checkout");
 
@@ -90,6 +90,36 @@ fn each_article_is_reserved_and_money_confirms_the_order() {
     Scenario::saga("confirm-order")
         .when_event::<Payment>(order, PaymentTaken { amount: 6_500 })
         .then_commands(Order::command(order, ConfirmOrder {}));
+}
+
+#[test]
+fn a_checkout_that_is_not_paid_in_time_gives_back_what_is_kept() {
+    let (order, book) = (Uuid::from_u128(7), stock_root("book"));
+    let late = || String::from("not paid in time");
+    let started = CheckoutStarted { order: order.to_string() };
+    let held = LineHeld { stock: book.to_string(), quantity: 2 };
+    Scenario::<Checkout>::given((started, LinesExpected { lines: 1 }, held))
+        .when_timeout("payment")
+        .then(CheckoutCancelled { reason: late() })
+        .then_commands((
+            Order::command(order, CancelOrder { reason: late() }),
+            Inventory::command(book, ReleaseStock { quantity: 2 }),
+            Payment::command(order, CancelPayment {}),
+        ))
+        .then_complete();
+}
+
+#[test]
+fn a_checkout_takes_the_money_and_is_called_off_if_that_is_refused() {
+    let order = Uuid::from_u128(7);
+    Scenario::<Checkout>::given(())
+        .when_event::<Order>(order, placed())
+        .then((CheckoutStarted { order: order.to_string() }, LinesExpected { lines: 2 }))
+        .then_commands(Payment::command(order, TakePayment { amount: 6_500 }))
+        .then_timeout("payment", std::time::Duration::from_secs(900))
+        .and_when_rejected::<Payment>(order, TakePayment { amount: 6_500 }, "declined: the limit is 100")
+        .then(CheckoutCancelled { reason: "declined: the limit is 100".into() })
+        .then_commands(Order::command(order, CancelOrder { reason: "declined: the limit is 100".into() }));
 }
 
 #[tokio::test]
