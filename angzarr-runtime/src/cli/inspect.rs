@@ -37,7 +37,7 @@ pub(super) async fn streams(
         Some(_) => return Err(Failure::usage("`--after` needs a whole name: DOMAIN/ROOT, as the last page ended")),
         None => None,
     };
-    let filter = StreamFilter { domain, edition: None };
+    let filter = StreamFilter { domain, ..StreamFilter::default() };
     // One more than asked for tells whether there is another page.
     let mut found = inspection.storage().streams(&filter, after.as_ref(), limit as usize + 1).await?;
     let more = found.len() > limit as usize;

@@ -26,14 +26,14 @@ pub use send::{SendCommand, Sending};
 pub(crate) use answer::event_page;
 pub(crate) use decide::note;
 pub(crate) use detached::detached;
-pub(crate) use edition_gate::EditionGate;
+pub(crate) use edition_gate::{Because, Doubts, EditionGate};
 pub(crate) use fact::FactWork;
 pub(crate) use fold::Loaded;
 pub(crate) use pipeline::{
     Along, Core, Decided, Decider, Decoded, Outcome, Refusal, Submission, panic_text, retry_delays,
 };
 pub(crate) use request::{
-    Alone, Provenance, ReactionCommand, any_of, cover_on, deferred_of, edition_of, external_dedup,
+    Alone, Provenance, ReactionCommand, any_of, cover_on, deferred_of, edition_of, external_dedup, external_id_on_main,
 };
 pub(crate) use snapshot::encode as encode_state;
 pub(crate) use state_cache::StateCache;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::decide::{Events, Unstored, Why};
-use super::{EditionGate, StateCache, SyncMode};
+use super::{Because, Doubts, EditionGate, StateCache, SyncMode};
 use crate::dead_letter;
 use crate::declare::{
     Aftermath, Clock, CommandContext, CommandHandlerDescriptor, EventSink, IdSource, Location, MergeStrategy,
@@ -54,8 +54,8 @@ pub(crate) struct Core {
     pub(crate) cascade_depth: u32,
     /// Who is called where a compensation gives up (row K4).
     pub(crate) escalate: Option<Arc<Escalate>>,
-    /// The newest position when this process began: events up to it may have been handled by an earlier one.
-    pub(crate) head_at_start: u64,
+    /// Which events may have been handled before, by an earlier process or in a branch.
+    pub(crate) doubts: Doubts,
 }
 
 /// A command, or a book of them, on its way through the pipeline.
@@ -73,6 +73,8 @@ pub(crate) struct Submission<'a> {
     pub(crate) link: Option<&'a CascadeLink>,
     /// It is for a process that goes on: one that is complete ignores it (row P7).
     pub(crate) for_open_process: bool,
+    /// The event that it is for, where that may be discarded meanwhile (row B5).
+    pub(crate) because: Option<Because<'a>>,
     /// What is told of it is told in here.
     pub(crate) span: tracing::Span,
 }
@@ -253,6 +255,11 @@ impl Core {
         let key = &submission.key;
         // A state of a branch that is discarded meanwhile must not decide on the one that begins anew (row B5).
         let _pass = self.editions.pass(&key.edition).await;
+        if let Some(because) = &submission.because
+            && !self.is_still_there(because).await?
+        {
+            return Ok(Attempt::Done(Outcome::moot(0)));
+        }
         let slot = self.cache.slot(key);
         let mut guard = slot.state.lock().await;
         // Under the slot's lock: of two equal commands at once, the second one finds the first one done (row C10).

@@ -165,6 +165,7 @@ impl<A: Aggregate, C: CommandOf<A>> PreviewCommand<A, C> {
             along: None,
             link: None,
             for_open_process: false,
+            because: None,
             span: tracing::Span::none(),
         };
         let mut events = Events::default();

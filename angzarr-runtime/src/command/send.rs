@@ -197,6 +197,7 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
             along: None,
             link: None,
             for_open_process: false,
+            because: None,
             span,
         }
     }

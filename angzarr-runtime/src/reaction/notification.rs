@@ -75,9 +75,9 @@ impl Undelivered {
 
 /// A notification, as it waits in the store: a `RejectionNotification`, and what it was forwarded for.
 #[derive(Clone, PartialEq, prost::Message)]
-struct NotificationWork {
+pub(super) struct NotificationWork {
     #[prost(message, optional, tag = "1")]
-    rejected_command: Option<proto::CommandBook>,
+    pub(super) rejected_command: Option<proto::CommandBook>,
     #[prost(string, tag = "2")]
     rejection_reason: String,
     #[prost(bytes = "vec", tag = "15")]
@@ -85,7 +85,7 @@ struct NotificationWork {
 }
 
 impl NotificationWork {
-    fn about(self) -> Option<About> {
+    pub(super) fn about(self) -> Option<About> {
         let Self { rejected_command, rejection_reason, forwarded } = self;
         let notification = proto::RejectionNotification { rejected_command, rejection_reason };
         Some(About { forwarded, ..About::of(notification)? })
@@ -266,7 +266,7 @@ impl Core {
     pub(super) async fn was_rejected(&self, by: &Sender<'_>, provenance: &Provenance) -> Result<bool> {
         let known = self.storage.find_duplicate(by.source, &provenance.dedup_as(NOTIFIED)).await?.is_some()
             || self.storage.intent(notification_id(provenance)).await?.is_some()
-            || self.storage.dead_letter(dead_letter::command_letter_id(provenance)).await?.is_some();
+            || dead_letter::in_use(self, dead_letter::command_letter_id(provenance)).await?.1.is_some();
         Ok(known)
     }
 
@@ -292,6 +292,8 @@ impl Core {
             work: notification.encode_to_vec().into(),
         };
         let _claim = self.intents.claim(intent.id);
+        let pass = self.pass_for(by.because.as_ref()).await.map_err(|error| error.to_string())?;
+        let Some(pass) = pass else { return Ok(()) };
         let mut extras = Extras { intents: vec![intent.clone()], ..Extras::default() };
         if dead_letters_failures(by.link) {
             let letter = dead_letter::reaction_command(self, by.kind, reaction, error, 1);
@@ -302,6 +304,7 @@ impl Core {
                 return Ok(()); // somebody else has carried the command out meanwhile
             }
         }
+        drop(pass);
         // Only now: a request that fails finds the rejection recorded.
         by.tell_cascade(reaction.provenance, error);
         telemetry::command_rejected(by.at(reaction.command), error);
@@ -367,9 +370,12 @@ impl Core {
         settle: Settle,
         link: Option<&CascadeLink>,
     ) -> Result<(), Undelivered> {
+        let (letter_id, _) = dead_letter::in_use(self, dead_letter::command_letter_id(&about.provenance))
+            .await
+            .map_err(|error| Undelivered::of(error.into()))?;
         let after = AfterRevocation {
             settle,
-            letter_id: dead_letter::command_letter_id(&about.provenance),
+            letter_id,
             about,
             reason: &about.rejected.reason,
             revocation: Mutex::new(None),
@@ -398,6 +404,7 @@ impl Core {
                 along: Some(&after),
                 link,
                 for_open_process: false,
+                because: None,
             })
             .await;
         let revocation = after.revocation.lock().take();
@@ -573,9 +580,11 @@ impl Core {
                 .map(drop)
                 .map_err(Undelivered::Held);
         };
+        let (letter_id, _) =
+            dead_letter::in_use(self, settle.id).await.map_err(|error| Undelivered::of(error.into()))?;
         let after = AfterRevocation {
             settle,
-            letter_id: settle.id,
+            letter_id,
             about,
             reason: &compensate.reason,
             revocation: Mutex::new(None),
@@ -606,26 +615,12 @@ impl Core {
                 along: Some(&after),
                 link: None,
                 for_open_process: false,
+                because: None,
             })
             .await
             .map_err(Undelivered::of)?;
         let revocation = after.revocation.lock().take();
         self.delivered(about, outcome, settle, revocation, None).await
-    }
-
-    /// A delivery whose budget is spent, or that can never succeed (row K5).
-    pub(super) async fn give_up_delivery(&self, intent: &Intent, reason: &str, attempts: u32) -> Result<(), String> {
-        let book = match intent.kind {
-            IntentKind::Compensation => proto::CommandBook::decode(intent.work.clone()).ok(),
-            _ => NotificationWork::decode(intent.work.clone()).ok().and_then(|it| it.rejected_command),
-        };
-        let settle = Settle { id: intent.id, due: intent.due };
-        let mut letter =
-            dead_letter::undone_command(self, intent.id, book.unwrap_or_default(), reason.to_owned(), attempts, true);
-        // A retry delivers it again.
-        letter.letter.metadata.insert(INTENT.to_owned(), hex(&intent.work));
-        letter.letter.metadata.insert(INTENT_KIND.to_owned(), intent.kind.as_str().to_owned());
-        self.store_letter(letter, Some(settle), Extras::default()).await.map(drop)
     }
 }
 
@@ -647,46 +642,6 @@ pub(super) fn compensation_on_main(intent: &Intent, edition: &str) -> Option<Int
 
 fn notification_id(provenance: &Provenance) -> Uuid {
     Uuid::new_v5(&INTENTS, &provenance.dedup_as(NOTIFIED).0)
-}
-
-/// Where a letter keeps the intent that it stands for.
-const INTENT: &str = "intent";
-const INTENT_KIND: &str = "intent_kind";
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
-    (0..text.len()).step_by(2).map(digits).collect()
-}
-
-impl Core {
-    /// The delivery that a letter stands for, to be tried again (row D2); `None` for a letter of anything else.
-    pub(crate) fn delivery_of(&self, letter: &dead_letter::DeadLetter) -> Option<Intent> {
-        use proto::CoverExt as _;
-        let Some(proto::angzarr_dead_letter::Payload::RejectedCommand(book)) = &letter.letter.payload else {
-            return None;
-        };
-        let command = book.pages.first()?.command()?;
-        let is_compensation = proto::type_name_of(&command.type_url) == COMPENSATE;
-        let metadata = &letter.letter.metadata;
-        let (kind, work) = match metadata.get(INTENT_KIND).map(String::as_str) {
-            Some("notification") => (IntentKind::Notification, from_hex(metadata.get(INTENT)?)?),
-            _ if is_compensation => (IntentKind::Compensation, book.encode_to_vec()),
-            _ => return None,
-        };
-        let stream = match kind {
-            IntentKind::Notification => NotificationWork::decode(work.as_slice()).ok()?.about()?.provenance.source,
-            _ => {
-                let cover = book.cover.as_ref()?;
-                let edition = edition_of(cover).name().clone();
-                StreamKey { domain: Name::new(&cover.domain), edition, root: Uuid::from_bytes(cover.root_bytes()?) }
-            }
-        };
-        Some(Intent { id: letter.id, kind, stream, due: self.now(), attempts: 0, work: work.into() })
-    }
 }
 
 /// The dedup key of a notification (row K5).

@@ -16,7 +16,7 @@ use super::notification::{About, Undelivered, notified};
 use super::plan::{PART, Plan, SendWork, TimeoutWork, unknown_timeout};
 use super::subscription::context_of;
 use super::{CascadeLink, ComponentKind};
-use crate::command::{Alone, Core, Decider, Decoded, Outcome, Provenance, Refusal, any_of, note};
+use crate::command::{Alone, Because, Core, Decider, Decoded, Outcome, Provenance, Refusal, any_of, note};
 use crate::dead_letter::{self, DeadLetterId, EventFailure, Resolution};
 use crate::declare::{
     AnyFact, CommandContext, Emission, EventContext, EventSink, ProcessHandlerDescriptor, ProcessRejectedDescriptor,
@@ -73,6 +73,16 @@ pub(super) struct ProcessWork<'a> {
 }
 
 impl ProcessWork<'_> {
+    /// The event that it is for; a timeout and a rejection are intents, and go with their branch.
+    fn because(&self) -> Option<Because<'_>> {
+        match &self.trigger {
+            Trigger::Event { event, stream, .. } => {
+                Some(Because { stream, sequence: event.sequence, position: event.position })
+            }
+            Trigger::Timeout { .. } | Trigger::Rejection { .. } => None,
+        }
+    }
+
     /// What a timeout or a rejection has for a context: the process's own stream, at the place where it stands.
     fn own_context(&self, context: &CommandContext<'_>, created_at: i64, type_name: Name) -> EventContext {
         let event = StoredEvent {
@@ -327,6 +337,7 @@ impl ProcessManager {
                 along: Some(plan),
                 link,
                 for_open_process: only_open,
+                because: if plan.decided.is_some() { None } else { work.because() },
             })
             .await;
         let mut outcome = match outcome {
@@ -373,6 +384,7 @@ impl Core {
             link,
             // It is in the store as long as it is neither done nor told as rejected.
             in_doubt: false,
+            because: None,
         };
         let emission = match intent.kind {
             IntentKind::Fact => Emission::Fact(AnyFact {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::emission::Sender;
 use super::lanes::in_lanes;
 use super::{CascadeLink, ComponentKind};
-use crate::command::Core;
+use crate::command::{Because, Core};
 use crate::dead_letter::{self, DeadLetterId, EventFailure, Resolution};
 use crate::declare::{Emission, Instance};
 use crate::error::{Error, Result};
@@ -63,7 +63,7 @@ impl SagaRunner {
         link: Option<&CascadeLink>,
         in_doubt: bool,
     ) -> Result<(), Failure> {
-        let (sequence, headers) = (stored.sequence, stored.headers.clone());
+        let (sequence, position, headers) = (stored.sequence, stored.position, stored.headers.clone());
         let upcast: Upcasted = core
             .upcast(stream, stored)
             .map_err(|error| Failure::Event(EventFailure { reason: error.to_string(), tries: 1, transient: false }))?;
@@ -76,6 +76,7 @@ impl SagaRunner {
             headers,
             link,
             in_doubt,
+            because: Some(Because { stream, sequence, position }),
         };
         // A split event keeps one sequence: the command index runs on over its parts. The first part that fails ends it,
         // so that the commands of a repeat have the same indexes.
@@ -173,7 +174,7 @@ impl SagaRunner {
             |item| item.stream.clone(),
             |item| async move {
                 let span = telemetry::reaction_span(self.at(&item.stream, &item.event));
-                let in_doubt = was_interrupted || item.event.position <= core.head_at_start;
+                let in_doubt = was_interrupted || core.doubts.cover(item.event.position);
                 telemetry::within(span, self.handle_one(core, &item, in_doubt)).await
             },
         )

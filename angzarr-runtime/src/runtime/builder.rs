@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::{Inner, Runtime};
-use crate::command::{Core, EditionGate, StateCache};
+use crate::command::{Core, Doubts, EditionGate, StateCache};
 use crate::declare::{Clock, IdSource, Instance, RandomIds, SystemClock};
 use crate::error::Result;
 use crate::reaction::{
@@ -412,7 +412,7 @@ impl Builder {
             intents: IntentDesk::default(),
             cascade_depth: self.cascade_depth,
             escalate: self.escalate.clone(),
-            head_at_start: storage.head(),
+            doubts: Doubts::new(storage.head()),
             storage,
         }
     }

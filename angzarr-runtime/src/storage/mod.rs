@@ -115,7 +115,8 @@ pub trait Storage: Send + Sync + 'static {
     /// Every event with this correlation id, in order of position (row I4).
     fn read_correlation<'a>(&'a self, correlation_id: &'a str) -> StorageFuture<'a, Vec<LogEvent>>;
 
-    /// Streams with events that match, in order of their key, after `after`, at most `limit`.
+    /// Streams that match, in order of their key, after `after`, at most `limit`: those with events, and if the filter says
+    /// so those with nothing but dedup keys, whose next sequence is 0.
     fn streams<'a>(
         &'a self,
         filter: &'a StreamFilter,
@@ -229,12 +230,14 @@ pub struct StreamFilter {
     pub domain: Option<String>,
     /// Only of this edition; the empty name is the main timeline.
     pub edition: Option<String>,
+    /// Also streams that have no events, but dedup keys.
+    pub without_events: bool,
 }
 
 impl StreamFilter {
     /// Streams of one domain, on every timeline.
     pub fn domain(domain: impl Into<String>) -> Self {
-        Self { domain: Some(domain.into()), edition: None }
+        Self { domain: Some(domain.into()), ..Self::default() }
     }
 }
 
