@@ -71,6 +71,12 @@ impl Core {
         Ok(slice.events.first().is_some_and(|event| event.position == because.position))
     }
 
+    /// Whether an event may have been handled before: by an earlier process, in a branch that was merged, or by another process
+    /// that shares the store.
+    pub(crate) fn may_have_been_handled(&self, position: u64) -> bool {
+        self.ownership.is_shared() || self.doubts.cover(position)
+    }
+
     /// A pass for whoever stores something on account of an event; `None` where the event is gone.
     pub(crate) async fn pass_for(&self, because: Option<&Because<'_>>) -> Result<Option<Pass>> {
         let Some(because) = because else { return Ok(Some(Pass(None))) };

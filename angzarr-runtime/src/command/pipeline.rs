@@ -16,7 +16,7 @@ use crate::declare::{
     ReactionError, Rejection,
 };
 use crate::error::{About, Error, Result, SequenceMismatch, Subject};
-use crate::reaction::{CascadeLink, Escalate, IntentDesk, WaitBoard, Waiting};
+use crate::reaction::{CascadeLink, Escalate, IntentDesk, Ownership, WaitBoard, Waiting};
 use crate::registry::{Aggregate, Registry};
 use crate::storage::{Dedup, Extras, Storage, Write, WriteError, Writer, Written};
 use crate::stream::{AsOf, Edition, Headers, Limits, Nanos, StoredEvent, StreamKey};
@@ -37,6 +37,8 @@ pub(crate) struct Core {
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) limits: Limits,
     pub(crate) waits: WaitBoard,
+    /// What this process works on, where others share the store (row R5).
+    pub(crate) ownership: Ownership,
     pub(crate) sync_deadline: Duration,
     /// Tries of one command against other writers (row C6).
     pub(crate) attempts: u32,
@@ -269,7 +271,10 @@ impl Core {
         }
         // Taken out of the slot: whatever ends this attempt early, a refusal, a panic, a caller that goes away, a touched
         // state never gets back in.
-        let at_hand = guard.take().filter(|_| key.is_main() || submission.edition.divergence(&key.domain).is_none());
+        // Another process may have discarded a branch, and begun it anew up to the same sequence.
+        let is_ours = key.is_main() || !self.ownership.is_shared();
+        let at_hand =
+            guard.take().filter(|_| is_ours && (key.is_main() || submission.edition.divergence(&key.domain).is_none()));
         let from_cache = at_hand.is_some();
         let mut loaded = match at_hand {
             Some(loaded) => {
@@ -296,7 +301,7 @@ impl Core {
                 return self.answer_unstored(submission, why, next_sequence).await;
             }
         };
-        prepared.waiting = self.waits.expect(&self.registry, submission, &events.stored, &prepared.sync);
+        prepared.waiting = self.waits.expect(self, submission, &events.stored, &prepared.sync);
         let write = self.write(submission, &loaded, &mut prepared, &events.stored);
         match self.writer.commit(write).await {
             Ok(written) => Ok(Attempt::Done(self.settle(submission, &slot, guard, loaded, prepared, events, written))),
@@ -358,7 +363,7 @@ impl Core {
                 };
             }
         };
-        prepared.waiting = self.waits.expect(&self.registry, submission, &events.stored, &prepared.sync);
+        prepared.waiting = self.waits.expect(self, submission, &events.stored, &prepared.sync);
         let write = self.write(submission, &loaded, &mut prepared, &events.stored);
         match self.writer.commit_now(write) {
             Ok(Ok(written)) => Some(Ok(self.settle(submission, &slot, guard, loaded, prepared, events, written))),

@@ -148,7 +148,7 @@ impl ProjectorRunner {
         if !done {
             let item = dead_letter::parked_event(letter)?;
             let span = telemetry::reaction_span(self.at(&item));
-            match telemetry::within(span, self.once(core, &live, &item, &name)).await {
+            match telemetry::within(span, self.once(core, &live, &item, &name, None)).await {
                 Ok(_) => {}
                 Err(Failure::Handler(error)) => {
                     let failure = EventFailure::new(&error, 1);

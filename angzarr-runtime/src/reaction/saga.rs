@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::emission::Sender;
 use super::lanes::in_lanes;
+use super::ownership::TAKEN_OVER;
 use super::{CascadeLink, ComponentKind};
 use crate::command::{Because, Core};
 use crate::dead_letter::{self, DeadLetterId, EventFailure, Resolution};
@@ -93,6 +94,9 @@ impl SagaRunner {
     /// The same, and a letter if the saga cannot handle it.
     async fn handle_one(&self, core: &Core, item: &LogEvent, in_doubt: bool) -> Result<(), String> {
         let (stream, sequence) = (&item.stream, item.event.sequence);
+        if !core.ownership.has_partition(self.name, core.ownership.partition_of(stream)) {
+            return Err(TAKEN_OVER.to_owned());
+        }
         let link = core.waits.link_of(self.name, stream, sequence).map(|link| link.next(self.name, stream, sequence));
         if let Some(link) = &link
             && let Some(failure) = core.too_deep(link, self.name, ComponentKind::Saga, stream, sequence)
@@ -159,11 +163,6 @@ impl SagaRunner {
         }
     }
 
-    /// Where to begin; events up to this position are handled.
-    pub(super) async fn start(&self, core: &Core) -> Result<u64> {
-        Ok(core.storage.checkpoint(self.name).await?.unwrap_or(0))
-    }
-
     /// Handles a batch, in order within each stream. An error leaves it unhandled: it comes again, and commands that were
     /// done are known by their provenance.
     pub(super) async fn handle(&self, core: &Core, batch: Vec<LogEvent>) -> Result<(), String> {
@@ -174,7 +173,7 @@ impl SagaRunner {
             |item| item.stream.clone(),
             |item| async move {
                 let span = telemetry::reaction_span(self.at(&item.stream, &item.event));
-                let in_doubt = was_interrupted || core.doubts.cover(item.event.position);
+                let in_doubt = was_interrupted || core.may_have_been_handled(item.event.position);
                 telemetry::within(span, self.handle_one(core, &item, in_doubt)).await
             },
         )

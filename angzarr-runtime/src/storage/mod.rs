@@ -10,6 +10,7 @@ mod batch;
 mod error;
 mod group_commit;
 mod intent;
+mod lease;
 pub mod memory;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
@@ -20,6 +21,7 @@ pub(crate) use group_commit::Writer;
 pub use batch::OpenBatch;
 pub use error::{StorageError, StorageErrorKind};
 pub use intent::{Intent, IntentFilter, IntentId, IntentKind, Settle};
+pub use lease::{Lease, Leases};
 pub use memory::Memory;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, Sqlite};
@@ -157,6 +159,12 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Marks an open dead letter as resolved; `false` if it does not exist or is no longer open.
     fn resolve_dead_letter(&self, id: DeadLetterId, resolution: Resolution) -> StorageFuture<'_, bool>;
+
+    /// How several processes that share this store agree on who does what (row R5); `None` for a store that one process has to
+    /// itself.
+    fn leases(&self) -> Option<&dyn Leases> {
+        None
+    }
 
     /// Finishes what is under way and releases files and locks. Called once, after the last write.
     fn close(&self) -> StorageFuture<'_, ()> {
