@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use flights::domain::{Aircraft, Flight, aircraft_root};
 use flights::journey::{self, World};
 use flights::projection::{BoardLine, Boards, CarrierDay, Figures, Hour};
+use flights::what_if::{self, Closure};
 use flights::{report, source, time};
 use tokio::sync::watch;
 
@@ -26,6 +27,7 @@ use tokio::sync::watch;
   flights board JFK --as-of \"2013-02-08 18:00\"
   flights aircraft N258JB
   flights storm
+  flights what-if --airport JFK --from \"2013-02-08 20:00\"
   flights streams --domain aircraft                    what is stored; in another file: flights --db year.db streams
   flights state aircraft N258JB --as-of \"2013-02-08 12:00\"
 Times are UTC.")]
@@ -65,6 +67,26 @@ enum Command {
     },
     /// The storm of 8 and 9 February in figures.
     Storm {
+        /// The event store.
+        #[arg(long, default_value = "flights.db")]
+        db: PathBuf,
+    },
+    /// What if an airport had closed? Told in an edition, compared with what happened, and thrown away.
+    ///
+    /// Every flight that is scheduled to leave the airport from that moment to the end of the day is cancelled in a branch of
+    /// the timeline that leaves right behind the flight's place in the timetable. Then the states of both timelines are
+    /// compared, and the branch is discarded: the main timeline never hears of it.
+    #[command(after_help = "Examples:
+  flights what-if                                       JFK closes on 8 February at 15:00 in New York
+  flights what-if --airport LGA --from \"2013-02-08 14:00\"
+Times are UTC; New York is five hours behind in February.")]
+    WhatIf {
+        /// EWR, JFK or LGA.
+        #[arg(long, default_value = "JFK")]
+        airport: String,
+        /// From when on, in UTC. Flights count by their scheduled departure.
+        #[arg(long, value_name = "TIME", default_value = "2013-02-08 20:00", value_parser = report::parse_moment)]
+        from: i64,
         /// The event store.
         #[arg(long, default_value = "flights.db")]
         db: PathBuf,
@@ -112,6 +134,7 @@ async fn main() -> ExitCode {
         Some(Command::Board { airport, question }) => show_board(&airport, &question).await,
         Some(Command::Aircraft { tail, question }) => show_aircraft(&tail, &question).await,
         Some(Command::Storm { db }) => storm(&World::at(&db)).await.map(|()| ExitCode::SUCCESS),
+        Some(Command::WhatIf { airport, from, db }) => show_what_if(&airport, from, &db).await,
         Some(Command::Tool(tool)) => match World::at(&cli.run.db).inspector() {
             Ok(builder) => return angzarr_runtime::cli::execute(builder, tool).await,
             Err(error) => Err(error.into()),
@@ -263,6 +286,16 @@ async fn show_aircraft(tail: &str, question: &Question) -> Result<ExitCode, Box<
         return Err(format!("nothing is known of an aircraft {tail} at that moment").into());
     }
     say(report::rotation(&tail, &state).trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show_what_if(airport: &str, from: i64, db: &Path) -> Result<ExitCode, Box<dyn Error>> {
+    let world = existing(db)?;
+    let closure = Closure { airport: airport.to_uppercase(), from };
+    let runtime = world.builder(false)?.build().await?;
+    let answer = what_if::ask(&runtime, &model(&world)?, closure).await;
+    runtime.shutdown().await?;
+    say(report::what_if(&answer?).trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

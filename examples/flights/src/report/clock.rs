@@ -27,6 +27,17 @@ pub fn parse_time(text: &str) -> Result<i64, String> {
     time.map(|time| time.seconds).map_err(|_| format!("`{text}` is no time; write it like \"2013-02-08 14:00\" (UTC)"))
 }
 
+/// Like [`parse_time`], for what begins at a moment: the end of a day is not what anybody means then.
+///
+/// # Errors
+/// It is no time, or a day without one.
+pub fn parse_moment(text: &str) -> Result<i64, String> {
+    if text.trim().len() == 10 {
+        return Err(format!("`{text}` is a whole day; add the time: \"{} 20:00\" (UTC)", text.trim()));
+    }
+    parse_time(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +48,8 @@ mod tests {
         assert_eq!(show_time(1_360_332_000), "2013-02-08 14:00");
         assert_eq!(parse_time("2013-02-08T14:00:00Z"), Ok(1_360_332_000));
         assert_eq!(parse_time("2013-02-08"), Ok(1_360_367_999));
+        assert_eq!(parse_moment("2013-02-08T14:00"), Ok(1_360_332_000));
+        assert!(parse_moment("2013-02-08").unwrap_err().contains("add the time"));
         assert!(parse_time("yesterday").unwrap_err().contains("write it like"));
     }
 }

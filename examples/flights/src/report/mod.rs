@@ -4,9 +4,11 @@
 
 mod clock;
 mod truths;
+mod what_if;
 
-pub use clock::{parse_time, show_time};
+pub use clock::{parse_moment, parse_time, show_time};
 pub use truths::{Truth, of_the_year};
+pub use what_if::what_if;
 
 use std::fmt::Write as _;
 
