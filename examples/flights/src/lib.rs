@@ -2,12 +2,13 @@
 //! known them; aggregates, a saga and a read model make of them what an airport, an airline and a mechanic want to know.
 //!
 //! The way of the data: [`source`] → [`domain`] → [`projection`] → [`report`]; [`journey`] drives it. [`what_if`]
-//! asks what else might have happened.
+//! asks what else might have happened, [`rotations`] what broke in the days of aircraft that are followed.
 
 pub mod domain;
 pub mod journey;
 pub mod projection;
 pub mod report;
+pub mod rotations;
 pub mod source;
 pub mod what_if;
 

@@ -5,7 +5,7 @@
 
 mod questions;
 
-pub use questions::{BoardLine, CarrierDay, Departures, Figures, Hour, later_flights};
+pub use questions::{BoardLine, CarrierDay, Departures, Figures, Hour, later_flights, tails};
 
 use std::path::Path;
 

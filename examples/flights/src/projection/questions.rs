@@ -215,6 +215,16 @@ pub fn later_flights(model: &Connection, tail: &str, after: i64) -> Result<Vec<U
     statement.query_map((tail, after), root)?.collect()
 }
 
+/// The tail numbers that a day of the timetable (YYYYMMDD) knows.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn tails(model: &Connection, day: u32) -> Result<Vec<String>, Error> {
+    let mut statement =
+        model.prepare("SELECT DISTINCT tail FROM flight WHERE day = ?1 AND tail <> '' ORDER BY tail")?;
+    statement.query_map([day], |row| row.get(0))?.collect()
+}
+
 fn root(row: &angzarr_runtime::rusqlite::Row<'_>) -> Result<Uuid, Error> {
     row.get::<_, [u8; 16]>(0).map(Uuid::from_bytes)
 }
