@@ -39,3 +39,41 @@ impl Visit for Hint {
         self.skipped |= field.name() == "message" && format!("{value:?}") == SKIPPED;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("the paper").write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn only_the_hint_is_left_out() {
+        let paper = Paper::default();
+        let written = paper.clone();
+        let shown = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || written.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(NotFollowed).with(shown), || {
+            tracing::warn!(component = "day", sequence = 0, "{SKIPPED}");
+            tracing::warn!(component = "night", "{SKIPPED}");
+            tracing::warn!(component = "day", "event dead-lettered");
+            tracing::error!("something else");
+        });
+        let text = String::from_utf8(paper.0.lock().expect("the paper").clone()).expect("text");
+        let lines: Vec<_> = text.lines().map(|line| line.contains("component=\"day\"")).collect();
+        assert_eq!(lines, [false, true, false], "{text}");
+    }
+}

@@ -16,7 +16,7 @@ use flights::projection::{Boards, Figures};
 use flights::report;
 use flights::rotations::Rotations;
 use flights::source::{self, Row};
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 /// 9 February 2013, 00:00 UTC.
 const MIDNIGHT: i64 = 1_360_368_000;
@@ -50,7 +50,36 @@ async fn week(world: &World) -> BTreeMap<u32, Rotations> {
     week
 }
 
-/// Streams and their lengths, domain by domain.
+/// What a store knows when everything was told at once, from the beginning to the end.
+struct Straight {
+    outcome: Outcome,
+    week: BTreeMap<u32, Rotations>,
+    streams: BTreeMap<&'static str, BTreeMap<Uuid, u32>>,
+    figures: Figures,
+}
+
+/// Told once, for all tests.
+async fn straight() -> &'static Straight {
+    static STRAIGHT: OnceCell<Straight> = OnceCell::const_new();
+    STRAIGHT
+        .get_or_init(async || {
+            let directory = tempfile::tempdir().unwrap();
+            let world = World::at(&directory.path().join("straight.db"));
+            let outcome = follow(&world, &source::window().unwrap(), None).await;
+            let mut lengths = BTreeMap::new();
+            for domain in ["day", "flight", "aircraft"] {
+                lengths.insert(domain, streams(&world, domain).await);
+            }
+            Straight { outcome, week: week(&world).await, streams: lengths, figures: figures(&world).await }
+        })
+        .await
+}
+
+async fn figures(world: &World) -> Figures {
+    Boards::open(&world.boards).unwrap().model().query(Figures::count).await.unwrap()
+}
+
+/// Streams of a domain, and their lengths.
 async fn streams(world: &World, domain: &str) -> BTreeMap<Uuid, u32> {
     let runtime = world.builder(true).unwrap().build().await.unwrap();
     let found = runtime.storage().streams(&StreamFilter::domain(domain), None, usize::MAX).await.unwrap();
@@ -64,11 +93,8 @@ async fn streams(world: &World, domain: &str) -> BTreeMap<Uuid, u32> {
 /// legs from JFK at 19:59 and 01:00 were cancelled, and it could have flown neither.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p1_p4_every_aircraft_is_followed_through_its_day() {
-    let directory = tempfile::tempdir().unwrap();
-    let world = World::at(&directory.path().join("flights.db"));
     let rows = source::window().unwrap();
-    follow(&world, &rows, None).await;
-    let week = week(&world).await;
+    let Straight { week, streams, .. } = straight().await;
 
     let of_day = |rotations: &Rotations| (rotations.aircraft.len(), rotations.broken().len());
     let found: Vec<_> = week.values().map(of_day).collect();
@@ -100,7 +126,7 @@ async fn p1_p4_every_aircraft_is_followed_through_its_day() {
         let leg = (row.departs_at, format!("{}{}", row.carrier, row.number));
         days.entry((&row.tail, row.day)).or_default().insert(leg);
     }
-    assert_eq!((days.len(), streams(&world, "day").await.len()), (3_643, 3_643));
+    assert_eq!((days.len(), streams["day"].len()), (3_643, 3_643));
     for ((tail, day), legs) in days {
         let found = week[&day].aircraft[tail].legs.iter().filter_map(|leg| leg.planned.as_ref());
         let found: Vec<_> = found.map(|leg| (leg.departs_at, leg.name.clone())).collect();
@@ -114,9 +140,7 @@ async fn p1_p4_every_aircraft_is_followed_through_its_day() {
 async fn p3_days_end_the_same_however_they_are_told() {
     let directory = tempfile::tempdir().unwrap();
     let rows = source::window().unwrap();
-    let straight = World::at(&directory.path().join("straight.db"));
-    follow(&straight, &rows, None).await;
-    let expected = week(&straight).await;
+    let expected = &straight().await.week;
 
     let backwards = World::at(&directory.path().join("backwards.db"));
     for part in [3, 1, 2, 0] {
@@ -124,7 +148,7 @@ async fn p3_days_end_the_same_however_they_are_told() {
         let part: Vec<Row> = part.map(|(_, row)| row.clone()).collect();
         follow(&backwards, &part, None).await;
     }
-    assert_eq!(week(&backwards).await, expected);
+    assert_eq!(&week(&backwards).await, expected);
 
     let interrupted = World::at(&directory.path().join("interrupted.db"));
     let mut interruptions = 0;
@@ -134,14 +158,14 @@ async fn p3_days_end_the_same_however_they_are_told() {
     }
     follow(&interrupted, &rows, None).await;
     assert!(interruptions > 0, "no run was interrupted");
-    assert_eq!(week(&interrupted).await, expected);
+    assert_eq!(&week(&interrupted).await, expected);
 }
 
 /// Killed between any two steps: what a process has decided stands, and what it has not come to yet it comes to.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p1_p3_a_killed_run_goes_on_following() {
     let directory = tempfile::tempdir().unwrap();
-    let (db, rows) = (directory.path().join("killed.db"), source::window().unwrap());
+    let db = directory.path().join("killed.db");
     let start = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_flights"));
         command.args(["run", "--relaxed", "--follow-aircraft", "--db"]).arg(&db);
@@ -161,10 +185,7 @@ async fn p1_p3_a_killed_run_goes_on_following() {
     assert!(status.success() && complaints.is_empty(), "{complaints}");
     assert!(told.contains("Legs: 30, of 29 aircraft; 574 aircraft were followed."), "{told}");
 
-    let straight = World::at(&directory.path().join("straight.db"));
-    follow(&straight, &rows, None).await;
-    let (killed, straight) = (week(&World::at(&db)).await, week(&straight).await);
-    assert_eq!(killed, straight);
+    assert_eq!(week(&World::at(&db)).await, straight().await.week);
 }
 
 /// Who is not asked to follow does not: no process, no event more, the same flights, aircraft and boards.
@@ -172,10 +193,8 @@ async fn p1_p3_a_killed_run_goes_on_following() {
 async fn p2_who_follows_nobody_stores_nothing_more() {
     let directory = tempfile::tempdir().unwrap();
     let rows = source::window().unwrap();
-    let (alone, followed) =
-        (World::at(&directory.path().join("alone.db")), World::at(&directory.path().join("followed.db")));
-    let with = follow(&followed, &rows, None).await;
-
+    let alone = World::at(&directory.path().join("alone.db"));
+    let followed = straight().await;
     let runtime = alone.builder(true).unwrap().build().await.unwrap();
     let (_stop, stopped) = watch::channel(false);
     let without = journey::run(&runtime, &HashSet::new(), &rows, stopped, true).await.unwrap();
@@ -187,17 +206,13 @@ async fn p2_who_follows_nobody_stores_nothing_more() {
     assert!(Rotations::of(&runtime, &model, 20_130_208).await.unwrap().aircraft.is_empty());
     runtime.shutdown().await.unwrap();
 
-    assert_eq!(without.commands, with.commands);
+    assert_eq!(without.commands, followed.outcome.commands);
     // A fact of a day for each event of a flight whose aircraft is known: 14,639 less those of the flights without one.
     let facts = rows.iter().filter(|row| !row.tail.is_empty()).map(|row| row.news().count() as u64).sum::<u64>();
     assert_eq!(facts, 13_903);
-    assert!(with.events >= without.events + facts);
+    assert!(followed.outcome.events >= without.events + facts);
     for domain in ["flight", "aircraft"] {
-        assert_eq!(streams(&alone, domain).await, streams(&followed, domain).await, "{domain}");
+        assert_eq!(streams(&alone, domain).await, followed.streams[domain], "{domain}");
     }
-    let figures = async |world: &World| {
-        let boards = Boards::open(&world.boards).unwrap();
-        boards.model().query(Figures::count).await.unwrap()
-    };
-    assert_eq!(figures(&alone).await, figures(&followed).await);
+    assert_eq!(figures(&alone).await, followed.figures);
 }
