@@ -24,7 +24,7 @@ use std::str::FromStr;
 
 use crate::registry::Registry;
 
-pub(crate) use model::Model;
+pub(crate) use model::{Aggregate, Model, Origin, Process, Saga};
 
 /// A form of the documentation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
