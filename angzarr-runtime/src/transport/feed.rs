@@ -76,7 +76,7 @@ impl OpenFeed {
         }
         core.limits.check_id("feed", &name)?;
         for domain in domains.iter().flatten() {
-            if !core.registry.domains().any(|known| known == domain) {
+            if !core.registry.stream_domains().any(|known| known == domain) {
                 return Err(core.unknown_domain(domain));
             }
         }

@@ -6,6 +6,8 @@
 //! upcasters, with the sequence that it has in its stream.
 
 mod aggregate;
+mod answer;
+mod compensation;
 mod events;
 mod process;
 mod projector;
@@ -16,8 +18,9 @@ mod told;
 use std::marker::PhantomData;
 
 pub use aggregate::{Given, When};
+pub use answer::Answered;
+pub use compensation::SentTo;
 pub use events::EventsOf;
-pub use process::WhenProcess;
 pub use projector::{Projected, Projecting, ProjectorScenario};
 pub use report::Holds;
 pub use saga::{Reacted, SagaScenario};
