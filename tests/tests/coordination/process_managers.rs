@@ -50,6 +50,7 @@ on_every_store! {
         }
         let error = runtime.feed("other").domains(["chekout"]).await.unwrap_err();
         assert_eq!(error.code(), "UNKNOWN_DOMAIN");
+        assert!(error.to_string().contains("did you mean `checkout`"), "{error}");
         runtime.shutdown().await.unwrap();
     }
 
