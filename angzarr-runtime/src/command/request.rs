@@ -415,12 +415,16 @@ impl Core {
         })
     }
 
+    /// No commands can be sent there.
     pub(crate) fn unknown_domain(&self, domain: &str) -> Error {
-        Error::UnknownDomain {
-            domain: domain.to_owned(),
-            nearest: nearest(domain, self.registry.domains()),
-            subject: Subject::default(),
-        }
+        let nearest = nearest(domain, self.registry.domains());
+        Error::UnknownDomain { domain: domain.to_owned(), nearest, subject: Subject::default() }
+    }
+
+    /// There are no streams to read.
+    pub(crate) fn unknown_stream_domain(&self, domain: &str) -> Error {
+        let nearest = nearest(domain, self.registry.stream_domains());
+        Error::UnknownDomain { domain: domain.to_owned(), nearest, subject: Subject::default() }
     }
 }
 

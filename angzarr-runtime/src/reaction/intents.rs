@@ -166,8 +166,8 @@ impl Core {
     async fn carry_out_once(&self, intent: &Intent, link: Option<&CascadeLink>) {
         let outcome = match intent.kind {
             IntentKind::Command | IntentKind::Fact => self.send_intent(intent, link).await,
-            IntentKind::Notification => self.notify(intent, link).await,
-            IntentKind::Compensation => self.undo(intent).await,
+            IntentKind::Notification => self.notify(intent, link).await.map(drop),
+            IntentKind::Compensation => self.undo(intent).await.map(drop),
             IntentKind::Timeout => self.fire(intent).await,
         };
         let held = match outcome {

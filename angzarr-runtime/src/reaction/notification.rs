@@ -62,6 +62,9 @@ pub(super) enum Undelivered {
     Failed { reason: String, permanent: bool },
 }
 
+/// What a method answered instead of events, if it did.
+pub(super) type Delivery = Result<Option<Revocation>, Undelivered>;
+
 impl Undelivered {
     pub(super) fn of(error: Error) -> Self {
         match error {
@@ -313,8 +316,8 @@ impl Core {
         Ok(())
     }
 
-    /// Delivers a notification to the source of the rejected command (rows K1, K2, K3).
-    pub(super) async fn notify(&self, intent: &Intent, link: Option<&CascadeLink>) -> Result<(), Undelivered> {
+    /// Delivers a notification to the source of the rejected command (rows K1, K2, K3). Done is what it answers instead of events.
+    pub(super) async fn notify(&self, intent: &Intent, link: Option<&CascadeLink>) -> Delivery {
         let unreadable =
             || Undelivered::Failed { reason: "the notification cannot be read".to_owned(), permanent: true };
         let work = NotificationWork::decode(intent.work.clone()).map_err(|_| unreadable())?;
@@ -324,14 +327,14 @@ impl Core {
         if let Some(process) = self.registry.process_managers.get(component)
             && let Some(method) = rejected_by(&process.rejected, &about.rejected.type_name, &about.rejected.domain)
         {
-            return self.notify_process(process, method, &about, settle, link).await;
+            return self.notify_process(process, method, &about, settle, link).await.map(|()| None);
         }
         if !self.registry.process_managers.contains_key(component) {
             // A saga may listen to a process manager.
             if let Some(process) = self.registry.process_managers.get(source.domain.as_str())
                 && let Some(method) = rejected_by(&process.rejected, &about.rejected.type_name, &about.rejected.domain)
             {
-                return self.notify_process(process, method, &about, settle, link).await;
+                return self.notify_process(process, method, &about, settle, link).await.map(|()| None);
             }
             if let Some(aggregate) = self.registry.aggregates.get(source.domain.as_str())
                 && let Some(method) =
@@ -340,7 +343,7 @@ impl Core {
                 return self.notify_aggregate(aggregate, method, &about, settle, link).await;
             }
         }
-        self.nobody_answers(&about, settle, "no `#[rejected]` method answers to it").await
+        self.nobody_answers(&about, settle, "no `#[rejected]` method answers to it").await.map(|()| None)
     }
 
     /// The rejected command waits for a person (row K3).
@@ -369,7 +372,7 @@ impl Core {
         about: &About,
         settle: Settle,
         link: Option<&CascadeLink>,
-    ) -> Result<(), Undelivered> {
+    ) -> Delivery {
         let (letter_id, _) = dead_letter::in_use(self, dead_letter::command_letter_id(&about.provenance))
             .await
             .map_err(|error| Undelivered::of(error.into()))?;
@@ -409,7 +412,7 @@ impl Core {
             .await;
         let revocation = after.revocation.lock().take();
         if outcome.is_err() && revocation.as_ref().is_some_and(|it| it.forward) {
-            return self.forward(about, &key, settle).await.map_err(Undelivered::Held);
+            return self.forward(about, &key, settle).await.map(|()| revocation).map_err(Undelivered::Held);
         }
         let outcome = outcome.map_err(Undelivered::of)?;
         self.delivered(about, outcome, settle, revocation, link).await
@@ -423,15 +426,15 @@ impl Core {
         settle: Settle,
         revocation: Option<Revocation>,
         link: Option<&CascadeLink>,
-    ) -> Result<(), Undelivered> {
+    ) -> Delivery {
         if outcome.duplicate {
-            return self.withdraw(settle).await.map_err(Undelivered::Held);
+            return self.withdraw(settle).await.map(|()| None).map_err(Undelivered::Held);
         }
         if let (Some(link), Some(waiting)) = (link, outcome.waiting) {
             link.cascade.adopt(waiting);
         }
         // Somebody else has delivered it meanwhile.
-        let Some(revocation) = revocation.filter(|_| !outcome.moot) else { return Ok(()) };
+        let Some(revocation) = revocation.filter(|_| !outcome.moot) else { return Ok(None) };
         if revocation.response.abort
             && let Some(link) = link
         {
@@ -446,7 +449,7 @@ impl Core {
                 status: Code::Aborted,
             });
         }
-        Ok(())
+        Ok(Some(revocation))
     }
 
     /// The hook is the user's: its panic is none of the delivery's.
@@ -524,7 +527,7 @@ impl Core {
         Ok(intents.len())
     }
 
-    fn compensation(&self, done: &DoneCommand) -> Intent {
+    pub(super) fn compensation(&self, done: &DoneCommand) -> Intent {
         let compensate = proto::Compensate {
             target: Some(cover_on(&done.target, &done.edition, &done.headers)),
             sequences: (done.first..done.first + done.count).collect(),
@@ -551,7 +554,7 @@ impl Core {
     }
 
     /// Delivers a compensation to the aggregate that accepted the command (row E3).
-    pub(super) async fn undo(&self, intent: &Intent) -> Result<(), Undelivered> {
+    pub(super) async fn undo(&self, intent: &Intent) -> Delivery {
         let unreadable =
             || Undelivered::Failed { reason: "the compensation cannot be read".to_owned(), permanent: true };
         let book = proto::CommandBook::decode(intent.work.clone()).map_err(|_| unreadable())?;
@@ -564,21 +567,13 @@ impl Core {
         self.undo_events(&about, &compensate, settle).await
     }
 
-    async fn undo_events(
-        &self,
-        about: &About,
-        compensate: &proto::Compensate,
-        settle: Settle,
-    ) -> Result<(), Undelivered> {
+    async fn undo_events(&self, about: &About, compensate: &proto::Compensate, settle: Settle) -> Delivery {
         let aggregate = self.registry.aggregates.get(about.rejected.domain.as_str());
         let Some((aggregate, method)) = aggregate.and_then(|aggregate| Some((aggregate, aggregate.compensate?))) else {
             let reason = format!("{}; `{}` has no `#[compensate]` method", compensate.reason, about.rejected.domain);
             let letter = dead_letter::undone_command(self, settle.id, about.book.clone(), reason, 1, false);
-            return self
-                .store_letter(letter, Some(settle), Extras::default())
-                .await
-                .map(drop)
-                .map_err(Undelivered::Held);
+            let stored = self.store_letter(letter, Some(settle), Extras::default()).await;
+            return stored.map(|_| None).map_err(Undelivered::Held);
         };
         let (letter_id, _) =
             dead_letter::in_use(self, settle.id).await.map_err(|error| Undelivered::of(error.into()))?;
@@ -640,7 +635,7 @@ pub(super) fn compensation_on_main(intent: &Intent, edition: &str) -> Option<Int
     Some(Intent { id, stream: intent.stream.on_main(), work: book.encode_to_vec().into(), ..intent.clone() })
 }
 
-fn notification_id(provenance: &Provenance) -> Uuid {
+pub(super) fn notification_id(provenance: &Provenance) -> Uuid {
     Uuid::new_v5(&INTENTS, &provenance.dedup_as(NOTIFIED).0)
 }
 

@@ -218,7 +218,11 @@ async fn editions(runtime: &Runtime) -> Result<Vec<String>, WhatIfError> {
 /// Counted from the streams, not from a figure that somebody keeps.
 async fn events_on_main(runtime: &Runtime) -> Result<u64, WhatIfError> {
     const PAGE: usize = 10_000;
-    let filter = StreamFilter { domain: Some(Flight::DOMAIN.to_owned()), edition: Some(String::new()) };
+    let filter = StreamFilter {
+        domain: Some(Flight::DOMAIN.to_owned()),
+        edition: Some(String::new()),
+        ..StreamFilter::default()
+    };
     let (mut events, mut after) = (0, None);
     loop {
         let page = runtime.storage().streams(&filter, after.as_ref(), PAGE).await?;
