@@ -3,7 +3,7 @@
 #![allow(missing_docs)]
 
 use angzarr_runtime::prelude::*;
-use angzarr_runtime::testing::{Scenario, WhenProcess};
+use angzarr_runtime::testing::{Answered, Scenario};
 use flights::domain::{Day, DayLeg, Flight, Progress, flight_root};
 use flights::pb::*;
 
@@ -188,12 +188,12 @@ enum News {
     Diverted,
 }
 
-fn tell(scenario: Option<WhenProcess<Day>>, (n, news): (u32, News)) -> WhenProcess<Day> {
+fn tell(scenario: Option<Answered<Day>>, (n, news): (u32, News)) -> Answered<Day> {
     fn one(
-        scenario: Option<WhenProcess<Day>>,
+        scenario: Option<Answered<Day>>,
         n: u32,
         event: impl angzarr_runtime::Message + std::fmt::Debug,
-    ) -> WhenProcess<Day> {
+    ) -> Answered<Day> {
         match scenario {
             None => Scenario::<Day>::given(()).when_event::<Flight>(leg(n), event),
             Some(scenario) => scenario.and_when_event::<Flight>(leg(n), event),
