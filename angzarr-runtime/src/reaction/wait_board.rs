@@ -195,6 +195,17 @@ impl WaitBoard {
         self.note(core, &submission.key, waited_for, submission.link)
     }
 
+    /// The same for an event that a reaction in another process has caused.
+    pub(super) fn expect_caused(
+        &self,
+        core: &Core,
+        key: &StreamKey,
+        event: &StoredEvent,
+        link: &CascadeLink,
+    ) -> Option<Waiting> {
+        self.note(core, key, std::iter::once((event, Some(event.position), true)), Some(link))
+    }
+
     /// Each event comes with its position, if it is stored, and with whether sagas and process managers count.
     fn note<'e>(
         &self,

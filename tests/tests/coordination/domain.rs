@@ -436,6 +436,9 @@ impl Report {
         if e.trouble == "report is slow" {
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
+        if e.trouble == "report fails" {
+            return Err(ProjectionError::permanent("on purpose"));
+        }
         self.seen.count("placed");
         Ok(())
     }

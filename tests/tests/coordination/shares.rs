@@ -118,6 +118,44 @@ async fn r5_s3_s9_simple_waits_for_a_projector_of_another_process() {
     other.shutdown().await.unwrap();
 }
 
+/// What reactions in the other process cause is found by the workflow that it belongs to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r5_s4_a_cascade_goes_on_in_other_processes() {
+    let (store, shop) = (Memory::new().for_many_runtimes(), Shop::default());
+    let (one, other) = (join(&store, &shop).await, join(&store, &shop).await);
+    eventually("both are at work", async || own(&one) + own(&other) == all(&one) && own(&other) > 0).await;
+    for round in 0..12 {
+        let order = Uuid::new_v4();
+        one.send::<Stock>(order, Fill { quantity: 5 }).await.unwrap();
+        let place = troubled("own shelf", place(1, 2, 50));
+        let sent = one.send::<Order>(order, place).correlation(format!("w{round}")).sync(SyncMode::Cascade);
+        let receipt = sent.await.unwrap();
+        assert!(receipt.missing().is_empty(), "{:?}", receipt.missing());
+        assert_eq!(one.state::<Stock>(order).await.unwrap().free, 3);
+        let story = other.process::<Checkout>(&format!("w{round}")).await.unwrap().into_state().story;
+        assert_eq!(story, ["started 50", "paid 50"]);
+    }
+    one.shutdown().await.unwrap();
+    other.shutdown().await.unwrap();
+}
+
+/// The projector of the other process has passed the event, and yet not handled it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r5_s9_j2_what_another_process_has_parked_is_missing() {
+    let (store, shop) = (Memory::new().for_many_runtimes(), Shop::default());
+    let (one, other) = (join(&store, &shop).await, join(&store, &shop).await);
+    eventually("both are at work", async || own(&one) + own(&other) == all(&one) && own(&other) > 0).await;
+    for by in [&one, &other] {
+        let sent = by.send::<Order>(Uuid::new_v4(), troubled("report fails", place(0, 0, 0))).sync(SyncMode::Simple);
+        let receipt = sent.await.unwrap();
+        let missing: Vec<_> = receipt.missing().iter().map(|it| it.component.as_str()).collect();
+        assert_eq!(missing, ["report"]);
+        assert!(receipt.missing()[0].reason.as_deref().unwrap_or_default().contains("on purpose"), "{receipt:?}");
+    }
+    one.shutdown().await.unwrap();
+    other.shutdown().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r5_p5_a_timer_fires_once() {
     let (store, shop, clock) = (Memory::new().for_many_runtimes(), Shop::default(), ManualClock::at(1_000));
