@@ -72,6 +72,19 @@ impl OpenStorage for crate::storage::Sqlite {
     }
 }
 
+#[cfg(feature = "postgres")]
+impl OpenStorage for crate::storage::Postgres {
+    fn open(self: Box<Self>) -> BoxFuture<'static, Result<Arc<dyn Storage>, StorageError>> {
+        Box::pin(async move { Ok(Arc::new(self.start().await?) as Arc<dyn Storage>) })
+    }
+    fn open_read_only(self: Box<Self>) -> BoxFuture<'static, Result<Arc<dyn Storage>, StorageError>> {
+        Box::pin(async move { Ok(Arc::new(self.start_read_only().await?) as Arc<dyn Storage>) })
+    }
+    fn describe(&self) -> String {
+        crate::storage::Postgres::describe(self)
+    }
+}
+
 /// Describes a runtime. Nothing happens before [`build`](Self::build).
 pub struct Builder {
     storage: Option<Box<dyn OpenStorage>>,
@@ -125,7 +138,7 @@ impl Builder {
         self
     }
 
-    /// The storage by URL: `memory:`, `sqlite:bank.db`, `sqlite:bank.db?durability=relaxed`. A URL that cannot work is
+    /// The storage by URL: `memory:`, `sqlite:bank.db`, `sqlite:bank.db?durability=relaxed`, `postgres://host/database`. A URL that cannot work is
     /// told by [`build`](Self::build), together with every other mistake.
     #[must_use]
     pub fn storage_url(mut self, url: &str) -> Self {
