@@ -177,7 +177,8 @@ impl Subscription {
             parked_streams: self.component.parked_streams(),
             skipped,
             ignored,
-            stalled: self.stalled.lock().clone(),
+            // Where nobody can write, neither its checkpoint nor what it sends can be stored.
+            stalled: self.stalled.lock().clone().or_else(|| core.storage.held_up()),
             rebuild: match &self.component {
                 Component::Projector(projector) => projector.rebuild.lock().clone(),
                 _ => None,

@@ -397,6 +397,7 @@ impl Builder {
         let all =
             projectors.chain(sagas).chain(processes).map(|component| Arc::new(Subscription::new(component))).collect();
         let subscriptions = Subscriptions::start(&core, all).await?;
+        forward_changes(&core);
         let publishing = Publishing::start(&core, relay);
         let (ending, drain_limit) = (OnceLock::new(), self.drain_limit);
         Ok(Runtime { inner: Arc::new(Inner { core, subscriptions, publishing, ending, drain_limit }) })
@@ -466,6 +467,18 @@ impl Builder {
             }
         }
     }
+}
+
+/// Wakes subscribers for what other processes have stored. Ends with the store.
+fn forward_changes(core: &Core) {
+    let Some(mut changes) = core.storage.changes() else { return };
+    let transport = core.transport.clone();
+    tokio::spawn(async move {
+        while changes.changed().await.is_ok() {
+            let head = *changes.borrow_and_update();
+            transport.announce(head);
+        }
+    });
 }
 
 fn no_instance(kind: &str, name: &str, rust_name: &str, location: crate::declare::Location) -> Problem {

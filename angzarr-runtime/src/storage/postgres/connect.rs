@@ -3,8 +3,6 @@
 //! In: settings. Out: sessions that are set up for what they are used for. Never: a session of which nobody knows whether
 //! it was set up.
 
-use std::time::Duration;
-
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Connection, Socket};
@@ -17,8 +15,6 @@ use super::tls;
 
 /// Questions that may run at the same time.
 pub(super) const READERS: usize = 8;
-/// How long a statement waits for what somebody else has locked.
-pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 type TlsStream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 
@@ -65,7 +61,7 @@ impl Connector {
     }
 
     fn set_up_sql(&self, role: Role) -> String {
-        let patience = LOCK_PATIENCE.as_millis();
+        let patience = self.settings.lock_patience.as_millis().clamp(1, i32::MAX as u128);
         // Statements of ours are short and many; what a session of the same user is limited to must not end a write.
         let mut sql = format!(
             "SET search_path TO {}; SET lock_timeout TO {patience}; SET jit TO off;",

@@ -10,7 +10,6 @@ use deadpool_postgres::Pool;
 use parking_lot::Mutex;
 
 use super::super::StorageError;
-use super::connect::LOCK_PATIENCE;
 use super::error::unavailable;
 
 /// A write that waits longer than this asks what for.
@@ -33,12 +32,13 @@ const HOLDER: &str = "
 /// What is known about who holds writers back.
 pub(super) struct Holders {
     pool: Pool,
+    patience: Duration,
     now: Mutex<Option<String>>,
 }
 
 impl Holders {
-    pub(super) fn new(pool: Pool) -> Arc<Self> {
-        Arc::new(Self { pool, now: Mutex::default() })
+    pub(super) fn new(pool: Pool, patience: Duration) -> Arc<Self> {
+        Arc::new(Self { pool, patience, now: Mutex::default() })
     }
 
     /// Who holds writers back at the moment.
@@ -54,9 +54,8 @@ impl Holders {
     pub(super) fn held_up_too_long(&self) -> StorageError {
         let holder =
             self.now().unwrap_or_else(|| "another transaction, which was gone before it could be named".to_owned());
-        unavailable(format!(
-            "not stored: it waited {LOCK_PATIENCE:?} for {holder}; end that transaction, or wait for it"
-        ))
+        let patience = self.patience;
+        unavailable(format!("not stored: it waited {patience:?} for {holder}; end that transaction, or wait for it"))
     }
 
     /// A statement that went through was not held up, or is not any more.

@@ -90,6 +90,17 @@ impl Postgres {
         Self { settings: self.settings.and_then(|it| it.in_schema(name.as_ref())) }
     }
 
+    /// How long a write waits for a transaction of somebody else that holds it back, before it fails and names that
+    /// transaction; 10 seconds if nothing is said. A writer that stops in the middle, because its process is suspended or
+    /// cut off, holds up others for as long at most.
+    #[must_use]
+    pub fn lock_patience(mut self, patience: Duration) -> Self {
+        if let Ok(settings) = &mut self.settings {
+            settings.lock_patience = patience;
+        }
+        self
+    }
+
     /// What it will be, for logs and `config`, without the password.
     pub(crate) fn describe(&self) -> String {
         match &self.settings {
@@ -139,7 +150,7 @@ async fn open(connector: Connector, read_only: bool) -> Result<(PostgresStorage,
     let head = client.query_one("SELECT newest_position()", &[]).await.map_err(while_doing("cannot read the head"))?;
     let head: i64 = head.try_get(0).map_err(while_doing("cannot read the head"))?;
     let news = News::new(head.max(0) as u64);
-    let holders = Holders::new(connector.pool(read_only)?);
+    let holders = Holders::new(connector.pool(read_only)?, settings.lock_patience);
     let mut tasks = Tasks::default();
     let mut jobs = None;
     if !read_only {

@@ -17,6 +17,8 @@ const SCHEMA: &str = "angzarr";
 const CONNECT: Duration = Duration::from_secs(5);
 /// A connection whose other end has vanished is given up after about a minute.
 const KEEPALIVE: Duration = Duration::from_secs(20);
+/// How long a statement waits for what somebody else has locked.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// How long PostgreSQL lets names be.
 const NAME_BYTES: usize = 63;
 
@@ -37,6 +39,8 @@ pub(super) struct Settings {
     pub(super) schema: String,
     pub(super) verify: Verify,
     pub(super) root_certificates: Option<PathBuf>,
+    /// How long a statement waits for what somebody else has locked.
+    pub(super) lock_patience: Duration,
     /// The user has said when commits are answered; otherwise they are on disk then.
     pub(super) own_durability: bool,
 }
@@ -90,7 +94,7 @@ impl Settings {
             config.application_name("angzarr");
         }
         let own_durability = config.get_options().is_some_and(|it| it.contains("synchronous_commit"));
-        Ok(Self { config, schema, verify, root_certificates, own_durability })
+        Ok(Self { config, schema, verify, root_certificates, lock_patience: LOCK_PATIENCE, own_durability })
     }
 
     pub(super) fn in_schema(mut self, schema: &str) -> Result<Self, String> {

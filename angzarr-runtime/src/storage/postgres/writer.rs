@@ -269,17 +269,18 @@ impl Writer {
             }
             return Ok(outcomes);
         }
-        let stored = if is_special {
-            match super::branches::store(session, &mut plan, writes, newest.version).await {
-                Ok(version) => session.end(End::Commit).await.map(|()| version),
-                Err(error) => Err(error),
+        let storing = async {
+            if is_special {
+                let version = super::branches::store(session, &mut plan, writes, newest.version).await?;
+                session.end(End::Commit).await.map(|()| version)
+            } else {
+                // Both are on their way at once; if the first one fails, the second one ends what was begun.
+                let (stored, committed) =
+                    futures_util::future::join(session.store(&plan, newest.version), session.end(End::Commit)).await;
+                stored.and_then(|version| committed.map(|()| version))
             }
-        } else {
-            // Both are on their way at once; if the first one fails, the second one ends what was begun.
-            let (stored, committed) =
-                futures_util::future::join(session.store(&plan, newest.version), session.end(End::Commit)).await;
-            stored.and_then(|version| committed.map(|()| version))
         };
+        let stored = holder::watched(&self.holders, session.pid, storing).await;
         match stored {
             Ok(version) => {
                 let has_discards =
