@@ -239,7 +239,8 @@ impl Subscription {
             parked_streams: self.component.parked_streams(),
             skipped,
             ignored,
-            stalled: self.stalled.lock().clone(),
+            // Where nobody can write, neither its checkpoint nor what it sends can be stored.
+            stalled: self.stalled.lock().clone().or_else(|| core.storage.held_up()),
             own_shares: self.own.load(Ordering::Relaxed),
             shares: u32::try_from(self.shares.len()).unwrap_or(u32::MAX),
             rebuild: match &self.component {

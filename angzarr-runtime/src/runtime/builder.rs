@@ -72,6 +72,19 @@ impl OpenStorage for crate::storage::Sqlite {
     }
 }
 
+#[cfg(feature = "postgres")]
+impl OpenStorage for crate::storage::Postgres {
+    fn open(self: Box<Self>) -> BoxFuture<'static, Result<Arc<dyn Storage>, StorageError>> {
+        Box::pin(async move { Ok(Arc::new(self.start().await?) as Arc<dyn Storage>) })
+    }
+    fn open_read_only(self: Box<Self>) -> BoxFuture<'static, Result<Arc<dyn Storage>, StorageError>> {
+        Box::pin(async move { Ok(Arc::new(self.start_read_only().await?) as Arc<dyn Storage>) })
+    }
+    fn describe(&self) -> String {
+        crate::storage::Postgres::describe(self)
+    }
+}
+
 /// Describes a runtime. Nothing happens before [`build`](Self::build).
 pub struct Builder {
     storage: Option<Box<dyn OpenStorage>>,
@@ -129,7 +142,7 @@ impl Builder {
         self
     }
 
-    /// The storage by URL: `memory:`, `sqlite:bank.db`, `sqlite:bank.db?durability=relaxed`. A URL that cannot work is
+    /// The storage by URL: `memory:`, `sqlite:bank.db`, `sqlite:bank.db?durability=relaxed`, `postgres://host/database`. A URL that cannot work is
     /// told by [`build`](Self::build), together with every other mistake.
     #[must_use]
     pub fn storage_url(mut self, url: &str) -> Self {
@@ -411,6 +424,7 @@ impl Builder {
         let processes = processes.map(|process| Component::ProcessManager(ProcessManagerRunner::new(process)));
         let all = projectors.chain(sagas).chain(processes).map(|it| Arc::new(Subscription::new(&core, it))).collect();
         let subscriptions = Subscriptions::start(&core, all).await?;
+        forward_changes(&core);
         let publishing = Publishing::start(&core, relay);
         let (ending, drain_limit) = (OnceLock::new(), self.drain_limit);
         Ok(Runtime { inner: Arc::new(Inner { core, subscriptions, publishing, ending, drain_limit }) })
@@ -481,6 +495,18 @@ impl Builder {
             }
         }
     }
+}
+
+/// Wakes subscribers for what other processes have stored. Ends with the store.
+fn forward_changes(core: &Core) {
+    let Some(mut changes) = core.storage.changes() else { return };
+    let transport = core.transport.clone();
+    tokio::spawn(async move {
+        while changes.changed().await.is_ok() {
+            let head = *changes.borrow_and_update();
+            transport.announce(head);
+        }
+    });
 }
 
 fn no_instance(kind: &str, name: &str, rust_name: &str, location: crate::declare::Location) -> Problem {

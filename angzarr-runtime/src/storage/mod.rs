@@ -7,11 +7,15 @@
 //! `testing::storage_contract!` proves them line by line.
 
 mod batch;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod encoding;
 mod error;
 mod group_commit;
 mod intent;
 mod lease;
 pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod write;
@@ -23,12 +27,15 @@ pub use error::{StorageError, StorageErrorKind};
 pub use intent::{Intent, IntentFilter, IntentId, IntentKind, Settle};
 pub use lease::{Lease, Leases};
 pub use memory::Memory;
+#[cfg(feature = "postgres")]
+pub use postgres::Postgres;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, Sqlite};
 pub use write::{
     Append, Dedup, EditionDiscard, Extras, NewEvent, SnapshotWrite, StreamMerge, Write, WriteError, Written,
 };
 
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId, Resolution};
@@ -113,6 +120,18 @@ pub trait Storage: Send + Sync + 'static {
     /// The newest position that a reader may see, whether its event is still there or was discarded; 0 for an empty store.
     /// It never goes back, not even with another process. Cheap: asked after every commit.
     fn head(&self) -> u64;
+
+    /// Tells when somebody else than this store's own commits has moved the head: another process on the same database.
+    /// `None` where nobody else can. What is told may come late or be left out; who waits for it looks now and then as well.
+    fn changes(&self) -> Option<watch::Receiver<u64>> {
+        None
+    }
+
+    /// What writers wait for at the moment, if somebody else holds them back: who that is, so that an operator can end it
+    /// (row R4).
+    fn held_up(&self) -> Option<String> {
+        None
+    }
 
     /// Every event with this correlation id, in order of position (row I4).
     fn read_correlation<'a>(&'a self, correlation_id: &'a str) -> StorageFuture<'a, Vec<LogEvent>>;
@@ -280,6 +299,15 @@ pub(crate) fn by_url(url: &str) -> Result<Box<dyn crate::runtime::OpenStorage>, 
                 _ => Err(format!("`{query}` is no option of `sqlite:`; write `?durability=relaxed` or nothing")),
             }
         }
-        _ => Err(format!("`{url}` is no storage of this build; write `memory:` or `sqlite:FILE`")),
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => Ok(Box::new(Postgres::by_url(url)?)),
+        // It may hold a password.
+        #[cfg(not(feature = "postgres"))]
+        "postgres" | "postgresql" => {
+            Err("this build has no PostgreSQL: switch on the feature `postgres` of angzarr-runtime".to_owned())
+        }
+        _ => Err(format!(
+            "`{url}` is no storage of this build; write `memory:`, `sqlite:FILE` or `postgres://HOST/DATABASE`"
+        )),
     }
 }
