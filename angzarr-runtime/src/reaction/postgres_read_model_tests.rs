@@ -132,7 +132,7 @@ fn j3_what_others_depend_on_is_not_rebuilt() {
             let transaction = shared.begin().await.expect("it begins");
             shared.commit(transaction, name, AT_5).await.expect("it commits");
         }
-        let error = shared.fresh("p").await.err().expect("another projector is in it");
+        let error = shared.fresh("p").await.expect_err("another projector is in it");
         assert!(error.is_permanent() && error.message().contains("`pq`"), "{error}");
         let stranger = stranger().await;
         let leave = format!("DELETE FROM {}.angzarr_checkpoints WHERE name = 'pq'", schema.0);
@@ -143,9 +143,9 @@ fn j3_what_others_depend_on_is_not_rebuilt() {
         // Somebody begins to look into it meanwhile.
         let view = format!("CREATE SCHEMA {1}; CREATE VIEW {1}.report AS SELECT * FROM {0}.balance", schema.0, other.0);
         stranger.batch_execute(&view).await.expect("a view");
-        let error = shared.take_over(&fresh).await.err().expect("the view would be lost");
+        let error = shared.take_over(&fresh).await.expect_err("the view would be lost");
         assert!(error.is_permanent() && error.message().contains("report"), "{error}");
-        let error = shared.fresh("p").await.err().expect("the view would be lost");
+        let error = shared.fresh("p").await.expect_err("the view would be lost");
         assert!(error.message().contains("report"), "{error}");
         fresh.abandon().await.expect("it goes");
         assert!(accounts(&shared).await.is_empty());
