@@ -247,6 +247,8 @@ pub use reaction::{
 pub mod cli;
 pub mod docs;
 
+#[cfg(feature = "postgres")]
+pub use reaction::{PostgresReadModel, PostgresTransaction};
 #[cfg(feature = "sqlite")]
 pub use reaction::{SqliteReadModel, SqliteTransaction};
 pub use runtime::{Builder, EditionHandle, MergeConflict, Merged, OpenStorage, Rebuild, Runtime, Statistics};

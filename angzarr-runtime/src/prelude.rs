@@ -4,8 +4,6 @@ pub use std::time::Duration;
 
 pub use prost;
 
-#[cfg(feature = "postgres")]
-pub use crate::Postgres;
 pub use crate::declare::{
     Accepts as _, Aggregate as _, AnyCommand, AnyFact, Clock, Command, CommandContext, Domain, EventContext, Fact,
     MergeStrategy, ProjectionError, Reaction, ReactionError, Rejected, Rejection, Revocation,
@@ -15,5 +13,7 @@ pub use crate::{
     aggregate, apply, compensate, ensure, fact, handler, process_manager, projector, rejected, root, saga, timeout,
     upcaster,
 };
+#[cfg(feature = "postgres")]
+pub use crate::{Postgres, PostgresReadModel};
 #[cfg(feature = "sqlite")]
 pub use crate::{Sqlite, SqliteReadModel};

@@ -187,13 +187,7 @@ impl Faults {
 
     /// The builder with the store behind these faults.
     pub fn describe(&self, store: &Store, builder: Builder) -> Builder {
-        let inner: Box<dyn OpenStorage> = match store {
-            Store::Memory(memory) => Box::new(memory.clone()),
-            Store::Sqlite(directory) => {
-                Box::new(angzarr_runtime::Sqlite::open(directory.path().join("events.db")).relaxed())
-            }
-        };
-        builder.storage(FaultyStore { inner, faults: self.clone() })
+        builder.storage(FaultyStore { inner: store.to_open(), faults: self.clone() })
     }
 }
 

@@ -14,6 +14,8 @@ pub mod messages;
 pub mod notes;
 pub mod paper;
 pub mod person;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod reactions;
 pub mod rig;
 pub mod store;

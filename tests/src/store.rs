@@ -11,6 +11,8 @@ use angzarr_runtime::{Builder, Memory, OpenStorage, Sqlite};
 pub enum Store {
     Memory(Memory),
     Sqlite(tempfile::TempDir),
+    #[cfg(feature = "postgres")]
+    Postgres(crate::postgres::PostgresSchema),
 }
 
 impl Store {
@@ -22,8 +24,28 @@ impl Store {
         Self::Sqlite(tempfile::tempdir().expect("a temporary directory"))
     }
 
+    #[cfg(feature = "postgres")]
+    pub fn postgres() -> Self {
+        Self::Postgres(crate::postgres::PostgresSchema::new())
+    }
+
+    /// An empty one of the same kind.
+    pub fn another(&self) -> Self {
+        match self {
+            Self::Memory(_) => Self::memory(),
+            Self::Sqlite(_) => Self::sqlite(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Self::postgres(),
+        }
+    }
+
     /// What is left when somebody deletes the store: a new one in the same place.
     pub fn deleted(self) -> Self {
+        #[cfg(feature = "postgres")]
+        if let Self::Postgres(schema) = &self {
+            schema.remove();
+            return self;
+        }
         let Some(file) = self.file() else { return Self::memory() };
         for suffix in ["", "-wal", "-shm"] {
             let mut path = file.clone().into_os_string();
@@ -38,8 +60,8 @@ impl Store {
     /// A directory, if the store has one.
     pub fn file(&self) -> Option<PathBuf> {
         match self {
-            Self::Memory(_) => None,
             Self::Sqlite(directory) => Some(directory.path().join("events.db")),
+            _ => None,
         }
     }
 
@@ -48,16 +70,24 @@ impl Store {
             Self::Memory(memory) => builder.storage(memory.clone()),
             // Relaxed: these tests are about behaviour; the crash tests run durable.
             Self::Sqlite(directory) => builder.storage(Sqlite::open(directory.path().join("events.db")).relaxed()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(schema) => builder.storage(schema.postgres()),
         }
     }
 
     /// The store itself, for what no runtime would write. Close it before a runtime opens it.
     pub async fn open(&self) -> Arc<dyn Storage> {
-        let storage: Box<dyn OpenStorage> = match self {
+        self.to_open().open().await.expect("the store opens")
+    }
+
+    /// The store as a builder takes it.
+    pub fn to_open(&self) -> Box<dyn OpenStorage> {
+        match self {
             Self::Memory(memory) => Box::new(memory.clone()),
             Self::Sqlite(directory) => Box::new(Sqlite::open(directory.path().join("events.db")).relaxed()),
-        };
-        storage.open().await.expect("the store opens")
+            #[cfg(feature = "postgres")]
+            Self::Postgres(schema) => Box::new(schema.postgres()),
+        }
     }
 
     /// Appends events as an older (or newer) program would have.
@@ -135,6 +165,14 @@ macro_rules! on_every_store {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 super::$name($crate::Store::sqlite()).await;
+            })+
+        }
+
+        #[cfg(feature = "postgres")]
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::Store::postgres()).await;
             })+
         }
     };

@@ -42,6 +42,8 @@ mod notification;
 mod ownership;
 mod parking;
 mod plan;
+#[cfg(feature = "postgres")]
+mod postgres_read_model;
 mod process_manager;
 mod projector;
 mod read_model;
@@ -60,6 +62,8 @@ mod wait_board;
 
 pub use cascade::{CascadeFailed, CascadeFailure};
 pub use notification::{Escalate, Escalation};
+#[cfg(feature = "postgres")]
+pub use postgres_read_model::{PostgresReadModel, PostgresTransaction};
 pub use read_model::{Checkpoint, ErasedReadModel, OpenTransaction, ReadModel, erase_read_model};
 pub use rebuild::RebuildProgress;
 pub use seen_events::SeenEvents;

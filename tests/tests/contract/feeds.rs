@@ -81,7 +81,7 @@ on_every_store! {
     async fn r7_a_storm_loses_and_doubles_nothing_and_keeps_every_stream_in_order(store) {
         for seed in 1..=6 {
             let storm = Storm::with(seed, Weather::storm());
-            let store = match &store { Store::Memory(_) => Store::memory(), Store::Sqlite(_) => Store::sqlite() };
+            let store = store.another();
             let runtime = start(&store, &storm).await;
             let mut everything = runtime.feed("everything").every_edition().await.unwrap();
             let mut ledgers = runtime.feed("ledgers").domains(["ledger"]).await.unwrap();

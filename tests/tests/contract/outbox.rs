@@ -94,7 +94,7 @@ on_every_store! {
             let storm = Storm::with(seed, Weather { loses: 0, ..Weather::storm() });
             let rig = Rig::new();
             let builder = storm.over(rig.builder());
-            let store = match &store { Store::Memory(_) => Store::memory(), Store::Sqlite(_) => Store::sqlite() };
+            let store = store.another();
             let runtime = store.describe(builder).build().await.unwrap();
             let writers: Vec<_> = (0..4).map(|_| {
                 let runtime = runtime.clone();

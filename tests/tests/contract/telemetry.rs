@@ -165,6 +165,10 @@ macro_rules! on_one_thread {
         mod sqlite {
             $(#[tokio::test] async fn $name() { super::$name(super::Store::sqlite()).await; })+
         }
+        #[cfg(feature = "postgres")]
+        mod postgres {
+            $(#[tokio::test] async fn $name() { super::$name(super::Store::postgres()).await; })+
+        }
     };
 }
 

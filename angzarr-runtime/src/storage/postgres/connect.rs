@@ -3,13 +3,13 @@
 //! In: settings. Out: sessions that are set up for what they are used for. Never: a session of which nobody knows whether
 //! it was set up.
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::super::StorageError;
-use super::error::{failed, while_doing};
+use super::error::{failed, unavailable, while_doing};
 use super::settings::Settings;
 use super::tls;
 
@@ -23,7 +23,11 @@ type TlsStream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 pub(super) enum Role {
     Writes,
     Listens,
-    Asks { read_only: bool },
+    Asks {
+        read_only: bool,
+    },
+    /// Whatever a projector does with its own tables.
+    Projects,
 }
 
 #[derive(Clone)]
@@ -62,6 +66,9 @@ impl Connector {
 
     fn set_up_sql(&self, role: Role) -> String {
         let patience = self.settings.lock_patience.as_millis().clamp(1, i32::MAX as u128);
+        if role == Role::Projects {
+            return format!("SET search_path TO {}, public", self.settings.quoted_schema());
+        }
         // Statements of ours are short and many; what a session of the same user is limited to must not end a write.
         let mut sql = format!(
             "SET search_path TO {}; SET lock_timeout TO {patience}; SET jit TO off;",
@@ -79,15 +86,15 @@ impl Connector {
             // What it sends need not be on disk.
             Role::Listens => sql += "SET synchronous_commit TO off;",
             Role::Asks { read_only: true } => sql += "SET default_transaction_read_only TO on;",
-            Role::Asks { read_only: false } => {}
+            Role::Asks { read_only: false } | Role::Projects => {}
         }
         sql
     }
 
-    pub(super) fn pool(&self, read_only: bool) -> Result<Pool, StorageError> {
+    pub(super) fn pool(&self, role: Role) -> Result<Pool, StorageError> {
         let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(self.settings.config.clone(), self.tls.clone(), config);
-        let sql = self.set_up_sql(Role::Asks { read_only });
+        let sql = self.set_up_sql(role);
         let set_up = Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
             let sql = sql.clone();
             Box::pin(async move { client.batch_execute(&sql).await.map_err(HookError::Backend) })
@@ -99,4 +106,14 @@ impl Connector {
             .build()
             .map_err(|error| failed(format!("no pool of connections: {error}")))
     }
+}
+
+/// One of a pool.
+pub(super) async fn connection(pool: &Pool) -> Result<Object, StorageError> {
+    pool.get().await.map_err(|error| match error {
+        PoolError::Backend(error) => while_doing("cannot connect")(error),
+        PoolError::PostCreateHook(HookError::Backend(error)) => while_doing("a session could not be set up")(error),
+        PoolError::Closed => unavailable("the store is closed"),
+        other => unavailable(format!("no connection: {other}")),
+    })
 }

@@ -15,12 +15,13 @@ mod holder;
 mod leases;
 mod news;
 mod plan;
+mod read_model;
 mod reader;
 mod schema;
 mod settings;
 mod statements;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tls;
 mod writer;
 
@@ -32,6 +33,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use uuid::Uuid;
+
+pub(crate) use self::read_model::ReadModelSource;
 
 use self::connect::{Connector, Role};
 use self::error::{failed, unavailable, unknown, while_doing};
@@ -147,11 +150,11 @@ async fn open(connector: Connector, read_only: bool) -> Result<(PostgresStorage,
         schema::migrate(&mut client, &settings).await?;
     }
     let (id, lock_key) = schema::identity(&client, &settings).await?;
-    let readers = Readers::new(connector.pool(read_only)?);
+    let readers = Readers::new(connector.pool(Role::Asks { read_only })?);
     let head = client.query_one("SELECT newest_position()", &[]).await.map_err(while_doing("cannot read the head"))?;
     let head: i64 = head.try_get(0).map_err(while_doing("cannot read the head"))?;
     let news = News::new(head.max(0) as u64);
-    let holders = Holders::new(connector.pool(read_only)?, settings.lock_patience);
+    let holders = Holders::new(connector.pool(Role::Asks { read_only })?, settings.lock_patience);
     let mut tasks = Tasks::default();
     let mut jobs = None;
     if !read_only {

@@ -7,7 +7,7 @@ mod lists;
 
 use std::sync::Arc;
 
-use deadpool_postgres::{Object, Pool, PoolError};
+use deadpool_postgres::{Object, Pool};
 use parking_lot::RwLock;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -15,7 +15,8 @@ use tokio_postgres::types::ToSql;
 use super::super::encoding::signed;
 use super::super::{Dedup, StorageError, StreamRead, StreamSlice, Written};
 use super::codec::{self, LastHeaders, bytes, large, next_stream_key, optional_small, small, value, written};
-use super::error::{corrupt, is_lost, told, unavailable, unknown, while_doing};
+use super::connect::connection;
+use super::error::{corrupt, is_lost, told, unknown, while_doing};
 use crate::dead_letter::DeadLetterId;
 use crate::stream::{LogEvent, Name, Nanos, StoredEvent, StoredSnapshot, StreamKey};
 
@@ -47,14 +48,7 @@ impl Readers {
     }
 
     pub(super) async fn reader(&self) -> Result<Reader, StorageError> {
-        let client = self.pool.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => while_doing("cannot connect")(error),
-            PoolError::PostCreateHook(deadpool_postgres::HookError::Backend(error)) => {
-                while_doing("a session could not be set up")(error)
-            }
-            PoolError::Closed => unavailable("the store is closed"),
-            other => unavailable(format!("no connection: {other}")),
-        })?;
+        let client = connection(&self.pool).await?;
         let types = self.types.read().clone();
         Ok(Reader { client, types, shared: self.types.clone() })
     }

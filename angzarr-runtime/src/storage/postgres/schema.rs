@@ -17,7 +17,7 @@ const STEPS: &[&str] = &[include_str!("schema_1.sql")];
 pub(super) const VERSION: i32 = STEPS.len() as i32;
 
 /// First key of the lock under which the schema is changed. Writers have another one.
-const MIGRATION_LOCK: i32 = 0x414E_475B;
+pub(super) const MIGRATION_LOCK: i32 = 0x414E_475B;
 
 /// Where the version of the schema is.
 const VERSIONS: &str = "angzarr_schema";
@@ -110,7 +110,7 @@ async fn version(client: &impl GenericClient, settings: &Settings) -> Result<Opt
     }
 }
 
-async fn schema_exists(client: &impl GenericClient, settings: &Settings) -> Result<bool, StorageError> {
+pub(super) async fn schema_exists(client: &impl GenericClient, settings: &Settings) -> Result<bool, StorageError> {
     let exists = "SELECT to_regnamespace($1) IS NOT NULL";
     let row = client.query_one(exists, &[&settings.quoted_schema()]).await;
     Ok(row.map_err(while_doing("cannot look for the schema"))?.get(0))

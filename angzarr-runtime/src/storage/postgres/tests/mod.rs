@@ -21,12 +21,12 @@ use crate::stream::{Headers, Name, StreamKey};
 use crate::testing::storage_contract::{Subject, block_on};
 
 /// Where the server of the tests is.
-fn url() -> String {
+pub(crate) fn url() -> String {
     std::env::var("ANGZARR_TEST_POSTGRES").unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/test".to_owned())
 }
 
 /// A connection of somebody else.
-async fn stranger() -> Client {
+pub(crate) async fn stranger() -> Client {
     let url = url();
     let (client, connection) = match tokio_postgres::connect(&url, NoTls).await {
         Ok(connected) => connected,
@@ -41,10 +41,10 @@ async fn stranger() -> Client {
 }
 
 /// A schema of a test.
-struct Schema(String);
+pub(crate) struct Schema(pub(crate) String);
 
 impl Schema {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         // Fails here, with advice, where there is no server.
         stranger().await;
         Self(format!("test_{}", Uuid::new_v4().simple()))
@@ -57,7 +57,8 @@ impl Schema {
 
 impl Drop for Schema {
     fn drop(&mut self) {
-        let sql = format!("DROP SCHEMA IF EXISTS {} CASCADE", self.0);
+        let of_rebuild = format!("{}_angzarr_rebuild", self.0);
+        let sql = format!("DROP SCHEMA IF EXISTS {} CASCADE; DROP SCHEMA IF EXISTS {of_rebuild} CASCADE", self.0);
         // A thread may wait where a test's runtime may not.
         let dropped = std::thread::spawn(move || block_on(async { stranger().await.batch_execute(&sql).await })).join();
         if !matches!(dropped, Ok(Ok(()))) {
