@@ -73,6 +73,8 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS angzarr_checkpoints (
     position bigint NOT NULL
 )";
 const FIND: &str = "SELECT store, position FROM angzarr_checkpoints WHERE name = $1";
+/// Whoever else is about to commit a checkpoint of that name waits until this transaction has ended, also before there is one.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '.' || $1, 1095649114))";
 const STORE: &str = "INSERT INTO angzarr_checkpoints AS stored (name, store, position) VALUES ($1, $2, $3)
     ON CONFLICT (name) DO UPDATE SET store = excluded.store, position = excluded.position
     WHERE excluded.store <> stored.store OR excluded.position > stored.position";
@@ -216,6 +218,13 @@ impl Drop for PostgresTransaction {
     }
 }
 
+async fn find(client: &ClientWrapper, name: &str) -> Result<Option<Checkpoint>, ReactionError> {
+    let statement = client.prepare_cached(FIND).await?;
+    let Some(row) = client.query_opt(&statement, &[&name]).await? else { return Ok(None) };
+    let position: i64 = row.try_get(1)?;
+    Ok(Some(Checkpoint { store: row.try_get(0)?, position: position.cast_unsigned() }))
+}
+
 impl ReadModel for PostgresReadModel {
     type Transaction = PostgresTransaction;
 
@@ -230,12 +239,19 @@ impl ReadModel for PostgresReadModel {
     }
 
     fn checkpoint<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>, ReactionError>> {
+        Box::pin(async move { find(&*self.connection().await?, name).await })
+    }
+
+    fn checkpoint_in<'a>(
+        &'a self,
+        transaction: &'a mut PostgresTransaction,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Checkpoint>, ReactionError>> {
         Box::pin(async move {
-            let client = self.connection().await?;
-            let statement = client.prepare_cached(FIND).await?;
-            let Some(row) = client.query_opt(&statement, &[&name]).await? else { return Ok(None) };
-            let position: i64 = row.try_get(1)?;
-            Ok(Some(Checkpoint { store: row.try_get(0)?, position: position.cast_unsigned() }))
+            let statement = transaction.prepare_cached(LOCK).await?;
+            transaction.execute(&statement, &[&name]).await?;
+            // A statement of its own: it sees what was committed until the lock was given.
+            find(transaction, name).await
         })
     }
 
