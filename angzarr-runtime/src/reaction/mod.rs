@@ -32,6 +32,8 @@ mod call;
 mod cascade;
 #[cfg(any(feature = "sqlite", feature = "sqlx-sqlite"))]
 mod checkpoints;
+#[cfg(feature = "server")]
+mod compensation;
 mod emission;
 mod failed_event;
 mod intents;
