@@ -32,6 +32,8 @@ pub use send::{SendCommand, Sending};
 pub(crate) use answer::cover_of;
 pub(crate) use answer::event_page;
 pub(crate) use books::Form;
+#[cfg(feature = "server")]
+pub(crate) use decide::COMPLETED;
 pub(crate) use decide::note;
 pub(crate) use detached::detached;
 pub(crate) use edition_gate::EditionGate;
@@ -44,7 +46,11 @@ pub(crate) use request::{
     Alone, Provenance, ReactionCommand, any_of, cover_on, deferred_of, edition_of, external_dedup,
 };
 #[cfg(feature = "server")]
+pub(crate) use request::{cascade_error_mode, sync_mode};
+#[cfg(feature = "server")]
 pub(crate) use selection::{Selection, as_of, is_on_timeline};
+#[cfg(feature = "server")]
+pub(crate) use snapshot::decode as decode_state;
 pub(crate) use snapshot::encode as encode_state;
 pub(crate) use state_cache::StateCache;
 

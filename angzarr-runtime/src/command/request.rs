@@ -429,7 +429,7 @@ fn missing(field: impl Into<Cow<'static, str>>, what: &str) -> Error {
     Error::invalid_argument(field, format!("missing; send {what}"))
 }
 
-pub(super) fn sync_mode(value: i32, field: impl FnOnce() -> Cow<'static, str>) -> Result<SyncMode> {
+pub(crate) fn sync_mode(value: i32, field: impl FnOnce() -> Cow<'static, str>) -> Result<SyncMode> {
     match proto::SyncMode::try_from(value) {
         Ok(proto::SyncMode::Async) => Ok(SyncMode::Async),
         Ok(proto::SyncMode::Simple) => Ok(SyncMode::Simple),
@@ -440,7 +440,7 @@ pub(super) fn sync_mode(value: i32, field: impl FnOnce() -> Cow<'static, str>) -
     }
 }
 
-fn cascade_error_mode(value: i32) -> Result<CascadeErrorMode> {
+pub(crate) fn cascade_error_mode(value: i32) -> Result<CascadeErrorMode> {
     match proto::CascadeErrorMode::try_from(value) {
         Ok(mode) => Ok(CascadeErrorMode::from_proto(mode)),
         Err(_) => Err(Error::invalid_argument("cascade_error_mode", format!("{value} is no CascadeErrorMode"))),

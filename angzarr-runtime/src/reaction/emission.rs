@@ -219,8 +219,7 @@ impl Core {
         settle: Option<Settle>,
     ) -> Result<(), String> {
         let settling = Settling(settle);
-        let external_id = fact.external_id.clone();
-        let external_id = external_id.unwrap_or_else(|| Uuid::new_v5(&FACTS, &provenance.dedup().0).to_string());
+        let external_id = external_id_of(fact, provenance);
         let (error, tries) = match self.with_retries(|| self.record_fact(by, fact, &external_id, &settling)).await? {
             Ok(outcome) => {
                 return self.went_through(by, outcome, settle).await;
@@ -338,6 +337,16 @@ impl Core {
             ComponentKind::Saga
         }
     }
+}
+
+/// What a fact is known by at its target (row G6).
+pub(super) fn external_id_of(fact: &AnyFact, provenance: &Provenance) -> String {
+    fact.external_id.clone().unwrap_or_else(|| derived_id(provenance))
+}
+
+/// The same for one that its handler gave no id.
+pub(super) fn derived_id(provenance: &Provenance) -> String {
+    Uuid::new_v5(&FACTS, &provenance.dedup().0).to_string()
 }
 
 /// A command that waits in the store, as [`Emission`].

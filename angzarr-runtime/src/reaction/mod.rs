@@ -36,6 +36,8 @@ mod checkpoints;
 mod compensation;
 mod emission;
 mod failed_event;
+#[cfg(feature = "server")]
+mod given;
 mod intents;
 mod lanes;
 mod merged;
@@ -70,6 +72,8 @@ pub use wait_board::Missing;
 
 pub(crate) use call::{project, react};
 pub(crate) use cascade::{Cascade, CascadeLink};
+#[cfg(feature = "server")]
+pub(crate) use given::Given;
 pub(crate) use intents::IntentDesk;
 pub(crate) use merged::on_main;
 pub(crate) use process_manager::ProcessManagerRunner;

@@ -11,6 +11,9 @@ use angzarr_proto as proto;
 use proto::command_handler_coordinator_service_server::CommandHandlerCoordinatorServiceServer as CommandServer;
 use proto::event_query_service_server::EventQueryServiceServer as QueryServer;
 use proto::event_stream_service_server::EventStreamServiceServer as StreamServer;
+use proto::process_manager_coordinator_service_server::ProcessManagerCoordinatorServiceServer as ProcessServer;
+use proto::projector_coordinator_service_server::ProjectorCoordinatorServiceServer as ProjectorServer;
+use proto::saga_coordinator_service_server::SagaCoordinatorServiceServer as SagaServer;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tonic::server::NamedService;
@@ -23,6 +26,7 @@ use tower_layer::{Identity as NoLayer, Stack};
 use super::authorize::Authorize;
 use super::calls::{Bounds, Calls};
 use super::commands::Commands;
+use super::components::Components;
 use super::door::{Doors, House, Stage};
 use super::error::{ServeError, whole_text};
 use super::queries::Queries;
@@ -192,13 +196,17 @@ impl ServerBuilder {
         let commands = Commands { runtime: runtime.clone(), calls: calls.clone() };
         let queries = Queries { runtime: runtime.clone(), calls: calls.clone() };
         let streams = Streams { runtime: runtime.clone(), calls: calls.clone() };
+        let components = Components { runtime: runtime.clone(), calls: calls.clone() };
         let router = server
             .add_service(health_server)
             .add_service(v1)
             .add_service(v1alpha)
             .add_service(CommandServer::new(commands).max_decoding_message_size(at_most))
             .add_service(QueryServer::new(queries).max_decoding_message_size(at_most))
-            .add_service(StreamServer::new(streams).max_decoding_message_size(at_most));
+            .add_service(StreamServer::new(streams).max_decoding_message_size(at_most))
+            .add_service(SagaServer::new(components.clone()).max_decoding_message_size(at_most))
+            .add_service(ProcessServer::new(components.clone()).max_decoding_message_size(at_most))
+            .add_service(ProjectorServer::new(components).max_decoding_message_size(at_most));
         for name in OFFERED {
             health.set_service_status(name, ServingStatus::Serving).await;
         }
@@ -219,8 +227,14 @@ impl std::fmt::Debug for ServerBuilder {
 }
 
 /// The services that callers find here, beside health and reflection.
-pub(super) const OFFERED: [&str; 3] =
-    [CommandServer::<Commands>::NAME, QueryServer::<Queries>::NAME, StreamServer::<Streams>::NAME];
+pub(super) const OFFERED: [&str; 6] = [
+    CommandServer::<Commands>::NAME,
+    QueryServer::<Queries>::NAME,
+    StreamServer::<Streams>::NAME,
+    SagaServer::<Components>::NAME,
+    ProcessServer::<Components>::NAME,
+    ProjectorServer::<Components>::NAME,
+];
 
 fn tls_of(
     identity: Option<(Vec<u8>, Vec<u8>)>,

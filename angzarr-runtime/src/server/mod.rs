@@ -26,6 +26,7 @@
 //! | a request | `authorization` | `Bearer TOKEN`, where [`ServerBuilder::authorize`] asks for one |
 //! | a request | `grpc-timeout` | the caller's deadline; gRPC libraries set it |
 //! | a query, a subscription | `angzarr-upcast` | `true`: events as the program knows them today, not as they are stored (row U1) |
+//! | events for a component | `angzarr-component` | the name of the saga, process manager or projector, where several listen |
 //! | a subscription to everything | `angzarr-after` | begin behind this position of the log instead of now; 0 for all |
 //! | the answer to a subscription | `angzarr-position` | where in the log it has gone live |
 
@@ -34,6 +35,7 @@ mod authorize;
 mod builder;
 mod calls;
 mod commands;
+mod components;
 mod door;
 mod error;
 mod queries;

@@ -280,9 +280,8 @@ impl Reading {
             if let (true, Some(last)) = (self.is_then, events.last()) {
                 next_sequence = last.event.sequence.saturating_add(1);
             }
-            if count > 0 {
-                let each = bytes / count + 1;
-                self.look = u32::try_from((BOOK_BYTES / each).clamp(1, BOOK_PAGES)).unwrap_or(1);
+            if let Some(each) = bytes.checked_div(count) {
+                self.look = u32::try_from((BOOK_BYTES / (each + 1)).clamp(1, BOOK_PAGES)).unwrap_or(1);
             }
             let mut pages = Vec::with_capacity(count);
             for it in events {

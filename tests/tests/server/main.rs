@@ -4,9 +4,12 @@
 #![allow(missing_docs)]
 
 mod commands;
+mod components;
 // Every kind of component; not all of it is used here.
 #[allow(dead_code)]
 #[path = "../coordination/domain.rs"]
 mod domain;
+mod door;
 mod queries;
 mod served;
+mod streams;
