@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
-use tonic::{Code, Response, Status};
+use tonic::{Code, Request, Response, Status};
 use tracing::Instrument as _;
 
 use super::status::{Trouble, status_of};
@@ -30,6 +30,30 @@ pub(super) struct Bounds {
     pub(super) answer_bytes: usize,
     /// Bytes of the details of an error.
     pub(super) details_bytes: usize,
+}
+
+/// When a request came to the door.
+#[derive(Clone, Copy)]
+pub(super) struct Arrived(pub(super) Instant);
+
+/// What is known of a caller beside the message.
+pub(super) struct Caller {
+    pub(super) metadata: MetadataMap,
+    arrived: Instant,
+}
+
+impl Caller {
+    /// How long it waits, if it says so.
+    fn timeout(&self) -> Option<Duration> {
+        parse_timeout(self.metadata.get("grpc-timeout")?.to_str().ok()?)
+    }
+}
+
+/// A request, taken apart.
+pub(super) fn taken<T>(request: Request<T>) -> (Caller, T) {
+    let (metadata, extensions, message) = request.into_parts();
+    let arrived = extensions.get::<Arrived>().map_or_else(Instant::now, |Arrived(at)| *at);
+    (Caller { metadata, arrived }, message)
 }
 
 /// Why a call has no answer.
@@ -92,13 +116,13 @@ impl Calls {
     /// Runs a call with one answer. `about` says what the call is about, for whoever waits in vain.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        metadata: &MetadataMap,
+        caller: &Caller,
         late: Late,
         about: Vec<(&'static str, String)>,
         work: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> Result<Response<T>, Status> {
         let place = take(&self.unary, "calls", self.bounds.calls)?;
-        let given = self.deadline(metadata).unwrap_or(self.bounds.default_deadline);
+        let given = caller.timeout().map_or(self.bounds.default_deadline, |given| given.min(self.bounds.max_deadline));
         let mut task = Running {
             task: tokio::spawn(
                 async move {
@@ -110,7 +134,7 @@ impl Calls {
             ),
             ends_with_caller: matches!(late, Late::Question),
         };
-        match tokio::time::timeout_at(Instant::now() + in_time(given), &mut task.task).await {
+        match tokio::time::timeout_at(caller.arrived + in_time(given), &mut task.task).await {
             Ok(Ok(Ok(answer))) => Ok(Response::new(answer)),
             Ok(Ok(Err(failure))) => Err(self.status(failure)),
             Ok(Err(ended)) => Err(panicked(ended)),
@@ -124,15 +148,9 @@ impl Calls {
     }
 
     /// When a stream has to end; `None` where the caller did not say.
-    pub(super) fn stream_deadline(&self, metadata: &MetadataMap) -> Option<(Instant, Duration)> {
-        let given = parse_timeout(metadata.get("grpc-timeout")?.to_str().ok()?)?;
-        Some((Instant::now() + in_time(given), given))
-    }
-
-    /// How long the caller waits, as far as we go along.
-    fn deadline(&self, metadata: &MetadataMap) -> Option<Duration> {
-        let given = parse_timeout(metadata.get("grpc-timeout")?.to_str().ok()?)?;
-        Some(given.min(self.bounds.max_deadline))
+    pub(super) fn stream_deadline(&self, caller: &Caller) -> Option<(Instant, Duration)> {
+        let given = caller.timeout()?;
+        Some((caller.arrived + in_time(given), given))
     }
 
     /// Resolves when no call with one answer runs any more, those included that nobody waits for.
@@ -169,7 +187,7 @@ fn take(places: &Arc<Semaphore>, what: &str, limit: usize) -> Result<OwnedSemaph
 
 /// The caller stops to listen at its deadline: an answer has to be there before.
 fn in_time(given: Duration) -> Duration {
-    given - (given / 10).min(Duration::from_millis(20))
+    given - (given / 5).min(Duration::from_millis(100))
 }
 
 fn too_late(given: Duration, late: &Late) -> Trouble {
@@ -234,8 +252,8 @@ mod tests {
 
     #[test]
     fn an_answer_comes_before_the_caller_stops_to_listen() {
-        assert_eq!(in_time(Duration::from_millis(50)), Duration::from_millis(45));
-        assert_eq!(in_time(Duration::from_secs(10)), Duration::from_millis(9_980));
+        assert_eq!(in_time(Duration::from_millis(50)), Duration::from_millis(40));
+        assert_eq!(in_time(Duration::from_secs(10)), Duration::from_millis(9_900));
         assert_eq!(in_time(Duration::ZERO), Duration::ZERO);
     }
 }

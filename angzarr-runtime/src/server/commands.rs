@@ -7,7 +7,7 @@ use proto::command_handler_coordinator_service_server::CommandHandlerCoordinator
 use proto::{CommandBookExt, CoverExt as _, PageHeaderExt as _};
 use tonic::{Request, Response, Status};
 
-use super::calls::{Calls, Late};
+use super::calls::{Calls, Late, taken};
 use crate::Runtime;
 use crate::command::as_of;
 use crate::stream::AsOf;
@@ -46,49 +46,49 @@ impl CommandHandlerCoordinatorService for Commands {
         &self,
         request: Request<proto::CommandRequest>,
     ) -> Result<Response<proto::CommandResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (caller, request) = taken(request);
         let book = request.command.as_ref();
         let repeatable = book.and_then(|it| it.pages.first()).is_some_and(|page| is_known(page.header.as_ref()));
         let (about, runtime) = (about_command(book), self.runtime.clone());
         let work = async move { Ok(runtime.handle_command(request).await?) };
-        self.calls.run(&metadata, Late::Command { repeatable }, about, work).await
+        self.calls.run(&caller, Late::Command { repeatable }, about, work).await
     }
 
     async fn handle_event(
         &self,
         request: Request<proto::EventRequest>,
     ) -> Result<Response<proto::FactInjectionResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (caller, request) = taken(request);
         let book = request.events.as_ref();
         let repeatable = book.and_then(|it| it.pages.first()).is_some_and(|page| is_known(page.header.as_ref()));
         let (about, runtime) = (about(book.and_then(|it| it.cover.as_ref())), self.runtime.clone());
         let work = async move { Ok(runtime.handle_event(request).await?) };
-        self.calls.run(&metadata, Late::Command { repeatable }, about, work).await
+        self.calls.run(&caller, Late::Command { repeatable }, about, work).await
     }
 
     async fn handle_sync_speculative(
         &self,
         request: Request<proto::SpeculateCommandHandlerRequest>,
     ) -> Result<Response<proto::CommandResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (caller, request) = taken(request);
         let (about, runtime) = (about_command(request.command.as_ref()), self.runtime.clone());
         let work = async move {
             let point = request.point_in_time.as_ref().map_or(Ok(AsOf::Head), as_of)?;
             let request = proto::CommandRequest { command: request.command, ..Default::default() };
             Ok(runtime.core().speculate(&request, point).await?.into_response())
         };
-        self.calls.run(&metadata, Late::Question, about, work).await
+        self.calls.run(&caller, Late::Question, about, work).await
     }
 
     async fn handle_compensation(
         &self,
         request: Request<proto::CommandRequest>,
     ) -> Result<Response<proto::BusinessResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (caller, request) = taken(request);
         let book = request.command.as_ref();
         let repeatable = book.and_then(|it| it.pages.first()).is_some_and(|page| is_known(page.header.as_ref()));
         let (about, runtime) = (about_command(book), self.runtime.clone());
         let work = async move { Ok(runtime.core().compensate_on_request(&request).await?) };
-        self.calls.run(&metadata, Late::Command { repeatable }, about, work).await
+        self.calls.run(&caller, Late::Command { repeatable }, about, work).await
     }
 }

@@ -10,7 +10,7 @@ use proto::saga_coordinator_service_server::SagaCoordinatorService;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status};
 
-use super::calls::{Calls, Failure, Late};
+use super::calls::{Calls, Failure, Late, taken};
 use super::commands::about;
 use super::status::Trouble;
 use crate::Runtime;
@@ -182,9 +182,9 @@ impl SagaCoordinatorService for Components {
         &self,
         request: Request<proto::SagaHandleRequest>,
     ) -> Result<Response<proto::SagaResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (caller, request) = taken(request);
         let about = about(request.source.as_ref().and_then(|book| book.cover.as_ref()));
-        let (here, wanted) = (self.clone(), wanted(&metadata));
+        let (here, wanted) = (self.clone(), wanted(&caller.metadata));
         let work = async move {
             let core = here.runtime.core();
             let cascade = cascade_of(request.sync_mode, request.cascade_error_mode)?;
@@ -200,17 +200,17 @@ impl SagaCoordinatorService for Components {
             Ok(whole)
         };
         // Each of its commands is known by its provenance.
-        self.calls.run(&metadata, Late::Command { repeatable: true }, about, work).await
+        self.calls.run(&caller, Late::Command { repeatable: true }, about, work).await
     }
 
     async fn execute_speculative(
         &self,
         request: Request<proto::SpeculateSagaRequest>,
     ) -> Result<Response<proto::SagaResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (caller, request) = taken(request);
         let request = request.request.unwrap_or_default();
         let about = about(request.source.as_ref().and_then(|book| book.cover.as_ref()));
-        let (here, wanted) = (self.clone(), wanted(&metadata));
+        let (here, wanted) = (self.clone(), wanted(&caller.metadata));
         let work = async move {
             let core = here.runtime.core();
             let given = core.given(request.source.as_ref(), "request.source")?;
@@ -222,7 +222,7 @@ impl SagaCoordinatorService for Components {
             }
             Ok(whole)
         };
-        self.calls.run(&metadata, Late::Question, about, work).await
+        self.calls.run(&caller, Late::Question, about, work).await
     }
 }
 
@@ -232,9 +232,9 @@ impl ProcessManagerCoordinatorService for Components {
         &self,
         request: Request<proto::ProcessManagerCoordinatorRequest>,
     ) -> Result<Response<proto::ProcessManagerHandleResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (caller, request) = taken(request);
         let about = about(request.trigger.as_ref().and_then(|book| book.cover.as_ref()));
-        let (here, wanted) = (self.clone(), wanted(&metadata));
+        let (here, wanted) = (self.clone(), wanted(&caller.metadata));
         let work = async move {
             let core = here.runtime.core();
             let cascade = cascade_of(request.sync_mode, request.cascade_error_mode)?;
@@ -243,17 +243,17 @@ impl ProcessManagerCoordinatorService for Components {
             let given = core.as_stored(given, "trigger").await?;
             Ok(core.run_process(process, &given, cascade).await?)
         };
-        self.calls.run(&metadata, Late::Command { repeatable: true }, about, work).await
+        self.calls.run(&caller, Late::Command { repeatable: true }, about, work).await
     }
 
     async fn handle_speculative(
         &self,
         request: Request<proto::SpeculatePmRequest>,
     ) -> Result<Response<proto::ProcessManagerHandleResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (caller, request) = taken(request);
         let request = request.request.unwrap_or_default();
         let about = about(request.trigger.as_ref().and_then(|book| book.cover.as_ref()));
-        let (here, wanted) = (self.clone(), wanted(&metadata));
+        let (here, wanted) = (self.clone(), wanted(&caller.metadata));
         let work = async move {
             let core = here.runtime.core();
             let given = core.given(request.trigger.as_ref(), "request.trigger")?;
@@ -261,16 +261,16 @@ impl ProcessManagerCoordinatorService for Components {
             let process = &core.registry.process_managers[name];
             Ok(core.speculate_process(process, &given, request.process_state.as_ref()).await?)
         };
-        self.calls.run(&metadata, Late::Question, about, work).await
+        self.calls.run(&caller, Late::Question, about, work).await
     }
 }
 
 #[tonic::async_trait]
 impl ProjectorCoordinatorService for Components {
     async fn handle_sync(&self, request: Request<proto::EventRequest>) -> Result<Response<proto::Projection>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (caller, request) = taken(request);
         let about = about(request.events.as_ref().and_then(|book| book.cover.as_ref()));
-        let (here, wanted) = (self.clone(), wanted(&metadata));
+        let (here, wanted) = (self.clone(), wanted(&caller.metadata));
         let work = async move {
             let core = here.runtime.core();
             let given = core.given(request.events.as_ref(), "events")?;
@@ -278,12 +278,12 @@ impl ProjectorCoordinatorService for Components {
             let given = core.as_stored(given, "events").await?;
             here.projection(wanted.as_deref(), given).await
         };
-        self.calls.run(&metadata, Late::Question, about, work).await
+        self.calls.run(&caller, Late::Question, about, work).await
     }
 
     async fn handle(&self, request: Request<proto::EventBook>) -> Result<Response<()>, Status> {
-        let (metadata, _, book) = request.into_parts();
-        let (about, here, wanted) = (about(book.cover.as_ref()), self.clone(), wanted(&metadata));
+        let (caller, book) = taken(request);
+        let (about, here, wanted) = (about(book.cover.as_ref()), self.clone(), wanted(&caller.metadata));
         let work = async move {
             let core = here.runtime.core();
             let given = core.given(Some(&book), "events")?;
@@ -295,16 +295,16 @@ impl ProjectorCoordinatorService for Components {
             }
             Ok(())
         };
-        self.calls.run(&metadata, Late::Question, about, work).await
+        self.calls.run(&caller, Late::Question, about, work).await
     }
 
     async fn handle_speculative(
         &self,
         request: Request<proto::SpeculateProjectorRequest>,
     ) -> Result<Response<proto::Projection>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (caller, request) = taken(request);
         let about = about(request.events.as_ref().and_then(|book| book.cover.as_ref()));
-        let (here, wanted) = (self.clone(), wanted(&metadata));
+        let (here, wanted) = (self.clone(), wanted(&caller.metadata));
         let work = async move {
             let core = here.runtime.core();
             let given = core.given(request.events.as_ref(), "events")?;
@@ -313,7 +313,7 @@ impl ProjectorCoordinatorService for Components {
             Ok(answered(&given, name, projection))
         };
         // It holds the projector's turn and has to give it back in order: it runs to its end.
-        self.calls.run(&metadata, Late::Command { repeatable: true }, about, work).await
+        self.calls.run(&caller, Late::Command { repeatable: true }, about, work).await
     }
 }
 

@@ -20,6 +20,7 @@ use tonic::{Code, Status};
 use tower_service::Service;
 
 use super::authorize::{Authorize, Call, Denied, bearer};
+use super::calls::Arrived;
 use super::status::{Trouble, completed};
 use crate::storage::BoxFuture;
 
@@ -134,7 +135,8 @@ where
         self.services.poll_ready(context)
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        request.extensions_mut().insert(Arrived(tokio::time::Instant::now()));
         // The one that is ready is this one.
         let waiting = self.services.clone();
         let services = std::mem::replace(&mut self.services, waiting);

@@ -13,7 +13,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::answers::{Answers, BOOK_BYTES, BOOK_PAGES, answers, in_portions};
-use super::calls::{Calls, Failure, Late};
+use super::calls::{Calls, Failure, Late, taken};
 use super::commands::about;
 use super::status::Trouble;
 use crate::Runtime;
@@ -47,20 +47,21 @@ const FIRST_LOOK: u32 = 16;
 #[tonic::async_trait]
 impl EventQueryService for Queries {
     async fn get_event_book(&self, request: Request<proto::Query>) -> Result<Response<proto::EventBook>, Status> {
-        let (metadata, _, query) = request.into_parts();
-        let (form, runtime, limit) = (form_of(&metadata), self.runtime.clone(), self.calls.bounds.answer_bytes);
+        let (caller, query) = taken(request);
+        let (form, runtime, limit) = (form_of(&caller.metadata), self.runtime.clone(), self.calls.bounds.answer_bytes);
         let about = about(query.cover.as_ref());
         let work = async move { one_book(&runtime, &query, form, limit).await };
-        self.calls.run(&metadata, Late::Question, about, work).await
+        self.calls.run(&caller, Late::Question, about, work).await
     }
 
     type GetEventsStream = Answers<proto::EventBook>;
 
     async fn get_events(&self, request: Request<proto::Query>) -> Result<Response<Self::GetEventsStream>, Status> {
-        let (metadata, _, query) = request.into_parts();
+        let (caller, query) = taken(request);
         let place = self.calls.stream()?;
-        let deadline = self.calls.stream_deadline(&metadata);
-        let books = self.books(&query, form_of(&metadata)).await.map_err(|failure| self.calls.status(failure))?;
+        let deadline = self.calls.stream_deadline(&caller);
+        let books =
+            self.books(&query, form_of(&caller.metadata)).await.map_err(|failure| self.calls.status(failure))?;
         Ok(Response::new(answers(place, deadline, books)))
     }
 
@@ -70,9 +71,9 @@ impl EventQueryService for Queries {
         &self,
         request: Request<Streaming<proto::Query>>,
     ) -> Result<Response<Self::SynchronizeStream>, Status> {
-        let (metadata, _, queries) = request.into_parts();
+        let (caller, queries) = taken(request);
         let place = self.calls.stream()?;
-        let (deadline, form) = (self.calls.stream_deadline(&metadata), form_of(&metadata));
+        let (deadline, form) = (self.calls.stream_deadline(&caller), form_of(&caller.metadata));
         let here = Self { runtime: self.runtime.clone(), calls: self.calls.clone() };
         let state = (here, queries, None::<Answers<proto::EventBook>>);
         let books = stream::try_unfold(state, move |(here, mut queries, mut answering)| async move {
@@ -97,7 +98,8 @@ impl EventQueryService for Queries {
         request: Request<()>,
     ) -> Result<Response<Self::GetAggregateRootsStream>, Status> {
         let place = self.calls.stream()?;
-        let deadline = self.calls.stream_deadline(request.metadata());
+        let (caller, ()) = taken(request);
+        let deadline = self.calls.stream_deadline(&caller);
         let list = Listing::new(self.runtime.clone(), StreamFilter { domain: None, edition: Some(String::new()) });
         let calls = self.calls.clone();
         let roots = stream::try_unfold((list, calls), |(mut list, calls)| async move {

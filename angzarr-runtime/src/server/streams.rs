@@ -14,7 +14,7 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status};
 
 use super::answers::{Answers, answers, in_portions};
-use super::calls::Calls;
+use super::calls::{Calls, taken};
 use super::queries::form_of;
 use crate::Runtime;
 use crate::command::{Form, cover_of};
@@ -45,10 +45,10 @@ impl EventStreamService for Streams {
         &self,
         request: Request<proto::EventStreamFilter>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let (metadata, _, filter) = request.into_parts();
+        let (caller, filter) = taken(request);
         let place = self.calls.stream()?;
-        let deadline = self.calls.stream_deadline(&metadata);
-        let opened = Following::open(self.runtime.clone(), filter.correlation_id, &metadata).await;
+        let deadline = self.calls.stream_deadline(&caller);
+        let opened = Following::open(self.runtime.clone(), filter.correlation_id, &caller.metadata).await;
         let following = opened.map_err(|error| self.calls.status(error))?;
         let live = following.position;
         let calls = self.calls.clone();
