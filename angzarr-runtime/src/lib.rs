@@ -255,6 +255,8 @@ pub use runtime::{Builder, EditionHandle, MergeConflict, Merged, OpenStorage, Re
 #[cfg(feature = "sqlite")]
 pub use rusqlite;
 pub use storage::Memory;
+#[cfg(feature = "postgres")]
+pub use storage::Postgres;
 #[cfg(feature = "sqlite")]
 pub use storage::{Durability, Sqlite};
 pub use stream::{AsOf, Edition, Limits, Retention, Versioned, root};

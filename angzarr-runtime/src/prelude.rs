@@ -4,6 +4,8 @@ pub use std::time::Duration;
 
 pub use prost;
 
+#[cfg(feature = "postgres")]
+pub use crate::Postgres;
 pub use crate::declare::{
     Accepts as _, Aggregate as _, AnyCommand, AnyFact, Clock, Command, CommandContext, Domain, EventContext, Fact,
     MergeStrategy, ProjectionError, Reaction, ReactionError, Rejected, Rejection, Revocation,

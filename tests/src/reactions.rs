@@ -416,6 +416,13 @@ impl angzarr_runtime::ReadModel for FlakyModel {
     ) -> angzarr_runtime::storage::BoxFuture<'a, Result<Option<Checkpoint>, ReactionError>> {
         Box::pin(async move { Ok(self.with(|state| state.checkpoints.get(name).copied())) })
     }
+    fn checkpoint_in<'a>(
+        &'a self,
+        _transaction: &'a mut Self::Transaction,
+        name: &'a str,
+    ) -> angzarr_runtime::storage::BoxFuture<'a, Result<Option<Checkpoint>, ReactionError>> {
+        self.checkpoint(name)
+    }
     fn commit<'a>(
         &'a self,
         transaction: Self::Transaction,

@@ -37,7 +37,7 @@ pub(super) async fn streams(
         Some(_) => return Err(Failure::usage("`--after` needs a whole name: DOMAIN/ROOT, as the last page ended")),
         None => None,
     };
-    let filter = StreamFilter { domain, edition: None };
+    let filter = StreamFilter { domain, ..StreamFilter::default() };
     // One more than asked for tells whether there is another page.
     let mut found = inspection.storage().streams(&filter, after.as_ref(), limit as usize + 1).await?;
     let more = found.len() > limit as usize;
@@ -145,6 +145,7 @@ pub(super) async fn state(
         (None, Some(sequence)) => (AsOf::Sequence(sequence), format!(" as of event {sequence}")),
         (None, None) => (AsOf::Head, String::new()),
     };
+    known_domain(&inspection, &domain).await?;
     let edition = edition.map_or_else(Edition::main, Edition::named);
     let name = StreamName { domain: Some(domain.clone()), edition: edition.name().to_string(), root };
     let (uuid, _) = root_of(&domain, &name.root);
@@ -241,7 +242,7 @@ async fn has_events(inspection: &Inspection, key: &StreamKey) -> Result<bool, Fa
 /// A domain that the program or the store knows.
 async fn known_domain(inspection: &Inspection, domain: &str) -> Result<(), Failure> {
     let mut known: Vec<String> = inspection.storage().domains().await?;
-    known.extend(inspection.registry().domains().map(str::to_owned));
+    known.extend(inspection.registry().stream_domains().map(str::to_owned));
     known.sort_unstable();
     known.dedup();
     if known.iter().any(|it| it == domain) {

@@ -48,6 +48,7 @@ mod config;
 mod dead_letters;
 mod docs;
 mod editions;
+mod explain;
 mod failure;
 mod inspect;
 mod live;

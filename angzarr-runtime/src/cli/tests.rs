@@ -66,7 +66,10 @@ async fn ask_store(arguments: &[&str]) -> Answer {
 #[tokio::test]
 async fn check_counts_what_is_wired() {
     let answer = ask(post_office::builder(), &["check"]).await.is(ExitCode::SUCCESS);
-    assert_eq!(answer.out, "ok: 2 aggregates, 5 commands, 6 events, 2 sagas, 1 projector, 1 upcaster\n");
+    assert_eq!(
+        answer.out,
+        "ok: 2 aggregates, 5 commands, 8 events, 3 sagas, 1 process manager, 1 projector, 2 upcasters\n"
+    );
     assert_eq!(answer.err, "");
 }
 
@@ -82,6 +85,115 @@ async fn check_explains_every_way() {
         "    projector `journal` does not: it listens to `parcel`\n",
     ] {
         assert!(answer.out.contains(line), "`{line}` is missing in\n{}", answer.out);
+    }
+}
+
+/// What stands under a heading of the explanation, without the places in the source.
+fn section(text: &str, heading: &str) -> String {
+    let lines = text.lines().skip_while(|line| !line.starts_with(heading)).take_while(|line| !line.is_empty());
+    let without_place = |line: &str| match line.find("(angzarr-runtime/").or_else(|| line.find("(src/")) {
+        Some(from) => {
+            let to = line[from..].find(')').map_or(line.len(), |to| from + to + 1);
+            format!("{}(…){}", &line[..from], &line[to..])
+        }
+        None => line.to_owned(),
+    };
+    lines.skip(1).map(without_place).collect::<Vec<_>>().join("\n") + "\n"
+}
+
+#[tokio::test]
+async fn f3_k2_e3_check_explains_facts_rejections_and_compensation() {
+    let text = ask(post_office::builder(), &["check", "--explain"]).await.is(ExitCode::SUCCESS).out;
+    let parcel = section(&text, "aggregate `parcel` ");
+    let from_fact = parcel.find("  fact post.Noted\n").expect("the facts");
+    assert_eq!(
+        &parcel[from_fact..],
+        "  fact post.Noted
+    comes from outside, or from saga `pay-out`
+    goes to `carrier_says` (…), which cannot refuse it
+    may give post.Tracked
+  any other fact
+    has no `#[fact]`: it is appended as it is if one of the events above is of its type, or is an UNKNOWN_FACT
+  rejection of billing.Charge
+    comes for a command of saga `charge-sender`
+    goes to `not_paid` (…)
+    may give post.Returned
+  rejection of post.Declare by `customs`
+    comes for a command of saga `customs`
+    goes to `stopped` (…)
+    may give post.Returned
+  compensation
+    comes when a cascade fails that a command for it belonged to, under COMPENSATE
+    goes to `call_back` (…)
+    may give post.Returned
+"
+    );
+    let returned = "  event post.Returned
+    comes from a rejection of billing.Charge, a rejection of post.Declare by `customs`, a compensation
+";
+    assert!(parcel.contains(returned), "{parcel}");
+    assert!(parcel.contains("  event post.Tracked\n    comes from the fact post.Noted\n"), "{parcel}");
+    let bill = section(&text, "aggregate `bill` ");
+    let nobody = "    nobody answers: `bill` has no `#[compensate]`; it waits in the dead letters of `bill`\n";
+    assert!(bill.ends_with(nobody), "{bill}");
+    assert!(bill.contains("  any fact\n    has no `#[fact]`"), "{bill}");
+}
+
+#[tokio::test]
+async fn k2_k3_check_explains_who_answers_for_a_component() {
+    let text = ask(post_office::builder(), &["check", "--explain"]).await.is(ExitCode::SUCCESS).out;
+    assert_eq!(
+        section(&text, "saga `charge-sender` "),
+        "  listens to `parcel`
+  if `bill` rejects billing.Charge
+    `not_paid` of `parcel` answers (…)
+  if a method of its own fails
+    what it was to handle waits in the dead letters of `charge-sender`
+"
+    );
+    // Its source is a process, so the process answers for it.
+    let pay_out = section(&text, "saga `pay-out` ");
+    assert!(
+        pay_out.contains("  if `bill` rejects billing.Charge\n    `uncovered` of `insurance` answers (…)\n"),
+        "{pay_out}"
+    );
+    assert_eq!(
+        section(&text, "process manager `insurance` "),
+        "  listens to `parcel`; an event without a correlation id is skipped, and counted
+  event post.Covered
+    comes from its own methods
+    saga `charge-sender` does not: it listens to `parcel`
+    saga `customs` does not: it listens to `parcel`
+    saga `pay-out` does not: it listens to this domain and has no handler for this event
+    projector `journal` does not: it listens to `parcel`
+  event post.Settled
+    comes from its own methods
+    saga `pay-out` handles it in `pay_out` (…)
+    saga `charge-sender` does not: it listens to `parcel`
+    saga `customs` does not: it listens to `parcel`
+    projector `journal` does not: it listens to `parcel`
+  timeout `lost`
+    comes when a method has scheduled it and its time is there, if the process is not over
+    goes to `lost` (…)
+  any other timeout
+    has no `#[timeout]`: a reaction that schedules it fails
+  if `bill` rejects billing.Charge
+    `uncovered` of `insurance` answers (…)
+  if `customs` rejects post.Declare
+    nobody answers: `insurance` has no `#[rejected]` for it; the command waits in the dead letters of `customs`
+  if anything else is rejected
+    nobody answers: `insurance` has no `#[rejected]` for it; the command waits in the dead letters of its target
+  if a method of its own fails
+    what it was to handle waits in the dead letters of `insurance`
+"
+    );
+    for line in [
+        "    process manager `insurance` handles it in `insured` (",
+        "), if it has a correlation id\n",
+        "    process manager `insurance` does not: it listens to `parcel`\n",
+        "    process manager `insurance` does not: it listens to this domain and has no handler for this event\n",
+    ] {
+        assert!(text.contains(line), "`{line}` is missing in\n{text}");
     }
 }
 
@@ -257,7 +369,17 @@ async fn a_state_is_shown_now_and_then() {
 async fn errors_say_the_next_step() {
     for (arguments, code, what, next) in [
         (&["show", "parcels/1"][..], USAGE(), "there is no domain `parcels`", "did you mean `parcel`?"),
-        (&["streams", "--domain", "zoo"], USAGE(), "there is no domain `zoo`", "the domains are: bill, parcel"),
+        (
+            &["streams", "--domain", "zoo"],
+            USAGE(),
+            "there is no domain `zoo`",
+            "the domains are: bill, insurance, parcel",
+        ),
+        (&["streams", "--domain", "insurence"], USAGE(), "no domain `insurence`", "did you mean `insurance`?"),
+        (&["show", "insuranse/w"], USAGE(), "there is no domain `insuranse`", "did you mean `insurance`?"),
+        (&["state", "insuranc", "w"], USAGE(), "there is no domain `insuranc`", "did you mean `insurance`?"),
+        // A process that has not begun has a domain all the same.
+        (&["show", "insurance/w"], WRONG(), "has no events", "`streams --domain insurance` lists what there is"),
         (&["show", "parcel/"], USAGE(), "`parcel/` names no stream", "write DOMAIN/ROOT"),
         (&["show", "parcel/2"], WRONG(), "has no events", "was taken for the natural key of root(\"parcel\", \"2\")"),
         (&["show", "2"], WRONG(), "no stream has the root `2`", "`streams` lists what there is"),
@@ -278,6 +400,24 @@ async fn errors_say_the_next_step() {
     let id = bill.strip_prefix("bill/").expect("its root");
     let answer = ask_store(&["show", &format!("parcel/{id}")]).await.is(WRONG());
     assert!(answer.err.contains(&format!("did you mean `{bill}`?")), "{}", answer.err);
+}
+
+#[tokio::test]
+async fn p1_a_process_is_found_by_its_correlation_id() {
+    let memory = Memory::new();
+    let runtime = post_office::builder().storage(memory.clone()).build().await.expect("it starts");
+    let bricks = Pack { label: "bricks".to_owned(), grams: 5_000 };
+    runtime.send::<Parcel>(parcel(), bricks).correlation("w").await.expect("packed");
+    runtime.send::<Parcel>(parcel(), Send { to: "Ada".to_owned() }).correlation("w").await.expect("sent");
+    runtime.settled().await;
+    runtime.shutdown().await.expect("it ends");
+    let builder = || post_office::builder().storage(memory.clone());
+    let page = ask(builder(), &["streams", "--domain", "insurance"]).await.is(ExitCode::SUCCESS).out;
+    assert!(page.contains(&format!("insurance/{}", root("insurance", "w"))) && page.contains("\n1 stream\n"), "{page}");
+    let shown = ask(builder(), &["show", "insurance/w"]).await.is(ExitCode::SUCCESS).out;
+    assert!(shown.contains("  post.Covered  correlation w\n    {\"#1\": 100}\n"), "{shown}");
+    let state = ask(builder(), &["state", "insurance", "w"]).await.is(ExitCode::SUCCESS).out;
+    assert!(state.contains("    cents: 100,\n"), "{state}");
 }
 
 #[tokio::test]

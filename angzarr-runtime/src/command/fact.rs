@@ -261,6 +261,7 @@ impl Core {
             along: Some(&Nothing),
             link: None,
             for_open_process: false,
+            because: None,
             span,
         };
         self.submit(submission, mode).await

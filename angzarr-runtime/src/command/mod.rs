@@ -36,14 +36,14 @@ pub(crate) use books::Form;
 pub(crate) use decide::COMPLETED;
 pub(crate) use decide::note;
 pub(crate) use detached::detached;
-pub(crate) use edition_gate::EditionGate;
+pub(crate) use edition_gate::{Because, Doubts, EditionGate};
 pub(crate) use fact::FactWork;
 pub(crate) use fold::Loaded;
 pub(crate) use pipeline::{
     Along, Core, Decided, Decider, Decoded, Outcome, Refusal, Submission, panic_text, retry_delays,
 };
 pub(crate) use request::{
-    Alone, Provenance, ReactionCommand, any_of, cover_on, deferred_of, edition_of, external_dedup,
+    Alone, Provenance, ReactionCommand, any_of, cover_on, deferred_of, edition_of, external_dedup, external_id_on_main,
 };
 #[cfg(feature = "server")]
 pub(crate) use request::{cascade_error_mode, sync_mode};

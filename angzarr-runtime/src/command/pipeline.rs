@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::decide::{Events, Unstored, Why};
-use super::{EditionGate, StateCache, SyncMode};
+use super::{Because, Doubts, EditionGate, StateCache, SyncMode};
 use crate::dead_letter;
 use crate::declare::{
     Aftermath, Clock, CommandContext, CommandHandlerDescriptor, EventSink, IdSource, Location, MergeStrategy,
     ReactionError, Rejection,
 };
 use crate::error::{About, Error, Result, SequenceMismatch, Subject};
-use crate::reaction::{CascadeLink, Escalate, IntentDesk, WaitBoard, Waiting};
+use crate::reaction::{CascadeLink, Escalate, IntentDesk, Ownership, WaitBoard, Waiting};
 use crate::registry::{Aggregate, Registry};
 use crate::storage::{Dedup, Extras, Storage, Write, WriteError, Writer, Written};
 use crate::stream::{AsOf, Edition, Headers, Limits, Nanos, StoredEvent, StreamKey};
@@ -37,6 +37,8 @@ pub(crate) struct Core {
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) limits: Limits,
     pub(crate) waits: WaitBoard,
+    /// What this process works on, where others share the store (row R5).
+    pub(crate) ownership: Ownership,
     pub(crate) sync_deadline: Duration,
     /// Tries of one command against other writers (row C6).
     pub(crate) attempts: u32,
@@ -54,8 +56,8 @@ pub(crate) struct Core {
     pub(crate) cascade_depth: u32,
     /// Who is called where a compensation gives up (row K4).
     pub(crate) escalate: Option<Arc<Escalate>>,
-    /// The newest position when this process began: events up to it may have been handled by an earlier one.
-    pub(crate) head_at_start: u64,
+    /// Which events may have been handled before, by an earlier process or in a branch.
+    pub(crate) doubts: Doubts,
 }
 
 /// A command, or a book of them, on its way through the pipeline.
@@ -73,6 +75,8 @@ pub(crate) struct Submission<'a> {
     pub(crate) link: Option<&'a CascadeLink>,
     /// It is for a process that goes on: one that is complete ignores it (row P7).
     pub(crate) for_open_process: bool,
+    /// The event that it is for, where that may be discarded meanwhile (row B5).
+    pub(crate) because: Option<Because<'a>>,
     /// What is told of it is told in here.
     pub(crate) span: tracing::Span,
 }
@@ -253,6 +257,11 @@ impl Core {
         let key = &submission.key;
         // A state of a branch that is discarded meanwhile must not decide on the one that begins anew (row B5).
         let _pass = self.editions.pass(&key.edition).await;
+        if let Some(because) = &submission.because
+            && !self.is_still_there(because).await?
+        {
+            return Ok(Attempt::Done(Outcome::moot(0)));
+        }
         let slot = self.cache.slot(key);
         let mut guard = slot.state.lock().await;
         // Under the slot's lock: of two equal commands at once, the second one finds the first one done (row C10).
@@ -262,7 +271,10 @@ impl Core {
         }
         // Taken out of the slot: whatever ends this attempt early, a refusal, a panic, a caller that goes away, a touched
         // state never gets back in.
-        let at_hand = guard.take().filter(|_| key.is_main() || submission.edition.divergence(&key.domain).is_none());
+        // Another process may have discarded a branch, and begun it anew up to the same sequence.
+        let is_ours = key.is_main() || !self.ownership.is_shared();
+        let at_hand =
+            guard.take().filter(|_| is_ours && (key.is_main() || submission.edition.divergence(&key.domain).is_none()));
         let from_cache = at_hand.is_some();
         let mut loaded = match at_hand {
             Some(loaded) => {
@@ -289,7 +301,7 @@ impl Core {
                 return self.answer_unstored(submission, why, next_sequence).await;
             }
         };
-        prepared.waiting = self.waits.expect(&self.registry, submission, &events.stored, &prepared.sync);
+        prepared.waiting = self.waits.expect(self, submission, &events.stored, &prepared.sync);
         let write = self.write(submission, &loaded, &mut prepared, &events.stored);
         match self.writer.commit(write).await {
             Ok(written) => Ok(Attempt::Done(self.settle(submission, &slot, guard, loaded, prepared, events, written))),
@@ -351,7 +363,7 @@ impl Core {
                 };
             }
         };
-        prepared.waiting = self.waits.expect(&self.registry, submission, &events.stored, &prepared.sync);
+        prepared.waiting = self.waits.expect(self, submission, &events.stored, &prepared.sync);
         let write = self.write(submission, &loaded, &mut prepared, &events.stored);
         match self.writer.commit_now(write) {
             Ok(Ok(written)) => Some(Ok(self.settle(submission, &slot, guard, loaded, prepared, events, written))),

@@ -161,6 +161,7 @@ impl<A: Aggregate, C: CommandOf<A>> PreviewCommand<A, C> {
             along: None,
             link: None,
             for_open_process: false,
+            because: None,
             span: tracing::Span::none(),
         };
         match core.would_store(&submission, &mut loaded) {

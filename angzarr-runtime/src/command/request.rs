@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use tracing::Span;
 use uuid::Uuid;
 
+use super::Because;
 use super::pipeline::{Core, Decider, Decoded, Outcome, Page, Refusal, Submission};
 use super::{Along, CascadeErrorMode, Receipt, SyncMode};
 use crate::declare::{AnyMessage, CommandContext, CommandHandlerDescriptor, EventSink, MergeStrategy};
@@ -36,8 +37,29 @@ impl Provenance {
         self.dedup_as(COMMAND)
     }
 
+    /// The external id of a fact that its handler gave none (row G6). Names of at most 64 bytes make one of at most 253.
+    pub(crate) fn external_id(&self) -> String {
+        let StreamKey { domain, edition, root } = &self.source;
+        let (component, sequence, index) = (&self.component, self.source_seq, self.command_index);
+        format!("{DERIVED}{domain}/{edition}/{}/{sequence:x}/{component}/{index:x}", root.simple())
+    }
+
+    /// What such an id was made of; `None` for an id that somebody gave.
+    fn of_external_id(id: &str) -> Option<Self> {
+        let mut parts = id.strip_prefix(DERIVED)?.splitn(5, '/');
+        let (domain, edition, root) = (parts.next()?, parts.next()?, parts.next()?);
+        let source = StreamKey { domain: Name::new(domain), edition: Name::new(edition), root: root.parse().ok()? };
+        let source_seq = u32::from_str_radix(parts.next()?, 16).ok()?;
+        let (component, index) = parts.next()?.rsplit_once('/')?;
+        let command_index = u32::from_str_radix(index, 16).ok()?;
+        Some(Self { source, source_seq, component: Name::new(component), command_index })
+    }
+
     /// The key of something else that happens once for this provenance: each kind of it has a letter of its own (row K5).
     pub(crate) fn dedup_as(&self, kind: u8) -> Dedup {
+        if kind == EXTERNAL {
+            return external_dedup(&self.external_id());
+        }
         let mut key = BytesMut::with_capacity(64);
         key.put_u8(kind);
         for text in [&self.source.domain, &self.source.edition, &self.component] {
@@ -50,7 +72,7 @@ impl Provenance {
         Dedup(key.freeze())
     }
 
-    /// What a dedup key of any kind but an external id was made of, with its kind.
+    /// What a dedup key was made of, with its kind; `None` for an external id that somebody gave.
     pub(crate) fn of(Dedup(key): &Dedup) -> Option<(u8, Self)> {
         let (kind, rest) = key.split_first()?;
         provenance_of(kind, rest)
@@ -93,15 +115,20 @@ impl Provenance {
 /// The dedup key of an external id (rows C10, F2).
 pub(crate) fn external_dedup(id: &str) -> Dedup {
     let mut key = BytesMut::with_capacity(id.len() + 1);
-    key.put_u8(b'x');
+    key.put_u8(EXTERNAL);
     key.put_slice(id.as_bytes());
     Dedup(key.freeze())
+}
+
+/// What an external id of a branch is on main: one that was made from a provenance is made of its merged one (row B6).
+pub(crate) fn external_id_on_main(id: &str, edition: &str) -> String {
+    Provenance::of_external_id(id).map_or_else(|| id.to_owned(), |it| it.merged_from(edition).external_id())
 }
 
 /// What a dedup key was made of, as a page's header says it.
 pub(crate) fn deferred_of(Dedup(key): &Dedup) -> Option<SequenceType> {
     let (kind, rest) = key.split_first()?;
-    if *kind == b'x' {
+    if *kind == EXTERNAL {
         let external_id = std::str::from_utf8(rest).ok()?.to_owned();
         return Some(SequenceType::ExternalDeferred(proto::ExternalDeferredSequence {
             external_id,
@@ -114,10 +141,15 @@ pub(crate) fn deferred_of(Dedup(key): &Dedup) -> Option<SequenceType> {
 
 /// The kind of a command's dedup key.
 const COMMAND: u8 = b'a';
+/// The kind of an external id's dedup key.
+const EXTERNAL: u8 = b'x';
+/// How the external ids begin that are made from a provenance.
+const DERIVED: &str = "angzarr:";
 
 fn provenance_of(kind: &u8, rest: &[u8]) -> Option<(u8, Provenance)> {
-    if *kind == b'x' {
-        return None;
+    if *kind == EXTERNAL {
+        let provenance = Provenance::of_external_id(std::str::from_utf8(rest).ok()?)?;
+        return Some((*kind, provenance));
     }
     let (texts, numbers) = rest.split_at_checked(rest.len().checked_sub(24)?)?;
     let mut texts = std::str::from_utf8(texts).ok()?.splitn(3, '\0');
@@ -203,6 +235,7 @@ impl<E: Fn() -> prost_types::Any + Send + Sync> Parsed<'_, E> {
             along: None,
             link: None,
             for_open_process: false,
+            because: None,
             span,
         }
     }
@@ -403,12 +436,16 @@ impl Core {
         })
     }
 
+    /// No commands can be sent there.
     pub(crate) fn unknown_domain(&self, domain: &str) -> Error {
-        Error::UnknownDomain {
-            domain: domain.to_owned(),
-            nearest: nearest(domain, self.registry.domains()),
-            subject: Subject::default(),
-        }
+        let nearest = nearest(domain, self.registry.domains());
+        Error::UnknownDomain { domain: domain.to_owned(), nearest, subject: Subject::default() }
+    }
+
+    /// There are no streams to read.
+    pub(crate) fn unknown_stream_domain(&self, domain: &str) -> Error {
+        let nearest = nearest(domain, self.registry.stream_domains());
+        Error::UnknownDomain { domain: domain.to_owned(), nearest, subject: Subject::default() }
     }
 }
 
@@ -455,6 +492,7 @@ pub(crate) struct ReactionCommand<'a> {
     pub(crate) headers: Headers,
     pub(crate) along: Option<&'a dyn Along>,
     pub(crate) link: Option<&'a CascadeLink>,
+    pub(crate) because: Option<Because<'a>>,
 }
 
 impl ReactionCommand<'_> {
@@ -511,6 +549,7 @@ pub(crate) struct Alone<'a> {
     pub(crate) along: Option<&'a dyn Along>,
     pub(crate) link: Option<&'a CascadeLink>,
     pub(crate) for_open_process: bool,
+    pub(crate) because: Option<Because<'a>>,
 }
 
 /// A reaction's command that can be run.
@@ -549,13 +588,27 @@ impl Core {
             along: reaction.along,
             link: reaction.link,
             for_open_process: false,
+            because: reaction.because,
         })
         .await
     }
 
     /// Lets a state decide on one thing that the runtime brings to it, through the one pipeline.
     pub(crate) async fn decide_alone(&self, alone: Alone<'_>) -> Result<Outcome> {
-        let Alone { aggregate, key, edition, headers, decider, work, dedup, at, along, link, for_open_process } = alone;
+        let Alone {
+            aggregate,
+            key,
+            edition,
+            headers,
+            decider,
+            work,
+            dedup,
+            at,
+            along,
+            link,
+            for_open_process,
+            because,
+        } = alone;
         let sync = if link.is_some() { SyncMode::Cascade } else { SyncMode::Async };
         let pages = [Page { decider, command: work, expected: None, merge: None, sync }];
         let span = telemetry::command_span(aggregate, &key, &headers, decider.full_name, 1);
@@ -571,6 +624,7 @@ impl Core {
             along,
             link,
             for_open_process,
+            because,
             span: span.clone(),
         };
         telemetry::within(span, async {
@@ -652,6 +706,12 @@ mod tests {
                 panic!("a provenance");
             };
             assert_eq!(found, provenance.to_proto());
+            for kind in [COMMAND, EXTERNAL, b'n'] {
+                assert_eq!(Provenance::of(&provenance.dedup_as(kind)), Some((kind, provenance.clone())));
+            }
+        }
+        for given in ["order 7", "angzarr:", "angzarr:a/b/c/d/e/f"] {
+            assert_eq!(Provenance::of(&external_dedup(given)), None);
         }
         for nonsense in [&b""[..], b"a", b"axyz", b"a0123456789012345678901234567"] {
             assert_eq!(deferred_of(&Dedup(Bytes::copy_from_slice(nonsense))), None);

@@ -197,6 +197,7 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
             along: None,
             link: None,
             for_open_process: false,
+            because: None,
             span,
         }
     }
@@ -401,7 +402,7 @@ impl Core {
             waited = self.waits.wait(waiting, self.sync_deadline).await;
             telemetry::waited(&waited);
         }
-        if outcome.duplicate {
+        if outcome.duplicate || (self.ownership.is_shared() && !waited.done.is_empty()) {
             waited = self.without_parked(&submission.key, &outcome.events, waited).await?;
         }
         Ok(Receipt::new(submission.key.clone(), outcome, waited))

@@ -46,6 +46,11 @@ impl Core {
         if count > 0 {
             self.transport.announce(written.last_position);
         }
+        if self.ownership.is_shared()
+            && let Some(waiting) = &waiting
+        {
+            self.waits.located(waiting, &stored);
+        }
         Outcome {
             next_sequence: written.first_sequence + written.count,
             events: stored,
@@ -67,7 +72,7 @@ impl Core {
             events = self.storage.read_stream(&submission.key, read).await?.events.into();
         }
         let waits = submission.pages.iter().any(|page| page.sync.waits());
-        let waiting = waits.then(|| self.waits.expect_stored(&self.registry, submission, &events)).flatten();
+        let waiting = waits.then(|| self.waits.expect_stored(self, submission, &events)).flatten();
         Ok(Outcome { events, next_sequence: first.first_sequence + first.count, duplicate: true, moot: false, waiting })
     }
 

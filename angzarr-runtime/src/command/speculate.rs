@@ -61,7 +61,20 @@ impl Core {
 
     /// The same for one thing that a state decides on, and a state that is given.
     pub(crate) fn would_decide(&self, alone: Alone<'_>, loaded: &mut Loaded) -> Result<StoredEvents> {
-        let Alone { aggregate, key, edition, headers, decider, work, dedup, at, along, link, for_open_process } = alone;
+        let Alone {
+            aggregate,
+            key,
+            edition,
+            headers,
+            decider,
+            work,
+            dedup,
+            at,
+            along,
+            link,
+            for_open_process,
+            because,
+        } = alone;
         let pages = [Page { decider, command: work, expected: None, merge: None, sync: SyncMode::Async }];
         let submission = Submission {
             aggregate,
@@ -74,6 +87,7 @@ impl Core {
             along,
             link,
             for_open_process,
+            because,
             span: tracing::Span::none(),
         };
         match self.would_store(&submission, loaded) {

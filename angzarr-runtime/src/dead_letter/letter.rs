@@ -72,6 +72,16 @@ pub(crate) fn command_letter_id(provenance: &Provenance) -> DeadLetterId {
     Uuid::new_v5(&FAILURES, &provenance.dedup().0)
 }
 
+/// The id that a letter of a branch has on main, where nothing else makes one (row B6).
+pub(crate) fn merged_id(id: DeadLetterId) -> DeadLetterId {
+    Uuid::new_v5(&FAILURES, &[b"merged", id.as_bytes().as_slice()].concat())
+}
+
+/// The id of the next letter of the same failure, where the first one went with its branch.
+pub(super) fn next_id(id: DeadLetterId) -> DeadLetterId {
+    Uuid::new_v5(&FAILURES, id.as_bytes())
+}
+
 /// A command that was rejected, and whose source could not be told, or had no answer to it (rows K3, K5); or a `Compensate`
 /// that could not be delivered (row E3).
 pub(crate) fn undone_command(
@@ -186,7 +196,7 @@ pub(crate) fn failed_timeout(
 }
 
 /// What the event of a letter of a timeout is called.
-pub(super) const TIMEOUT: &str = "angzarr.Timeout";
+pub(crate) const TIMEOUT: &str = "angzarr.Timeout";
 
 /// Why a component could not handle an event.
 pub(crate) struct EventFailure {

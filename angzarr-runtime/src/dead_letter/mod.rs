@@ -8,8 +8,8 @@ mod letter;
 
 pub use desk::DeadLetters;
 pub(crate) use letter::{
-    EventFailure, command_letter_id, failed_again, failed_event, failed_timeout, letter_id, parked_event,
-    reaction_command, reaction_fact, sequence_mismatch, undone_command,
+    EventFailure, TIMEOUT, command_letter_id, failed_again, failed_event, failed_timeout, letter_id, merged_id,
+    parked_event, reaction_command, reaction_fact, sequence_mismatch, undone_command,
 };
 
 use angzarr_proto as proto;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::command::Core;
 use crate::declare::nanos_of;
 use crate::error::{Error, Result};
-use crate::storage::{Extras, StorageError, StorageErrorKind, Write, WriteError};
+use crate::storage::{EditionDiscard, Extras, StorageError, StorageErrorKind, Write, WriteError};
 use crate::stream::{Name, Nanos, StreamKey};
 
 /// Identifies a dead letter. The same failure of the same work has the same id, so that a repeat adds no second letter.
@@ -56,6 +56,39 @@ impl DeadLetter {
             root: Uuid::from_bytes(cover.root_bytes()?),
         };
         Some((stream, book.pages.first()?.sequence()?))
+    }
+
+    /// Whether it was discarded together with the edition that it is about.
+    fn went_with_its_branch(&self) -> bool {
+        let Some(Resolution::Discarded { reason, .. }) = &self.resolution else { return false };
+        self.editions().any(|edition| *reason == EditionDiscard::reason_of(edition))
+    }
+
+    /// The editions that it is about: that of the failed message, and that of the event which the message is for.
+    fn editions(&self) -> impl Iterator<Item = &str> {
+        use proto::CoverExt as _;
+        let cover = self.letter.cover.as_ref();
+        let source = self.source().and_then(|deferred| deferred.source.as_ref());
+        cover.into_iter().chain(source).filter_map(|cover| cover.edition_name())
+    }
+
+    /// Where the first command of it comes from.
+    fn source(&self) -> Option<&proto::AngzarrDeferredSequence> {
+        use proto::PageHeaderExt as _;
+        let Some(proto::angzarr_dead_letter::Payload::RejectedCommand(book)) = &self.letter.payload else {
+            return None;
+        };
+        book.pages.first()?.header.as_ref()?.provenance()
+    }
+
+    /// Whether it is of no more use once an edition is gone, everywhere or in one domain (row B5).
+    pub(crate) fn goes_with(&self, edition: &str, domain: Option<&str>) -> bool {
+        use proto::CoverExt as _;
+        let is_of = |cover: &proto::Cover| {
+            cover.edition_name() == Some(edition) && domain.is_none_or(|domain| cover.domain == domain)
+        };
+        self.letter.cover.as_ref().is_some_and(is_of)
+            || self.source().and_then(|deferred| deferred.source.as_ref()).is_some_and(is_of)
     }
 
     /// Whether this one, of work that failed again, replaces `stored` of the same id.
@@ -104,6 +137,20 @@ impl Core {
     /// What the clock says.
     pub(crate) fn now(&self) -> Nanos {
         nanos_of(self.clock.now())
+    }
+}
+
+/// The id under which a failure is kept, and the letter that is there. A branch that was discarded may begin anew: its
+/// failures are others than those of letters that were discarded with it (row B5).
+pub(crate) async fn in_use(
+    core: &Core,
+    mut id: DeadLetterId,
+) -> Result<(DeadLetterId, Option<DeadLetter>), StorageError> {
+    loop {
+        match core.storage.dead_letter(id).await? {
+            Some(letter) if letter.went_with_its_branch() => id = letter::next_id(id),
+            found => return Ok((id, found)),
+        }
     }
 }
 

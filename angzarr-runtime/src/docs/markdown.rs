@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::mermaid;
-use super::model::{Aggregate, Command, Event, Handler, Message, Model, Process, Taken};
+use super::model::{Aggregate, Command, Event, Handler, Message, Model, Origin, Process, Taken};
 use crate::declare::Target;
 
 const EMPTY: &str = "–";
@@ -141,8 +141,21 @@ fn gives(model: &Model, it: &Taken) -> String {
 }
 
 fn rejection(model: &Model, it: &Taken) -> String {
-    let by = it.target.map_or_else(String::new, |target| format!(" by {}", domain(model, target)));
-    format!("{} is rejected{by}", link(model, &it.what))
+    rejection_of(model, &it.what, it.target)
+}
+
+fn rejection_of(model: &Model, command: &str, target: Option<&str>) -> String {
+    let by = target.map_or_else(String::new, |target| format!(" by {}", domain(model, target)));
+    format!("{} is rejected{by}", link(model, command))
+}
+
+fn origin(model: &Model, it: &Origin) -> String {
+    match it {
+        Origin::Command(command) => link(model, command),
+        Origin::Fact(fact) => format!("the fact {}", link(model, fact)),
+        Origin::Rejection(command, target) => format!("when {}", rejection_of(model, command, *target)),
+        Origin::Compensation => "a compensation".to_owned(),
+    }
 }
 
 fn command_row(model: &Model, it: &Command, page: &mut String) {
@@ -168,7 +181,7 @@ fn event_row(model: &Model, it: &Event, page: &mut String) {
             if it.emitted_by.is_empty() {
                 "no command of this version".to_owned()
             } else {
-                list(it.emitted_by.iter().map(|command| link(model, command)))
+                list(it.emitted_by.iter().map(|it| origin(model, it)))
             },
             it.applied_by.map_or_else(|| EMPTY.to_owned(), |method| format!("`{method}`")),
             list(it.listeners.iter().map(|it| format!("{} [`{}`](#component-{})", it.kind.as_str(), it.name, it.name))),

@@ -25,6 +25,8 @@ use std::str::FromStr;
 use crate::registry::Registry;
 
 pub(crate) use model::Model;
+#[cfg(feature = "cli")]
+pub(crate) use model::{Aggregate, Origin, Process, Saga};
 
 /// A form of the documentation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -92,12 +92,22 @@ pub(crate) struct Event {
     pub(crate) applied_by: Option<&'static str>,
     /// The `#[apply]`'s doc comment, otherwise the message's.
     pub(crate) doc: String,
-    /// Commands whose handlers can return it.
-    pub(crate) emitted_by: Vec<String>,
+    /// What its own aggregate's methods can return it for.
+    pub(crate) emitted_by: Vec<Origin>,
     /// Who handles it.
     pub(crate) listeners: Vec<Listener>,
     /// The version that new ones are stored with.
     pub(crate) version: u32,
+}
+
+/// What a method takes that can return an event. In the order in which readers look for it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Origin {
+    Command(String),
+    Fact(String),
+    /// A rejection of this command, by any target or by one domain.
+    Rejection(String, Option<&'static str>),
+    Compensation,
 }
 
 /// A component that handles an event.
@@ -270,7 +280,7 @@ fn aggregate(
     messages: &mut BTreeMap<String, Message>,
 ) -> Aggregate {
     let descriptor = it.descriptor;
-    let mut emitted_by: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut emitted_by: BTreeMap<String, BTreeSet<Origin>> = BTreeMap::new();
     let mut commands = Vec::new();
     for handler in it.handlers.values() {
         let full_name = note(index, messages, handler.command);
@@ -278,7 +288,7 @@ fn aggregate(
         (handler.emits)(&mut types);
         let mut events = Vec::new();
         for event in types.into_iter().map(|event| note(index, messages, event)) {
-            emitted_by.entry(event.clone()).or_default().insert(full_name.clone());
+            emitted_by.entry(event.clone()).or_default().insert(Origin::Command(full_name.clone()));
             if !events.contains(&event) {
                 events.push(event);
             }
@@ -290,31 +300,34 @@ fn aggregate(
             events,
         });
     }
-    let mut taken = |what: String, target, method, doc, emits: fn(&mut Vec<MessageType>), messages: &mut _| {
+    let mut given = |origin: Origin, emits: fn(&mut Vec<MessageType>), messages: &mut _| {
         let mut types = Vec::new();
         emits(&mut types);
         let mut events: Vec<String> = Vec::new();
         for event in types.into_iter().map(|event| note(index, messages, event)) {
-            if !what.is_empty() {
-                emitted_by.entry(event.clone()).or_default();
-            }
+            emitted_by.entry(event.clone()).or_default().insert(origin.clone());
             if !events.contains(&event) {
                 events.push(event);
             }
         }
-        Taken { what, target, method, doc, events }
+        events
     };
     let mut facts = Vec::new();
     for fact in it.facts.values() {
-        let name = note(index, messages, fact.fact);
-        facts.push(taken(name, None, fact.method, fact.doc, fact.emits, messages));
+        let what = note(index, messages, fact.fact);
+        let events = given(Origin::Fact(what.clone()), fact.emits, messages);
+        facts.push(Taken { what, target: None, method: fact.method, doc: fact.doc, events });
     }
     let mut rejected = Vec::new();
     for it in it.rejected.values() {
-        let name = note(index, messages, it.command);
-        rejected.push(taken(name, it.target, it.method, it.doc, it.emits, messages));
+        let what = note(index, messages, it.command);
+        let events = given(Origin::Rejection(what.clone(), it.target), it.emits, messages);
+        rejected.push(Taken { what, target: it.target, method: it.method, doc: it.doc, events });
     }
-    let compensate = it.compensate.map(|it| taken(String::new(), None, it.method, it.doc, it.emits, messages));
+    let compensate = it.compensate.map(|it| {
+        let events = given(Origin::Compensation, it.emits, messages);
+        Taken { what: String::new(), target: None, method: it.method, doc: it.doc, events }
+    });
     let events = events(registry, index, it, emitted_by, messages);
     Aggregate {
         domain: descriptor.domain,
@@ -335,7 +348,7 @@ fn events(
     registry: &Registry,
     index: &ProtoIndex,
     it: &registry::Aggregate,
-    mut emitted_by: BTreeMap<String, BTreeSet<String>>,
+    mut emitted_by: BTreeMap<String, BTreeSet<Origin>>,
     messages: &mut BTreeMap<String, Message>,
 ) -> Vec<Event> {
     for apply in it.appliers.values() {

@@ -4,6 +4,7 @@
 //! concerned have handled them, or as the error mode says. Never: a second way for events; a cascade waits for the same
 //! subscriptions that would have handled them later (row S7).
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use tokio::sync::Notify;
 use super::{ComponentKind, WaitResult, Waiting};
 use crate::command::{CascadeErrorMode, Core, Outcome, Provenance, Receipt};
 use crate::error::{Code, Error, Result, Subject};
-use crate::stream::{Edition, Headers, StoredEvent, StreamKey};
+use crate::stream::{Edition, Headers, LogEvent, StoredEvent, StreamKey};
 
 /// A reaction of a CASCADE that failed: its handler, or a command that it sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -231,6 +232,28 @@ impl CascadeLink {
 }
 
 impl Core {
+    /// What reactions in other processes have caused is found by the correlation id of the workflow, and waited for as well.
+    /// Whether there was anything new. Without a correlation id such events are not waited for (row R5).
+    async fn others_went_on(&self, outcome: &Outcome, cascade: &Arc<Cascade>, seen: &mut HashSet<u64>) -> Result<bool> {
+        let Some(first) = outcome.events.first().filter(|_| self.ownership.is_shared()) else { return Ok(false) };
+        let correlation_id = first.headers.correlation_id();
+        if correlation_id.is_empty() {
+            return Ok(false);
+        }
+        let link = CascadeLink::begin(cascade.clone());
+        let mut news = false;
+        for LogEvent { stream, event } in self.storage.read_correlation(correlation_id).await? {
+            if event.position < first.position || event.isolated || !seen.insert(event.position) {
+                continue;
+            }
+            news = true;
+            if let Some(waiting) = self.waits.expect_caused(self, &stream, &event, &link) {
+                cascade.adopt(waiting);
+            }
+        }
+        Ok(news)
+    }
+
     /// Waits for the end of a cascade and makes the answer (rows E).
     pub(crate) async fn end_cascade(
         &self,
@@ -242,8 +265,14 @@ impl Core {
         let mut waited = WaitResult::default();
         let mut next = outcome.waiting.take();
         let mut is_first = true;
+        let mut seen = HashSet::new();
         loop {
-            let Some(waiting) = next.take().or_else(|| cascade.state.lock().waiting.pop()) else { break };
+            let Some(waiting) = next.take().or_else(|| cascade.state.lock().waiting.pop()) else {
+                if self.others_went_on(&outcome, cascade, &mut seen).await? {
+                    continue;
+                }
+                break;
+            };
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
             tokio::select! {
                 biased;
@@ -253,7 +282,8 @@ impl Core {
             is_first = false;
         }
         crate::telemetry::waited(&waited);
-        if outcome.duplicate {
+        // What another process has passed may wait in the dead letters.
+        if outcome.duplicate || self.ownership.is_shared() {
             waited = self.without_parked(key, &outcome.events, waited).await?;
         }
         let (failures, aborted, done) = {

@@ -145,6 +145,7 @@ impl Core {
             along: Some(after),
             link: None,
             for_open_process: false,
+            because: None,
         };
         let outcome = self.decide_alone(alone).await;
         let revocation = after.revocation.lock().take();

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::cascade::DoneCommand;
 use super::{CascadeFailure, CascadeLink, ComponentKind};
 use crate::command::{
-    Alone, Along, CascadeErrorMode, Core, Decided, FactWork, Outcome, Provenance, ReactionCommand, Refusal,
+    Alone, Along, Because, CascadeErrorMode, Core, Decided, FactWork, Outcome, Provenance, ReactionCommand, Refusal,
     external_dedup,
 };
 use crate::dead_letter;
@@ -18,9 +18,6 @@ use crate::error::{Error, Result};
 use crate::storage::{Extras, Settle, Write, WriteError};
 use crate::stream::{Edition, Headers, Name, StreamKey};
 use crate::telemetry::{self, AtCommand};
-
-/// Namespace of external ids of facts that a handler gave none.
-const FACTS: Uuid = Uuid::from_u128(0x51c8_04f2_9b1d_5c6e_8f02_3d7a_11e9_60c4);
 
 /// Who sends, and for which event.
 pub(super) struct Sender<'a> {
@@ -33,6 +30,8 @@ pub(super) struct Sender<'a> {
     pub(super) link: Option<&'a CascadeLink>,
     /// An earlier run of the same may have been interrupted.
     pub(super) in_doubt: bool,
+    /// The event that it is for, unless an intent stands for it: that goes with its branch.
+    pub(super) because: Option<Because<'a>>,
 }
 
 impl Sender<'_> {
@@ -146,6 +145,7 @@ impl Core {
             headers: by.headers.clone(),
             along: settle.is_some().then_some(&settling as &dyn Along),
             link: by.link,
+            because: by.because,
         };
         let (error, tries) = match self.with_retries(|| self.handle_reaction(&reaction)).await? {
             Ok(outcome) => {
@@ -164,6 +164,8 @@ impl Core {
             return self.rejected(by, &reaction, rejection, &error, settle).await;
         }
         by.tell_cascade(provenance, &error);
+        let pass = self.pass_for(by.because.as_ref()).await.map_err(|error| error.to_string())?;
+        let Some(_pass) = pass else { return Ok(()) };
         let letter = dead_letter::reaction_command(self, by.kind, &reaction, &error, tries);
         if self.store_letter(letter, settle, Extras::default()).await? {
             telemetry::command_dead_lettered(by.at(command), error.code(), &error);
@@ -219,7 +221,7 @@ impl Core {
         settle: Option<Settle>,
     ) -> Result<(), String> {
         let settling = Settling(settle);
-        let external_id = external_id_of(fact, provenance);
+        let external_id = fact.external_id.clone().unwrap_or_else(|| provenance.external_id());
         let (error, tries) = match self.with_retries(|| self.record_fact(by, fact, &external_id, &settling)).await? {
             Ok(outcome) => {
                 return self.went_through(by, outcome, settle).await;
@@ -227,6 +229,8 @@ impl Core {
             Err(failed) => failed,
         };
         by.tell_cascade(provenance, &error);
+        let pass = self.pass_for(by.because.as_ref()).await.map_err(|error| error.to_string())?;
+        let Some(_pass) = pass else { return Ok(()) };
         let letter = dead_letter::reaction_fact(
             self,
             by.kind,
@@ -251,7 +255,9 @@ impl Core {
     ) -> Result<Outcome> {
         let aggregate =
             self.registry.aggregates.get(fact.domain()).ok_or_else(|| self.unknown_domain(fact.domain()))?;
-        self.limits.check_id("external_id", external_id)?;
+        if let Some(id) = &fact.external_id {
+            self.limits.check_id("external_id", id)?;
+        }
         self.limits.check_payload(|| "fact".into(), fact.payload.len())?;
         let work = FactWork::find(aggregate, fact.type_name(), fact.payload.clone(), true)?;
         let key = self.key(aggregate, &by.edition, fact.root)?;
@@ -267,6 +273,7 @@ impl Core {
             along: Some(settling),
             link: by.link,
             for_open_process: false,
+            because: by.because,
         })
         .await
     }
@@ -298,12 +305,12 @@ impl Core {
     /// Stores a letter together with whatever belongs to it; `false` if an operator has discarded it before.
     pub(super) async fn store_letter(
         &self,
-        letter: dead_letter::DeadLetter,
+        mut letter: dead_letter::DeadLetter,
         settle: Option<Settle>,
         mut extras: Extras,
     ) -> Result<bool, String> {
-        let id = letter.id;
-        let known = self.storage.dead_letter(id).await.map_err(|error| error.to_string())?;
+        let (id, known) = dead_letter::in_use(self, letter.id).await.map_err(|error| error.to_string())?;
+        letter.id = id;
         let is_news = !known.is_some_and(|it| matches!(it.resolution, Some(dead_letter::Resolution::Discarded { .. })));
         if is_news {
             extras.dead_letters.push(letter);
@@ -337,16 +344,6 @@ impl Core {
             ComponentKind::Saga
         }
     }
-}
-
-/// What a fact is known by at its target (row G6).
-pub(super) fn external_id_of(fact: &AnyFact, provenance: &Provenance) -> String {
-    fact.external_id.clone().unwrap_or_else(|| derived_id(provenance))
-}
-
-/// The same for one that its handler gave no id.
-pub(super) fn derived_id(provenance: &Provenance) -> String {
-    Uuid::new_v5(&FACTS, &provenance.dedup().0).to_string()
 }
 
 /// A command that waits in the store, as [`Emission`].

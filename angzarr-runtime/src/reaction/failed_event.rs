@@ -4,7 +4,7 @@
 
 use super::cascade::TOO_DEEP;
 use super::{CascadeFailure, CascadeLink, ComponentKind};
-use crate::command::Core;
+use crate::command::{Because, Core};
 use crate::dead_letter::{self, EventFailure};
 use crate::error::Code;
 use crate::stream::{LogEvent, StreamKey};
@@ -19,6 +19,9 @@ impl Core {
         item: &LogEvent,
         failure: &EventFailure,
     ) -> Result<(), String> {
+        // Of a branch that is gone nothing is left to be done.
+        let pass = self.pass_for(Some(&Because::of(item))).await.map_err(|error| error.to_string())?;
+        let Some(_pass) = pass else { return Ok(()) };
         let letter = dead_letter::failed_event(self, component, kind, item, failure);
         // One that an operator has discarded is no news.
         if dead_letter::store(self, letter).await.map_err(|error| error.to_string())? {
@@ -60,6 +63,8 @@ impl Core {
         link: &CascadeLink,
     ) -> Result<(), String> {
         let event = EventFailure { reason: failure.message.clone(), tries: 0, transient: false };
+        let pass = self.pass_for(Some(&Because::of(item))).await.map_err(|error| error.to_string())?;
+        let Some(_pass) = pass else { return Ok(()) };
         let letter = dead_letter::failed_event(self, component, kind, item, &event);
         dead_letter::store(self, letter).await.map_err(|error| error.to_string())?;
         link.cascade.fail(failure);

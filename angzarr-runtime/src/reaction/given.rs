@@ -16,8 +16,8 @@ use super::{
     Cascade, CascadeLink, ComponentKind, Missing, ProcessManagerRunner, ProjectorRunner, SagaRunner, WaitResult,
 };
 use crate::command::{
-    Alone, CascadeErrorMode, Core, Decider, Loaded, Outcome, Projection, ReactionCommand, cover_on, decode_state,
-    edition_of, event_page,
+    Alone, Because, CascadeErrorMode, Core, Decider, Loaded, Outcome, Projection, ReactionCommand, cover_on,
+    decode_state, edition_of, event_page,
 };
 use crate::declare::{AnyFact, Emission};
 use crate::error::{Error, Result};
@@ -153,7 +153,8 @@ impl Core {
             Emission::Command(command) => {
                 let (edition, headers) = (&by.edition, by.headers.clone());
                 let provenance = &by.provenance(index);
-                let reaction = ReactionCommand { command, provenance, edition, headers, along: None, link: None };
+                let reaction =
+                    ReactionCommand { command, provenance, edition, headers, along: None, link: None, because: None };
                 response.commands.push(reaction.book());
             }
             Emission::Fact(fact) => response.events.push(fact_book(by, index, fact)),
@@ -238,6 +239,7 @@ impl Core {
                     along: Some(&plan),
                     link: None,
                     for_open_process: true,
+                    because: None,
                 };
                 events.extend(self.would_decide(alone, &mut loaded)?);
                 planned.extend(plan.planned.into_inner().into_iter().filter_map(|(intent, _)| sent(&intent)));
@@ -286,7 +288,7 @@ impl Core {
         given: &Given,
     ) -> Result<(Option<Projection>, Vec<Missing>)> {
         let mut waited = WaitResult::default();
-        if let Some(waiting) = self.waits.expect_given(&self.registry, &given.stream, &given.events, projector) {
+        if let Some(waiting) = self.waits.expect_given(self, &given.stream, &given.events, projector) {
             waited = self.waits.wait(waiting, self.sync_deadline).await;
         }
         let waited = self.without_parked(&given.stream, &given.events, waited).await?;
@@ -320,13 +322,19 @@ fn sender<'a>(
         headers: event.headers.clone(),
         link,
         in_doubt,
+        // One that is of another store may be gone or not: nobody here can tell.
+        because: (event.position > 0).then_some(Because {
+            stream: &given.stream,
+            sequence: event.sequence,
+            position: event.position,
+        }),
     }
 }
 
 /// A fact as the wire has it.
 fn fact_book(by: &Sender<'_>, index: u32, fact: &AnyFact) -> proto::EventBook {
     let key = StreamKey { domain: Name::new(fact.domain()), edition: by.edition.name().clone(), root: fact.root };
-    let external_id = super::emission::external_id_of(fact, &by.provenance(index));
+    let external_id = fact.external_id.clone().unwrap_or_else(|| by.provenance(index).external_id());
     let event = crate::command::any_of(fact.type_name(), &fact.payload);
     super::plan::fact_book(cover_on(&key, &by.edition, &by.headers), event, external_id)
 }

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::CascadeLink;
 use super::notification::Undelivered;
+use super::ownership::INTENTS;
 use crate::command::{Core, panic_text};
 use crate::dead_letter::{self, DeadLetter, Resolution};
 use crate::declare::time_of;
@@ -78,6 +79,14 @@ impl Core {
     pub(crate) async fn carry_out_intents(&self, mut stop: watch::Receiver<bool>) {
         let mut pause = Duration::from_millis(50);
         while !*stop.borrow() {
+            if !self.ownership.has(INTENTS) {
+                self.ownership.left(INTENTS);
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK) => {}
+                    _ = stop.changed() => {}
+                }
+                continue;
+            }
             let round = AssertUnwindSafe(self.carry_out_due()).catch_unwind().await;
             let wait = match round.unwrap_or_else(|panic| Err(panic_text(panic.as_ref()).to_owned())) {
                 Ok(next) => {
@@ -108,6 +117,9 @@ impl Core {
         // Those of one stream in their order, many streams at once.
         let mut lanes: Vec<(StreamKey, Vec<(Intent, Claim)>)> = Vec::new();
         for intent in found {
+            if self.is_somebody_elses(&intent, now) {
+                continue;
+            }
             let Some(claim) = self.intents.try_claim(intent.id) else { continue };
             match lanes.iter_mut().find(|(stream, _)| *stream == intent.stream) {
                 Some((_, lane)) => lane.push((intent, claim)),
@@ -137,6 +149,13 @@ impl Core {
         Ok(Some(until.clamp(Duration::from_millis(5), self.clock.look_again())))
     }
 
+    /// Whether whoever has decided it, another process maybe, is about to carry it out. A timeout nobody carries out but who is
+    /// looking for it.
+    fn is_somebody_elses(&self, intent: &Intent, now: i64) -> bool {
+        let is_fresh = || now.saturating_sub(intent.due) < i64::try_from(LOOK.as_nanos()).unwrap_or(i64::MAX);
+        self.ownership.is_shared() && intent.kind != IntentKind::Timeout && intent.attempts == 0 && is_fresh()
+    }
+
     /// Carries out one intent. What fails is tried again later, or given up.
     ///
     /// In a box, because what is sent may be rejected, and the rejection is an intent again.
@@ -147,8 +166,8 @@ impl Core {
     async fn carry_out_once(&self, intent: &Intent, link: Option<&CascadeLink>) {
         let outcome = match intent.kind {
             IntentKind::Command | IntentKind::Fact => self.send_intent(intent, link).await,
-            IntentKind::Notification => self.notify(intent, link).await,
-            IntentKind::Compensation => self.undo(intent).await,
+            IntentKind::Notification => self.notify(intent, link).await.map(drop),
+            IntentKind::Compensation => self.undo(intent).await.map(drop),
             IntentKind::Timeout => self.fire(intent).await,
         };
         let held = match outcome {

@@ -38,10 +38,12 @@ mod emission;
 mod failed_event;
 #[cfg(feature = "server")]
 mod given;
+mod given_up;
 mod intents;
 mod lanes;
 mod merged;
 mod notification;
+mod ownership;
 mod parking;
 mod plan;
 mod process_manager;
@@ -75,7 +77,9 @@ pub(crate) use cascade::{Cascade, CascadeLink};
 #[cfg(feature = "server")]
 pub(crate) use given::Given;
 pub(crate) use intents::IntentDesk;
-pub(crate) use merged::on_main;
+pub(crate) use merged::{letter_on_main, on_main};
+pub(crate) use ownership::{Ownership, PARTITIONS, RELAY};
+pub(crate) use plan::is_taken_back;
 pub(crate) use process_manager::ProcessManagerRunner;
 pub(crate) use projector::ProjectorRunner;
 pub(crate) use rebuild::Order;

@@ -62,6 +62,9 @@ pub(super) enum Undelivered {
     Failed { reason: String, permanent: bool },
 }
 
+/// What a method answered instead of events, if it did.
+pub(super) type Delivery = Result<Option<Revocation>, Undelivered>;
+
 impl Undelivered {
     pub(super) fn of(error: Error) -> Self {
         match error {
@@ -75,9 +78,9 @@ impl Undelivered {
 
 /// A notification, as it waits in the store: a `RejectionNotification`, and what it was forwarded for.
 #[derive(Clone, PartialEq, prost::Message)]
-struct NotificationWork {
+pub(super) struct NotificationWork {
     #[prost(message, optional, tag = "1")]
-    rejected_command: Option<proto::CommandBook>,
+    pub(super) rejected_command: Option<proto::CommandBook>,
     #[prost(string, tag = "2")]
     rejection_reason: String,
     #[prost(bytes = "vec", tag = "15")]
@@ -85,7 +88,7 @@ struct NotificationWork {
 }
 
 impl NotificationWork {
-    fn about(self) -> Option<About> {
+    pub(super) fn about(self) -> Option<About> {
         let Self { rejected_command, rejection_reason, forwarded } = self;
         let notification = proto::RejectionNotification { rejected_command, rejection_reason };
         Some(About { forwarded, ..About::of(notification)? })
@@ -267,7 +270,7 @@ impl Core {
     pub(super) async fn was_rejected(&self, by: &Sender<'_>, provenance: &Provenance) -> Result<bool> {
         let known = self.storage.find_duplicate(by.source, &provenance.dedup_as(NOTIFIED)).await?.is_some()
             || self.storage.intent(notification_id(provenance)).await?.is_some()
-            || self.storage.dead_letter(dead_letter::command_letter_id(provenance)).await?.is_some();
+            || dead_letter::in_use(self, dead_letter::command_letter_id(provenance)).await?.1.is_some();
         Ok(known)
     }
 
@@ -293,6 +296,8 @@ impl Core {
             work: notification.encode_to_vec().into(),
         };
         let _claim = self.intents.claim(intent.id);
+        let pass = self.pass_for(by.because.as_ref()).await.map_err(|error| error.to_string())?;
+        let Some(pass) = pass else { return Ok(()) };
         let mut extras = Extras { intents: vec![intent.clone()], ..Extras::default() };
         if dead_letters_failures(by.link) {
             let letter = dead_letter::reaction_command(self, by.kind, reaction, error, 1);
@@ -303,6 +308,7 @@ impl Core {
                 return Ok(()); // somebody else has carried the command out meanwhile
             }
         }
+        drop(pass);
         // Only now: a request that fails finds the rejection recorded.
         by.tell_cascade(reaction.provenance, error);
         telemetry::command_rejected(by.at(reaction.command), error);
@@ -311,8 +317,8 @@ impl Core {
         Ok(())
     }
 
-    /// Delivers a notification to the source of the rejected command (rows K1, K2, K3).
-    pub(super) async fn notify(&self, intent: &Intent, link: Option<&CascadeLink>) -> Result<(), Undelivered> {
+    /// Delivers a notification to the source of the rejected command (rows K1, K2, K3). Done is what it answers instead of events.
+    pub(super) async fn notify(&self, intent: &Intent, link: Option<&CascadeLink>) -> Delivery {
         let unreadable =
             || Undelivered::Failed { reason: "the notification cannot be read".to_owned(), permanent: true };
         let work = NotificationWork::decode(intent.work.clone()).map_err(|_| unreadable())?;
@@ -322,14 +328,14 @@ impl Core {
         if let Some(process) = self.registry.process_managers.get(component)
             && let Some(method) = rejected_by(&process.rejected, &about.rejected.type_name, &about.rejected.domain)
         {
-            return self.notify_process(process, method, &about, settle, link).await;
+            return self.notify_process(process, method, &about, settle, link).await.map(|()| None);
         }
         if !self.registry.process_managers.contains_key(component) {
             // A saga may listen to a process manager.
             if let Some(process) = self.registry.process_managers.get(source.domain.as_str())
                 && let Some(method) = rejected_by(&process.rejected, &about.rejected.type_name, &about.rejected.domain)
             {
-                return self.notify_process(process, method, &about, settle, link).await;
+                return self.notify_process(process, method, &about, settle, link).await.map(|()| None);
             }
             if let Some(aggregate) = self.registry.aggregates.get(source.domain.as_str())
                 && let Some(method) =
@@ -338,7 +344,7 @@ impl Core {
                 return self.notify_aggregate(aggregate, method, &about, settle, link).await;
             }
         }
-        self.nobody_answers(&about, settle, "no `#[rejected]` method answers to it").await
+        self.nobody_answers(&about, settle, "no `#[rejected]` method answers to it").await.map(|()| None)
     }
 
     /// The rejected command waits for a person (row K3).
@@ -367,10 +373,13 @@ impl Core {
         about: &About,
         settle: Settle,
         link: Option<&CascadeLink>,
-    ) -> Result<(), Undelivered> {
+    ) -> Delivery {
+        let (letter_id, _) = dead_letter::in_use(self, dead_letter::command_letter_id(&about.provenance))
+            .await
+            .map_err(|error| Undelivered::of(error.into()))?;
         let after = AfterRevocation {
             settle: Some(settle),
-            letter_id: dead_letter::command_letter_id(&about.provenance),
+            letter_id,
             about,
             reason: &about.rejected.reason,
             revocation: Mutex::new(None),
@@ -399,11 +408,12 @@ impl Core {
                 along: Some(&after),
                 link,
                 for_open_process: false,
+                because: None,
             })
             .await;
         let revocation = after.revocation.lock().take();
         if outcome.is_err() && revocation.as_ref().is_some_and(|it| it.forward) {
-            return self.forward(about, &key, settle).await.map_err(Undelivered::Held);
+            return self.forward(about, &key, settle).await.map(|()| revocation).map_err(Undelivered::Held);
         }
         let outcome = outcome.map_err(Undelivered::of)?;
         self.delivered(about, outcome, settle, revocation, link).await
@@ -417,15 +427,15 @@ impl Core {
         settle: Settle,
         revocation: Option<Revocation>,
         link: Option<&CascadeLink>,
-    ) -> Result<(), Undelivered> {
+    ) -> Delivery {
         if outcome.duplicate {
-            return self.withdraw(settle).await.map_err(Undelivered::Held);
+            return self.withdraw(settle).await.map(|()| None).map_err(Undelivered::Held);
         }
         if let (Some(link), Some(waiting)) = (link, outcome.waiting) {
             link.cascade.adopt(waiting);
         }
         // Somebody else has delivered it meanwhile.
-        let Some(revocation) = revocation.filter(|_| !outcome.moot) else { return Ok(()) };
+        let Some(revocation) = revocation.filter(|_| !outcome.moot) else { return Ok(None) };
         if revocation.response.abort
             && let Some(link) = link
         {
@@ -440,7 +450,7 @@ impl Core {
                 status: Code::Aborted,
             });
         }
-        Ok(())
+        Ok(Some(revocation))
     }
 
     /// The hook is the user's: its panic is none of the delivery's.
@@ -518,7 +528,7 @@ impl Core {
         Ok(intents.len())
     }
 
-    fn compensation(&self, done: &DoneCommand) -> Intent {
+    pub(super) fn compensation(&self, done: &DoneCommand) -> Intent {
         let compensate = proto::Compensate {
             target: Some(cover_on(&done.target, &done.edition, &done.headers)),
             sequences: (done.first..done.first + done.count).collect(),
@@ -545,7 +555,7 @@ impl Core {
     }
 
     /// Delivers a compensation to the aggregate that accepted the command (row E3).
-    pub(super) async fn undo(&self, intent: &Intent) -> Result<(), Undelivered> {
+    pub(super) async fn undo(&self, intent: &Intent) -> Delivery {
         let unreadable =
             || Undelivered::Failed { reason: "the compensation cannot be read".to_owned(), permanent: true };
         let book = proto::CommandBook::decode(intent.work.clone()).map_err(|_| unreadable())?;
@@ -558,25 +568,19 @@ impl Core {
         self.undo_events(&about, &compensate, settle).await
     }
 
-    async fn undo_events(
-        &self,
-        about: &About,
-        compensate: &proto::Compensate,
-        settle: Settle,
-    ) -> Result<(), Undelivered> {
+    async fn undo_events(&self, about: &About, compensate: &proto::Compensate, settle: Settle) -> Delivery {
         let aggregate = self.registry.aggregates.get(about.rejected.domain.as_str());
         let Some((aggregate, method)) = aggregate.and_then(|aggregate| Some((aggregate, aggregate.compensate?))) else {
             let reason = format!("{}; `{}` has no `#[compensate]` method", compensate.reason, about.rejected.domain);
             let letter = dead_letter::undone_command(self, settle.id, about.book.clone(), reason, 1, false);
-            return self
-                .store_letter(letter, Some(settle), Extras::default())
-                .await
-                .map(drop)
-                .map_err(Undelivered::Held);
+            let stored = self.store_letter(letter, Some(settle), Extras::default()).await;
+            return stored.map(|_| None).map_err(Undelivered::Held);
         };
+        let (letter_id, _) =
+            dead_letter::in_use(self, settle.id).await.map_err(|error| Undelivered::of(error.into()))?;
         let after = AfterRevocation {
             settle: Some(settle),
-            letter_id: settle.id,
+            letter_id,
             about,
             reason: &compensate.reason,
             revocation: Mutex::new(None),
@@ -607,26 +611,12 @@ impl Core {
                 along: Some(&after),
                 link: None,
                 for_open_process: false,
+                because: None,
             })
             .await
             .map_err(Undelivered::of)?;
         let revocation = after.revocation.lock().take();
         self.delivered(about, outcome, settle, revocation, None).await
-    }
-
-    /// A delivery whose budget is spent, or that can never succeed (row K5).
-    pub(super) async fn give_up_delivery(&self, intent: &Intent, reason: &str, attempts: u32) -> Result<(), String> {
-        let book = match intent.kind {
-            IntentKind::Compensation => proto::CommandBook::decode(intent.work.clone()).ok(),
-            _ => NotificationWork::decode(intent.work.clone()).ok().and_then(|it| it.rejected_command),
-        };
-        let settle = Settle { id: intent.id, due: intent.due };
-        let mut letter =
-            dead_letter::undone_command(self, intent.id, book.unwrap_or_default(), reason.to_owned(), attempts, true);
-        // A retry delivers it again.
-        letter.letter.metadata.insert(INTENT.to_owned(), hex(&intent.work));
-        letter.letter.metadata.insert(INTENT_KIND.to_owned(), intent.kind.as_str().to_owned());
-        self.store_letter(letter, Some(settle), Extras::default()).await.map(drop)
     }
 }
 
@@ -646,48 +636,8 @@ pub(super) fn compensation_on_main(intent: &Intent, edition: &str) -> Option<Int
     Some(Intent { id, stream: intent.stream.on_main(), work: book.encode_to_vec().into(), ..intent.clone() })
 }
 
-fn notification_id(provenance: &Provenance) -> Uuid {
+pub(super) fn notification_id(provenance: &Provenance) -> Uuid {
     Uuid::new_v5(&INTENTS, &provenance.dedup_as(NOTIFIED).0)
-}
-
-/// Where a letter keeps the intent that it stands for.
-const INTENT: &str = "intent";
-const INTENT_KIND: &str = "intent_kind";
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
-    (0..text.len()).step_by(2).map(digits).collect()
-}
-
-impl Core {
-    /// The delivery that a letter stands for, to be tried again (row D2); `None` for a letter of anything else.
-    pub(crate) fn delivery_of(&self, letter: &dead_letter::DeadLetter) -> Option<Intent> {
-        use proto::CoverExt as _;
-        let Some(proto::angzarr_dead_letter::Payload::RejectedCommand(book)) = &letter.letter.payload else {
-            return None;
-        };
-        let command = book.pages.first()?.command()?;
-        let is_compensation = proto::type_name_of(&command.type_url) == COMPENSATE;
-        let metadata = &letter.letter.metadata;
-        let (kind, work) = match metadata.get(INTENT_KIND).map(String::as_str) {
-            Some("notification") => (IntentKind::Notification, from_hex(metadata.get(INTENT)?)?),
-            _ if is_compensation => (IntentKind::Compensation, book.encode_to_vec()),
-            _ => return None,
-        };
-        let stream = match kind {
-            IntentKind::Notification => NotificationWork::decode(work.as_slice()).ok()?.about()?.provenance.source,
-            _ => {
-                let cover = book.cover.as_ref()?;
-                let edition = edition_of(cover).name().clone();
-                StreamKey { domain: Name::new(&cover.domain), edition, root: Uuid::from_bytes(cover.root_bytes()?) }
-            }
-        };
-        Some(Intent { id: letter.id, kind, stream, due: self.now(), attempts: 0, work: work.into() })
-    }
 }
 
 /// The dedup key of a notification (row K5).

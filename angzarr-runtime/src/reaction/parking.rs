@@ -5,7 +5,7 @@
 
 use super::projector::{Failure, ProjectorRunner, Turn};
 use super::subscription::ComponentKind;
-use crate::command::Core;
+use crate::command::{Because, Core};
 use crate::dead_letter::{self, DeadLetter, DeadLetterFilter, DeadLetterId, EventFailure, Resolution};
 use crate::error::{Error, Result};
 use crate::stream::{LogEvent, StreamKey};
@@ -46,6 +46,9 @@ impl ProjectorRunner {
 
     /// The event goes to the dead letters, durably, before the checkpoint moves past it.
     pub(super) async fn park(&self, core: &Core, item: &LogEvent, failure: &EventFailure) -> Result<(), String> {
+        // A letter of a branch that is gone would park the one that begins anew (row B5).
+        let pass = core.pass_for(Some(&Because::of(item))).await.map_err(|error| error.to_string())?;
+        let Some(_pass) = pass else { return Ok(()) };
         let letter = dead_letter::failed_event(core, self.name, ComponentKind::Projector, item, failure);
         let open = dead_letter::store(core, letter).await.map_err(|error| error.to_string())?;
         let reason = &failure.reason;
@@ -145,7 +148,7 @@ impl ProjectorRunner {
         if !done {
             let item = dead_letter::parked_event(letter)?;
             let span = telemetry::reaction_span(self.at(&item));
-            match telemetry::within(span, self.once(core, &live, &item, &name)).await {
+            match telemetry::within(span, self.once(core, &live, &item, &name, None)).await {
                 Ok(_) => {}
                 Err(Failure::Handler(error)) => {
                     let failure = EventFailure::new(&error, 1);

@@ -19,6 +19,9 @@ use crate::stream::{Edition, Name, StoredEvent, StreamKey};
 /// The parts of a split event have their emissions this far apart.
 pub(super) const PART: u32 = 1 << 16;
 
+/// When a timeout is due that a branch has taken back: never.
+const TAKEN_BACK: i64 = i64::MAX;
+
 /// What is to be sent, as it waits in the store.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct SendWork {
@@ -100,6 +103,10 @@ impl Along for Plan<'_> {
             match change.to {
                 Some(_) if aftermath.complete => {}
                 Some(to) => extras.intents.push(timeout_intent(id, &change.name, to, decided)),
+                // It may be one of main that the branch has inherited: a merge takes that back as well (row B6).
+                None if !decided.key.is_main() => {
+                    extras.intents.push(timeout_intent(id, &change.name, TimeoutAt::At(TAKEN_BACK), decided));
+                }
                 None => extras.withdraws.push(id),
             }
         }
@@ -136,6 +143,7 @@ pub(super) fn send_intent(emission: &Emission, provenance: &Provenance, decided:
         headers: decided.headers.clone(),
         along: None,
         link: None,
+        because: None,
     };
     let work = SendWork { book: Some(reaction.book()), at: command.at, external_id };
     Intent {
@@ -146,6 +154,11 @@ pub(super) fn send_intent(emission: &Emission, provenance: &Provenance, decided:
         attempts: 0,
         work: work.encode_to_vec().into(),
     }
+}
+
+/// Whether this says of a timeout that it was taken back.
+pub(crate) fn is_taken_back(intent: &Intent) -> bool {
+    intent.kind == IntentKind::Timeout && intent.due == TAKEN_BACK
 }
 
 pub(super) fn timeout_id(process: &StreamKey, name: &str) -> uuid::Uuid {
@@ -185,11 +198,16 @@ pub(super) fn send_on_main(intent: &Intent, edition: &str) -> Option<Intent> {
 
 /// The same for a timeout.
 pub(super) fn timeout_on_main(intent: &Intent) -> Option<Intent> {
-    let mut work = TimeoutWork::decode(intent.work.clone()).ok()?;
-    work.cover.as_mut()?.edition = None;
     let stream = intent.stream.on_main();
-    let id = timeout_id(&stream, &work.name);
-    Some(Intent { id, stream, work: work.encode_to_vec().into(), ..intent.clone() })
+    let work = timeout_work_on_main(&intent.work)?;
+    let id = timeout_of(&stream, &work)?;
+    Some(Intent { id, stream, work: work.into(), ..intent.clone() })
+}
+
+pub(super) fn timeout_work_on_main(work: &[u8]) -> Option<Vec<u8>> {
+    let mut work = TimeoutWork::decode(work).ok()?;
+    work.cover.as_mut()?.edition = None;
+    Some(work.encode_to_vec())
 }
 
 /// What a process sends, as the wire has it.
@@ -216,7 +234,7 @@ pub(super) fn sent(intent: &Intent) -> Option<Sent> {
         Some(id) => id,
         None => {
             let header = book.pages.first()?.header.as_ref()?;
-            super::emission::derived_id(&Provenance::from_proto(header.provenance()?)?)
+            Provenance::from_proto(header.provenance()?)?.external_id()
         }
     };
     Some(Sent::Fact(fact_book(book.cover?, event, external_id)))

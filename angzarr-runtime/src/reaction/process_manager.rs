@@ -13,10 +13,11 @@ use prost::Message as _;
 use super::emission::{Sender, command_of};
 use super::lanes::in_lanes;
 use super::notification::{About, Undelivered, notified};
+use super::ownership::TAKEN_OVER;
 use super::plan::{PART, Plan, SendWork, TimeoutWork, Told, unknown_timeout};
 use super::subscription::context_of;
 use super::{CascadeLink, ComponentKind};
-use crate::command::{Alone, Core, Decider, Decoded, Outcome, Provenance, Refusal, any_of, note};
+use crate::command::{Alone, Because, Core, Decider, Decoded, Outcome, Provenance, Refusal, any_of, note};
 use crate::dead_letter::{self, DeadLetterId, EventFailure, Resolution};
 use crate::declare::{
     AnyFact, CommandContext, Emission, EventContext, EventSink, ProcessHandlerDescriptor, ProcessRejectedDescriptor,
@@ -73,6 +74,16 @@ pub(super) struct ProcessWork<'a> {
 }
 
 impl ProcessWork<'_> {
+    /// The event that it is for; a timeout and a rejection are intents, and go with their branch.
+    fn because(&self) -> Option<Because<'_>> {
+        match &self.trigger {
+            Trigger::Event { event, stream, .. } => {
+                Some(Because { stream, sequence: event.sequence, position: event.position })
+            }
+            Trigger::Timeout { .. } | Trigger::Rejection { .. } => None,
+        }
+    }
+
     /// What a timeout or a rejection has for a context: the process's own stream, at the place where it stands.
     fn own_context(&self, context: &CommandContext<'_>, created_at: i64, type_name: Name) -> EventContext {
         let event = StoredEvent {
@@ -140,11 +151,6 @@ impl ProcessManagerRunner {
         &core.registry.process_managers[self.name]
     }
 
-    /// Where to begin; events up to this position are handled.
-    pub(super) async fn start(&self, core: &Core) -> Result<u64> {
-        Ok(core.storage.checkpoint(self.name).await?.unwrap_or(0))
-    }
-
     pub(super) fn wants(&self, event: &LogEvent) -> bool {
         self.sources.contains(&event.stream.domain.as_str())
     }
@@ -155,7 +161,8 @@ impl ProcessManagerRunner {
 
     /// Handles a batch, in order within each process (row P4). An error leaves it unhandled: it comes again, and what was
     /// done is known.
-    pub(super) async fn handle(&self, core: &Core, batch: Vec<LogEvent>) -> Result<(), String> {
+    pub(super) async fn handle(&self, core: &Core, mut batch: Vec<LogEvent>) -> Result<(), String> {
+        batch.retain(|item| !self.is_skipped(core, item));
         let process = |item: &LogEvent| (item.stream.edition.clone(), item.event.headers.correlation_id().to_owned());
         in_lanes(batch, PROCESSES_AT_ONCE, process, |item| async move {
             let span = telemetry::reaction_span(self.at(&item.stream, &item.event));
@@ -164,9 +171,34 @@ impl ProcessManagerRunner {
         .await
     }
 
+    /// Whether an event is of no process (row P2), as most are in a program that follows few: seen before any more is done. What an
+    /// old version becomes is known later.
+    fn is_skipped(&self, core: &Core, item: &LogEvent) -> bool {
+        let LogEvent { stream, event } = item;
+        let type_name = event.type_name.as_str();
+        if !event.headers.correlation_id().is_empty()
+            || !self.process(core).handlers.contains_key(type_name)
+            || event.schema_version != core.registry.upcasters.current_version(type_name)
+        {
+            return false;
+        }
+        self.skip(stream, event);
+        core.waits.handled(self.name, stream, event.sequence, Ok(None));
+        true
+    }
+
+    fn skip(&self, stream: &StreamKey, event: &StoredEvent) {
+        let before = self.skipped.fetch_add(1, Ordering::Relaxed);
+        telemetry::no_correlation(self.at(stream, event), before == 0);
+    }
+
     /// One event, and a letter if the process manager cannot handle it.
     async fn handle_one(&self, core: &Core, item: &LogEvent) -> Result<(), String> {
         let (stream, sequence) = (&item.stream, item.event.sequence);
+        let partition = core.ownership.partition_of_process(stream, &item.event.headers);
+        if !core.ownership.has_partition(self.name, partition) {
+            return Err(TAKEN_OVER.to_owned());
+        }
         let link = core.waits.link_of(self.name, stream, sequence).map(|link| link.next(self.name, stream, sequence));
         if let Some(link) = &link
             && let Some(failure) = core.too_deep(link, self.name, ComponentKind::ProcessManager, stream, sequence)
@@ -200,8 +232,7 @@ impl ProcessManagerRunner {
         for (event, part) in upcast.into_iter().zip(0u32..) {
             let Some(handler) = self.process(core).handlers.get(event.type_name.as_str()).copied() else { continue };
             if event.headers.correlation_id().is_empty() {
-                let before = self.skipped.fetch_add(1, Ordering::Relaxed);
-                telemetry::no_correlation(self.at(stream, &event), before == 0);
+                self.skip(stream, &event);
                 continue;
             }
             self.trigger(core, stream, &event, part, handler, link, told).await?;
@@ -359,6 +390,7 @@ impl ProcessManager {
                 along: Some(plan),
                 link,
                 for_open_process: only_open,
+                because: if plan.decided.is_some() { None } else { work.because() },
             })
             .await;
         let mut outcome = match outcome {
@@ -408,6 +440,7 @@ impl Core {
             link,
             // It is in the store as long as it is neither done nor told as rejected.
             in_doubt: false,
+            because: None,
         };
         let emission = match intent.kind {
             IntentKind::Fact => Emission::Fact(AnyFact {

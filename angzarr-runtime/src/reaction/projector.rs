@@ -49,6 +49,8 @@ pub(super) struct Turn {
     pub(super) in_doubt: bool,
     /// Events up to this position are handled or parked.
     pub(super) reached: u64,
+    /// The checkpoint of the read model, if it is known: who commits behind another one is not alone (row R5).
+    pub(super) committed: Option<u64>,
 }
 
 /// Projections that are told to waiting commands once they are committed.
@@ -79,7 +81,7 @@ impl ProjectorRunner {
             live: RwLock::new(Arc::new(ReadSide { instance, read_model, replay: false })),
             rebuild: Mutex::new(None),
             parked: Mutex::new(HashMap::new()),
-            turn: tokio::sync::Mutex::new(Turn { in_doubt: true, reached: 0 }),
+            turn: tokio::sync::Mutex::new(Turn { in_doubt: true, reached: 0, committed: None }),
         }
     }
 
@@ -97,6 +99,11 @@ impl ProjectorRunner {
         *self.live.write() = Arc::new(side);
     }
 
+    /// Whether its read model is this process's own.
+    pub(super) fn is_local(&self) -> bool {
+        self.live.read().read_model.as_ref().is_some_and(|model| model.is_of_this_process())
+    }
+
     /// Whether it keeps its checkpoint by itself, in its read model.
     pub(super) fn keeps_checkpoint(&self) -> bool {
         self.live.read().read_model.is_some()
@@ -107,7 +114,9 @@ impl ProjectorRunner {
         let position = self.find_start(core).await?;
         self.resolve_done(core).await?;
         self.find_parked(core).await?;
-        self.turn.lock().await.reached = position;
+        let mut turn = self.turn.lock().await;
+        // Another process may have had it in between.
+        *turn = Turn { in_doubt: true, reached: position, committed: None };
         Ok(position)
     }
 
@@ -168,10 +177,15 @@ impl ProjectorRunner {
         in_doubt: bool,
     ) -> Result<(), String> {
         if in_doubt {
-            batch = self.without_done(core, model, batch).await?;
+            batch = self.without_done(core, turn, model, batch).await?;
+            // Another process may be further than this one.
+            if turn.committed.is_some_and(|committed| committed >= upto) {
+                return Ok(());
+            }
         }
-        match self.all_at_once(core, live, model, &batch, upto).await {
+        match self.all_at_once(core, turn.committed, live, model, &batch, upto).await {
             Ok(told) => {
+                turn.committed = Some(upto);
                 for (stream, sequence, projection) in told {
                     core.waits.handled(self.name, &stream, sequence, Ok(projection));
                 }
@@ -181,7 +195,9 @@ impl ProjectorRunner {
             Err(Failure::Handler(_)) => {}
         }
         self.one_by_one(core, turn, live, batch).await?;
-        model.commit(model.unit(), self.name, checkpoint(core, upto)).await.map_err(|error| error.to_string())?;
+        let (from, to) = (turn.committed, checkpoint(core, upto));
+        model.commit(model.unit(), self.name, from, to).await.map_err(|error| error.to_string())?;
+        turn.committed = Some(upto);
         telemetry::committed(self.name, upto);
         Ok(())
     }
@@ -190,11 +206,14 @@ impl ProjectorRunner {
     async fn without_done(
         &self,
         core: &Core,
+        turn: &mut Turn,
         model: &dyn ErasedReadModel,
         batch: Vec<LogEvent>,
     ) -> Result<Vec<LogEvent>, String> {
         let text = |error: ReactionError| error.to_string();
-        let reached = model.checkpoint(self.name).await.map_err(text)?.map_or(0, |it| it.position);
+        let found = model.checkpoint(self.name).await.map_err(text)?;
+        let reached = found.filter(|it| it.store == core.storage.id()).map_or(0, |it| it.position);
+        turn.committed = Some(reached);
         // An event may have been parked, and its letter retried, before the checkpoint got past it.
         let letters = DeadLetterFilter {
             component: Some(self.name.to_owned()),
@@ -224,6 +243,7 @@ impl ProjectorRunner {
     async fn all_at_once(
         &self,
         core: &Core,
+        from: Option<u64>,
         live: &ReadSide,
         model: &dyn ErasedReadModel,
         batch: &[LogEvent],
@@ -245,7 +265,7 @@ impl ProjectorRunner {
                 }
             }
         }
-        model.commit(unit, self.name, checkpoint(core, upto)).await.map_err(Failure::outage)?;
+        model.commit(unit, self.name, from, checkpoint(core, upto)).await.map_err(Failure::outage)?;
         telemetry::committed(self.name, upto);
         Ok(told)
     }
@@ -259,18 +279,21 @@ impl ProjectorRunner {
         batch: Vec<LogEvent>,
     ) -> Result<(), String> {
         for item in &batch {
-            telemetry::within(telemetry::reaction_span(self.at(item)), self.handle_one(core, live, item)).await?;
+            telemetry::within(telemetry::reaction_span(self.at(item)), self.handle_one(core, turn, live, item)).await?;
             turn.reached = item.event.position;
         }
         Ok(())
     }
 
-    async fn handle_one(&self, core: &Core, live: &ReadSide, item: &LogEvent) -> Result<(), String> {
+    async fn handle_one(&self, core: &Core, turn: &mut Turn, live: &ReadSide, item: &LogEvent) -> Result<(), String> {
         if self.is_parked(core, item).await? {
             return self.park_behind(core, item).await;
         }
-        match self.with_retries(core, live, item).await? {
-            Ok(projection) => core.waits.handled(self.name, &item.stream, item.event.sequence, Ok(projection)),
+        match self.with_retries(core, live, item, turn.committed).await? {
+            Ok(projection) => {
+                turn.committed = live.read_model.as_ref().map(|_| item.event.position);
+                core.waits.handled(self.name, &item.stream, item.event.sequence, Ok(projection));
+            }
             Err(failure) => self.park(core, item, &failure).await?,
         }
         Ok(())
@@ -287,11 +310,12 @@ impl ProjectorRunner {
         core: &Core,
         side: &ReadSide,
         item: &LogEvent,
+        from: Option<u64>,
     ) -> Result<Result<Projection, EventFailure>, String> {
         let mut delays = core.reaction_delays();
         let mut tries = 1;
         loop {
-            let error = match self.once(core, side, item, self.name).await {
+            let error = match self.once(core, side, item, self.name, from).await {
                 Ok(projection) => return Ok(Ok(projection)),
                 Err(Failure::Outage(reason)) => return Err(reason),
                 Err(Failure::Handler(error)) => error,
@@ -312,6 +336,7 @@ impl ProjectorRunner {
         side: &ReadSide,
         item: &LogEvent,
         name: &str,
+        from: Option<u64>,
     ) -> Result<Projection, Failure> {
         let Some(model) = side.read_model.as_deref() else {
             return self.project(core, side, item, None).await.map_err(Failure::Handler);
@@ -319,7 +344,8 @@ impl ProjectorRunner {
         let unit = model.unit();
         match self.project(core, side, item, Some(&unit)).await {
             Ok(projection) => {
-                model.commit(unit, name, checkpoint(core, item.event.position)).await.map_err(Failure::outage)?;
+                let to = checkpoint(core, item.event.position);
+                model.commit(unit, name, from, to).await.map_err(Failure::outage)?;
                 telemetry::committed(self.name, item.event.position);
                 Ok(projection)
             }

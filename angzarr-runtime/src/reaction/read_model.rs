@@ -39,11 +39,25 @@ pub trait ReadModel: Send + Sync + 'static {
         Box::pin(async { Ok(false) })
     }
 
+    /// Whether each process has a read model of its own, as a file beside the program is. Then each process that shares a store
+    /// runs the projector for itself; otherwise one of them does, for all (row R5).
+    fn is_of_this_process(&self) -> bool {
+        false
+    }
+
     /// Begins a transaction.
     fn begin(&self) -> BoxFuture<'_, Result<Self::Transaction, ReactionError>>;
 
     /// The checkpoint that is committed under a name, if there is one.
     fn checkpoint<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>, ReactionError>>;
+
+    /// The checkpoint as an open transaction sees it. If somebody else moves it before the transaction commits, the commit fails:
+    /// two processes that work on one read model never both commit behind the same place (row R5).
+    fn checkpoint_in<'a>(
+        &'a self,
+        transaction: &'a mut Self::Transaction,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Checkpoint>, ReactionError>>;
 
     /// Stores the checkpoint under its name in the transaction and commits it. A position of the same store never moves
     /// back.
@@ -105,12 +119,15 @@ pub trait ErasedReadModel: Send + Sync {
     fn is_of_earlier_version(&self) -> BoxFuture<'_, Result<bool, ReactionError>>;
     /// See [`ReadModel::checkpoint`].
     fn checkpoint<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>, ReactionError>>;
-    /// Commits the unit with the checkpoint. Fails where its transaction could not begin, whatever the handler made of
-    /// that.
+    /// See [`ReadModel::is_of_this_process`].
+    fn is_of_this_process(&self) -> bool;
+    /// Commits the unit with the checkpoint, if the one before is still at `from`, where that is said. Fails where its
+    /// transaction could not begin, whatever the handler made of that.
     fn commit<'a>(
         &'a self,
         unit: Arc<dyn Any + Send + Sync>,
         name: &'a str,
+        from: Option<u64>,
         checkpoint: Checkpoint,
     ) -> BoxFuture<'a, Result<(), ReactionError>>;
     /// Undoes the unit.
@@ -172,20 +189,34 @@ impl<R: ReadModel + Clone> ErasedReadModel for Erased<R> {
         self.model.checkpoint(name)
     }
 
+    fn is_of_this_process(&self) -> bool {
+        self.model.is_of_this_process()
+    }
+
     fn commit<'a>(
         &'a self,
         unit: Arc<dyn Any + Send + Sync>,
         name: &'a str,
+        from: Option<u64>,
         checkpoint: Checkpoint,
     ) -> BoxFuture<'a, Result<(), ReactionError>> {
         Box::pin(async move {
             if let Some(failure) = self.failure(unit.as_ref()) {
                 return Err(ReactionError::transient(failure));
             }
-            let transaction = match Self::take(unit.as_ref()).await? {
+            let mut transaction = match Self::take(unit.as_ref()).await? {
                 Some(transaction) => transaction,
                 None => self.model.begin().await?,
             };
+            if let Some(from) = from {
+                let found = self.model.checkpoint_in(&mut transaction, name).await?;
+                let found = found.filter(|it| it.store == checkpoint.store).map_or(0, |it| it.position);
+                if found != from {
+                    self.model.rollback(transaction).await?;
+                    let message = format!("another process has brought this read model from {from} to {found}");
+                    return Err(ReactionError::transient(message));
+                }
+            }
             self.model.commit(transaction, name, checkpoint).await
         })
     }

@@ -315,7 +315,7 @@ impl Run<'_> {
                 for item in &*batch {
                     self.one(item).await?;
                 }
-                model.commit(model.unit(), name, checkpoint(self.core, upto)).await.map_err(outage)?;
+                model.commit(model.unit(), name, None, checkpoint(self.core, upto)).await.map_err(outage)?;
             }
         }
         self.committed = upto;
@@ -334,7 +334,7 @@ impl Run<'_> {
             }
         }
         let (name, upto) = (self.projector.name, checkpoint(self.core, upto));
-        model.commit(unit, name, upto).await.map_err(Failure::outage)
+        model.commit(unit, name, None, upto).await.map_err(Failure::outage)
     }
 
     /// One event with its retries; one that keeps failing sets its stream aside.
@@ -342,7 +342,7 @@ impl Run<'_> {
         if !self.waits_behind(item) {
             let (projector, core, side) = (self.projector, self.core, &self.side);
             let span = telemetry::reaction_span(projector.at(item));
-            let done = telemetry::within(span, projector.with_retries(core, side, item)).await;
+            let done = telemetry::within(span, projector.with_retries(core, side, item, None)).await;
             if let Err(failure) = done.map_err(Trouble::Outage)? {
                 self.set_aside(item, failure).await?;
             }
@@ -395,7 +395,7 @@ impl Run<'_> {
         if let Some(fresh) = &self.side.read_model
             && self.committed < self.at
         {
-            let done = fresh.commit(fresh.unit(), projector.name, checkpoint(core, self.at)).await;
+            let done = fresh.commit(fresh.unit(), projector.name, None, checkpoint(core, self.at)).await;
             done.map_err(|error| projector.failed(error))?;
         }
         let open = projector.open_letters(core).await?;
@@ -472,7 +472,7 @@ impl Run<'_> {
     async fn mark(&self, side: &ReadSide, letter: DeadLetterId, position: u64) -> Result<()> {
         let Some(model) = &side.read_model else { return Ok(()) };
         let name = self.projector.letter_name(letter);
-        let done = model.commit(model.unit(), &name, checkpoint(self.core, position)).await;
+        let done = model.commit(model.unit(), &name, None, checkpoint(self.core, position)).await;
         done.map_err(|error| self.projector.failed(error))
     }
 }

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::emission::Sender;
 use super::lanes::in_lanes;
+use super::ownership::TAKEN_OVER;
 use super::{CascadeLink, ComponentKind};
-use crate::command::Core;
+use crate::command::{Because, Core};
 use crate::dead_letter::{self, DeadLetterId, EventFailure, Resolution};
 use crate::declare::{Emission, Instance};
 use crate::error::{Error, Result};
@@ -63,7 +64,7 @@ impl SagaRunner {
         link: Option<&CascadeLink>,
         in_doubt: bool,
     ) -> Result<(), Failure> {
-        let (sequence, headers) = (stored.sequence, stored.headers.clone());
+        let (sequence, position, headers) = (stored.sequence, stored.position, stored.headers.clone());
         let upcast: Upcasted = core
             .upcast(stream, stored)
             .map_err(|error| Failure::Event(EventFailure { reason: error.to_string(), tries: 1, transient: false }))?;
@@ -76,6 +77,7 @@ impl SagaRunner {
             headers,
             link,
             in_doubt,
+            because: Some(Because { stream, sequence, position }),
         };
         // A split event keeps one sequence: the command index runs on over its parts. The first part that fails ends it,
         // so that the commands of a repeat have the same indexes.
@@ -104,6 +106,9 @@ impl SagaRunner {
     /// The same, and a letter if the saga cannot handle it.
     async fn handle_one(&self, core: &Core, item: &LogEvent, in_doubt: bool) -> Result<(), String> {
         let (stream, sequence) = (&item.stream, item.event.sequence);
+        if !core.ownership.has_partition(self.name, core.ownership.partition_of(stream)) {
+            return Err(TAKEN_OVER.to_owned());
+        }
         let link = core.waits.link_of(self.name, stream, sequence).map(|link| link.next(self.name, stream, sequence));
         if let Some(link) = &link
             && let Some(failure) = core.too_deep(link, self.name, ComponentKind::Saga, stream, sequence)
@@ -170,11 +175,6 @@ impl SagaRunner {
         }
     }
 
-    /// Where to begin; events up to this position are handled.
-    pub(super) async fn start(&self, core: &Core) -> Result<u64> {
-        Ok(core.storage.checkpoint(self.name).await?.unwrap_or(0))
-    }
-
     /// Handles a batch, in order within each stream. An error leaves it unhandled: it comes again, and commands that were
     /// done are known by their provenance.
     pub(super) async fn handle(&self, core: &Core, batch: Vec<LogEvent>) -> Result<(), String> {
@@ -185,7 +185,7 @@ impl SagaRunner {
             |item| item.stream.clone(),
             |item| async move {
                 let span = telemetry::reaction_span(self.at(&item.stream, &item.event));
-                let in_doubt = was_interrupted || item.event.position <= core.head_at_start;
+                let in_doubt = was_interrupted || core.may_have_been_handled(item.event.position);
                 telemetry::within(span, self.handle_one(core, &item, in_doubt)).await
             },
         )

@@ -180,12 +180,21 @@ impl ReadModel for SqliteReadModel {
     fn checkpoint<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Checkpoint>, ReactionError>> {
         Box::pin(async move {
             let connection = self.writer.lock().await;
-            let mut statement = connection.prepare_cached(checkpoints::FIND)?;
-            let found = statement
-                .query_row([name], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, i64>(1)?)))
-                .optional()?;
-            Ok(found.map(|(store, position)| checkpoints::from_row(store, position)))
+            find(&connection, name)
         })
+    }
+
+    fn checkpoint_in<'a>(
+        &'a self,
+        transaction: &'a mut SqliteTransaction,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Checkpoint>, ReactionError>> {
+        // It holds the file against other writers.
+        Box::pin(async move { find(transaction, name) })
+    }
+
+    fn is_of_this_process(&self) -> bool {
+        true
     }
 
     fn commit<'a>(
@@ -245,6 +254,13 @@ impl ReadModel for SqliteReadModel {
             self.path.as_deref().map_or(Ok(()), |path| sqlite_copy::remove(path))
         })
     }
+}
+
+fn find(connection: &Connection, name: &str) -> Result<Option<Checkpoint>, ReactionError> {
+    let mut statement = connection.prepare_cached(checkpoints::FIND)?;
+    let found =
+        statement.query_row([name], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, i64>(1)?))).optional()?;
+    Ok(found.map(|(store, position)| checkpoints::from_row(store, position)))
 }
 
 /// Begins if no other program holds the file.
@@ -351,7 +367,7 @@ mod tests {
             assert!(error.is_permanent(), "{error}");
             drop(context.transaction(&model.clone()).await.map_err(|error| error.to_string()).expect("its own"));
             erased
-                .commit(context.transaction.expect("a unit"), "p", AT_5)
+                .commit(context.transaction.expect("a unit"), "p", None, AT_5)
                 .await
                 .map_err(|e| e.to_string())
                 .expect("stored");

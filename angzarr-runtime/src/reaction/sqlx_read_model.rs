@@ -30,6 +30,23 @@ impl ReadModel for SqlitePool {
         })
     }
 
+    fn checkpoint_in<'a>(
+        &'a self,
+        transaction: &'a mut Self::Transaction,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Checkpoint>, ReactionError>> {
+        Box::pin(async move {
+            let found = sqlx::query_as(checkpoints::FIND).bind(name).fetch_optional(&mut **transaction).await?;
+            let row: Option<(Vec<u8>, i64)> = found;
+            let Some((store, position)) = row else { return Ok(None) };
+            Ok(Some(checkpoints::from_row(store.as_slice().try_into()?, position)))
+        })
+    }
+
+    fn is_of_this_process(&self) -> bool {
+        true
+    }
+
     fn commit<'a>(
         &'a self,
         mut transaction: Self::Transaction,

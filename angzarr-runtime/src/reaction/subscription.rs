@@ -3,9 +3,10 @@
 //! In: positions. Out: batches for one component, and a checkpoint that never runs ahead of what was handled. Never: an
 //! event out of its stream's order, or skipped.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use backon::BackoffBuilder as _;
@@ -13,6 +14,7 @@ use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::ownership::{INTENTS, RELAY};
 use super::{ProcessManagerRunner, ProjectorRunner, RebuildProgress, SagaRunner};
 use crate::command::{Core, panic_text};
 use crate::declare::EventContext;
@@ -67,6 +69,11 @@ pub struct SubscriptionStatus {
     pub ignored: u64,
     /// What holds it back, while something does.
     pub stalled: Option<String>,
+    /// How many of its [`shares`](Self::shares) this process works on: all of them, where it has the store to itself. Position
+    /// and lag are those of this process's part (row R5).
+    pub own_shares: u32,
+    /// Into how many shares its work is divided over the processes.
+    pub shares: u32,
     /// How far its rebuild is, while one runs (row J3).
     pub rebuild: Option<RebuildProgress>,
 }
@@ -95,11 +102,37 @@ impl Component {
         }
     }
 
-    async fn start(&self, core: &Core) -> Result<u64> {
+    /// Where a share of it begins; events up to there are handled.
+    async fn start(&self, core: &Core, share: &str) -> Result<u64> {
         match self {
-            Self::Saga(saga) => saga.start(core).await,
-            Self::ProcessManager(process) => process.start(core).await,
+            Self::Saga(_) | Self::ProcessManager(_) => Ok(core.storage.checkpoint(share).await?.unwrap_or(0)),
             Self::Projector(projector) => projector.start(core).await,
+        }
+    }
+
+    /// The shares of its work, by partition. A saga's and a process manager's are divided over the processes; a projector is one
+    /// whole: what it makes of the events of several streams may depend on each other.
+    fn shares(&self, core: &Core) -> Vec<Name> {
+        let partitions = core.ownership.partitions();
+        match self {
+            Self::Saga(_) | Self::ProcessManager(_) if partitions > 1 => {
+                (0..partitions).map(|partition| Name::from(format!("{}/{partition}", self.name()))).collect()
+            }
+            _ => vec![Name::from_static(self.name())],
+        }
+    }
+
+    /// Whether each process runs it for itself: its read model is this process's own.
+    fn is_everywhere(&self) -> bool {
+        matches!(self, Self::Projector(projector) if projector.is_local())
+    }
+
+    /// The partition that an event is of.
+    fn partition_of(&self, core: &Core, event: &LogEvent) -> u32 {
+        match self {
+            Self::Saga(_) => core.ownership.partition_of(&event.stream),
+            Self::ProcessManager(_) => core.ownership.partition_of_process(&event.stream, &event.event.headers),
+            Self::Projector(_) => 0,
         }
     }
 
@@ -145,11 +178,17 @@ impl Component {
 /// One component on its way along the log.
 pub(crate) struct Subscription {
     component: Component,
+    /// By partition: the name of the share, which is that of its checkpoint too.
+    shares: Vec<Name>,
+    /// The lowest position of the shares of this process; [`NOWHERE`] where it has none.
     position: watch::Sender<u64>,
+    own: AtomicU32,
     handled: AtomicU64,
     stalled: Mutex<Option<String>>,
 }
 
+/// The position of a component that others work on.
+const NOWHERE: u64 = u64::MAX;
 /// Events are read in portions of this many.
 pub(super) const BATCH: usize = 1_024;
 /// And of no more than about this many bytes: every component holds a portion at a time.
@@ -159,13 +198,36 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A checkpoint that only skips foreign events is stored this often at most.
 const IDLE_CHECKPOINT: u64 = 8_192;
 
+/// How far a share is.
+struct Progress {
+    position: u64,
+    stored: u64,
+}
+
+/// The shares that this process works on, by partition.
+type Own = BTreeMap<u32, Progress>;
+
+/// Where the slowest one is.
+fn slowest(own: &Own) -> u64 {
+    own.values().map(|share| share.position).min().unwrap_or(NOWHERE)
+}
+
 impl Subscription {
-    pub(crate) fn new(component: Component) -> Self {
-        Self { component, position: watch::Sender::new(0), handled: AtomicU64::new(0), stalled: Mutex::new(None) }
+    pub(crate) fn new(core: &Core, component: Component) -> Self {
+        let shares = component.shares(core);
+        Self {
+            component,
+            shares,
+            position: watch::Sender::new(NOWHERE),
+            own: AtomicU32::new(0),
+            handled: AtomicU64::new(0),
+            stalled: Mutex::new(None),
+        }
     }
 
     pub(crate) fn status(&self, core: &Core) -> SubscriptionStatus {
-        let (position, head) = (*self.position.borrow(), core.storage.head());
+        let head = core.storage.head();
+        let position = (*self.position.borrow()).min(head);
         let (skipped, ignored) = self.component.left_out();
         SubscriptionStatus {
             name: self.component.name().to_owned(),
@@ -177,7 +239,10 @@ impl Subscription {
             parked_streams: self.component.parked_streams(),
             skipped,
             ignored,
-            stalled: self.stalled.lock().clone(),
+            // Where nobody can write, neither its checkpoint nor what it sends can be stored.
+            stalled: self.stalled.lock().clone().or_else(|| core.storage.held_up()),
+            own_shares: self.own.load(Ordering::Relaxed),
+            shares: u32::try_from(self.shares.len()).unwrap_or(u32::MAX),
             rebuild: match &self.component {
                 Component::Projector(projector) => projector.rebuild.lock().clone(),
                 _ => None,
@@ -194,28 +259,38 @@ impl Subscription {
         &self.component
     }
 
+    /// Whether this process may work on a share.
+    fn has(&self, core: &Core, share: &str) -> bool {
+        self.component.is_everywhere() || core.ownership.has(share)
+    }
+
     /// Follows the log until the stop signal.
-    pub(crate) async fn follow(&self, core: &Core, start: u64, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn follow(&self, core: &Core, mut stop: watch::Receiver<bool>) {
         let mut woken = core.transport.listen();
-        let mut position = start;
-        let mut stored = start;
-        let name = self.component.name();
-        self.position.send_replace(position);
-        core.waits.reached(name, position);
-        tracing::debug!(component = name, kind = self.component.kind().as_str(), position, "subscription started");
+        let mut changed = core.ownership.changes();
+        let mut own = Own::new();
+        let (name, kind) = (self.component.name(), self.component.kind().as_str());
+        tracing::debug!(component = name, kind, "subscription started");
         let mut pause = Duration::from_millis(50);
         while !*stop.borrow() {
+            changed.borrow_and_update();
             // Code of the user runs in there, outside of its handlers too: a read model's commit.
-            let step = AssertUnwindSafe(self.step(core, position, &mut stored)).catch_unwind().await;
+            let step = async {
+                self.take_shares(core, &mut own).await?;
+                self.step(core, &mut own).await
+            };
+            let step = AssertUnwindSafe(step).catch_unwind().await;
             match step.unwrap_or_else(|panic| Err(format!("panicked: {}", panic_text(panic.as_ref())))) {
-                Ok(Some(reached)) => {
-                    position = reached;
+                Ok(true) => {
                     pause = Duration::from_millis(50);
-                    self.position.send_replace(position);
-                    core.waits.reached(name, position);
+                    self.tell(core, &own);
                     *self.stalled.lock() = None;
                 }
-                Ok(None) => {
+                Ok(false) => {
+                    if core.ownership.is_shared() {
+                        // Others wait for this process by its checkpoints.
+                        self.store_checkpoints(core, &mut own);
+                    }
                     let nap = async {
                         // The wake-up may be lost (row R7): look by ourselves now and then.
                         if let Ok(Err(_)) = tokio::time::timeout(LOOK, woken.changed()).await {
@@ -225,10 +300,12 @@ impl Subscription {
                     };
                     tokio::select! {
                         () = nap => {}
+                        _ = changed.changed() => {}
                         _ = stop.changed() => break,
                     }
                 }
                 Err(reason) => {
+                    let position = slowest(&own);
                     if core.closing.load(Ordering::Acquire) {
                         // What runs is refused new commands, as it should be: the batch comes again after the start.
                         tracing::debug!(
@@ -254,39 +331,95 @@ impl Subscription {
                 }
             }
         }
-        if stored < position && !self.component.keeps_checkpoint() {
-            self.store_checkpoint(core, position);
-        }
-        tracing::debug!(component = name, position, "subscription stopped");
+        self.store_checkpoints(core, &mut own);
+        tracing::debug!(component = name, position = slowest(&own), "subscription stopped");
     }
 
-    /// Reads and handles one portion; `None` at the head.
-    async fn step(&self, core: &Core, position: u64, stored: &mut u64) -> Result<Option<u64>, String> {
-        let head = core.storage.head();
+    /// Begins with what was taken, and stops with what is to be given back (row R5).
+    async fn take_shares(&self, core: &Core, own: &mut Own) -> Result<(), String> {
+        let mut changed = false;
+        for (partition, share) in (0..).zip(&self.shares) {
+            let has = self.has(core, share);
+            if has && !own.contains_key(&partition) {
+                let start = self.component.start(core, share).await.map_err(|error| error.to_string())?;
+                own.insert(partition, Progress { position: start, stored: start });
+                changed = true;
+            } else if !has {
+                // Whoever takes it over begins behind what is stored.
+                if let Some(Progress { position, stored }) = own.remove(&partition) {
+                    changed = true;
+                    if position > stored && !self.component.keeps_checkpoint() {
+                        let checkpoints = vec![(share.clone(), position)];
+                        let write = Write::extras(Extras { checkpoints, ..Extras::default() });
+                        core.writer.commit(write).await.map_err(|error| error.to_string())?;
+                    }
+                }
+                core.ownership.left(share);
+            }
+        }
+        if changed {
+            self.tell(core, own);
+        }
+        Ok(())
+    }
+
+    /// Tells those who wait where it is.
+    fn tell(&self, core: &Core, own: &Own) {
+        self.own.store(u32::try_from(own.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
+        for (partition, Progress { position, .. }) in own {
+            core.waits.reached(self.component.name(), *partition, *position);
+        }
+        self.position.send_replace(slowest(own));
+    }
+
+    /// Reads and handles one portion; `false` at the head.
+    async fn step(&self, core: &Core, own: &mut Own) -> Result<bool, String> {
+        let (head, position) = (core.storage.head(), slowest(own));
         if head <= position {
-            return Ok(None);
+            return Ok(false);
         }
         let portion = core.storage.read_log(position, BATCH, BATCH_BYTES).await.map_err(|error| error.to_string())?;
         // Nothing up to the head: all of it was discarded (row B5).
         let last = portion.last().map_or(head, |event| event.event.position);
-        let batch: Vec<LogEvent> =
-            portion.into_iter().filter(|event| !event.event.isolated && self.component.wants(event)).collect();
+        let is_ours = |event: &LogEvent| {
+            let share = own.get(&self.component.partition_of(core, event));
+            share.is_some_and(|share| event.event.position > share.position)
+        };
+        let wanted = |event: &LogEvent| !event.event.isolated && self.component.wants(event) && is_ours(event);
+        let batch: Vec<LogEvent> = portion.into_iter().filter(wanted).collect();
         let count = batch.len() as u64;
-        if count > 0 || last - *stored >= IDLE_CHECKPOINT {
+        let stored = own.values().map(|share| share.stored).min().unwrap_or(last);
+        let store = count > 0 || last.saturating_sub(stored) >= IDLE_CHECKPOINT;
+        if store {
             self.component.handle(core, batch, last).await?;
             self.handled.fetch_add(count, Ordering::Relaxed);
-            if !self.component.keeps_checkpoint() {
-                self.store_checkpoint(core, last);
-            }
-            *stored = last;
         }
-        Ok(Some(last))
+        for share in own.values_mut() {
+            share.position = share.position.max(last);
+        }
+        if store {
+            self.store_checkpoints(core, own);
+        }
+        Ok(true)
     }
 
     /// Not waited for: a checkpoint that is lost makes events come again, and that is allowed.
-    fn store_checkpoint(&self, core: &Core, position: u64) {
-        let checkpoints = vec![(Name::from_static(self.component.name()), position)];
-        core.writer.submit(Write::extras(Extras { checkpoints, ..Extras::default() }));
+    fn store_checkpoints(&self, core: &Core, own: &mut Own) {
+        // One in a read model is told to other processes all the same: they wait for it (row S9).
+        let is_told = core.ownership.is_shared() && !self.component.is_everywhere();
+        let is_kept = self.component.keeps_checkpoint();
+        let mut checkpoints = Vec::new();
+        for (partition, share) in own {
+            if share.position > share.stored {
+                share.stored = share.position;
+                if !is_kept || is_told {
+                    checkpoints.extend(self.shares.get(*partition as usize).map(|name| (name.clone(), share.position)));
+                }
+            }
+        }
+        if !checkpoints.is_empty() {
+            core.writer.submit(Write::extras(Extras { checkpoints, ..Extras::default() }));
+        }
     }
 }
 
@@ -295,28 +428,45 @@ pub(crate) struct Subscriptions {
     pub(crate) all: Vec<Arc<Subscription>>,
     stop: watch::Sender<bool>,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
+    /// Shares are kept until everybody has stopped.
+    stop_keeping: watch::Sender<bool>,
+    keeper: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
 impl Subscriptions {
     /// Starts every component behind its checkpoint.
     pub(crate) async fn start(core: &Arc<Core>, all: Vec<Arc<Subscription>>) -> Result<Self> {
         // None of them runs before all of them can.
-        let mut starts = Vec::with_capacity(all.len());
         for subscription in &all {
-            let start = subscription.component.start(core).await?;
-            subscription.position.send_replace(start);
-            starts.push(start);
+            let mut lowest = NOWHERE;
+            for share in &subscription.shares {
+                lowest = lowest.min(subscription.component.start(core, share).await?);
+            }
+            if !core.ownership.is_shared() {
+                subscription.position.send_replace(lowest);
+            }
         }
-        let stop = watch::Sender::new(false);
-        let tasks = all.iter().zip(starts).map(|(subscription, start)| {
+        let divided = all.iter().filter(|it| !it.component.is_everywhere()).flat_map(|it| it.shares.iter().cloned());
+        let of_runtime = [RELAY, INTENTS].map(Name::from_static);
+        core.ownership.divide(divided.chain(of_runtime).collect());
+        core.take_first_shares().await?;
+        let (stop, stop_keeping) = (watch::Sender::new(false), watch::Sender::new(false));
+        let tasks = all.iter().map(|subscription| {
             let (subscription, core, stop) = (subscription.clone(), core.clone(), stop.subscribe());
-            tokio::spawn(async move { subscription.follow(&core, start, stop).await })
+            tokio::spawn(async move { subscription.follow(&core, stop).await })
         });
         let mut tasks: Vec<_> = tasks.collect();
         let (of_core, stopped) = (core.clone(), stop.subscribe());
         tasks.push(tokio::spawn(async move { of_core.carry_out_intents(stopped).await }));
-        let tasks = Mutex::new(tasks);
-        Ok(Self { all, stop, tasks })
+        let mut keeper = None;
+        if core.ownership.is_shared() {
+            let (of_core, stopped) = (core.clone(), stop_keeping.subscribe());
+            keeper = Some(tokio::spawn(async move { of_core.keep_shares(stopped).await }));
+            let (of_core, of_all, stopped) = (core.clone(), all.clone(), stop.subscribe());
+            tasks.push(tokio::spawn(async move { watch_others(&of_core, &of_all, stopped).await }));
+        }
+        let (tasks, keeper) = (Mutex::new(tasks), Mutex::new(keeper));
+        Ok(Self { all, stop, tasks, stop_keeping, keeper })
     }
 
     /// The component of that name.
@@ -327,7 +477,7 @@ impl Subscriptions {
     /// Waits until every component has handled everything that is stored, what it caused included; not beyond the stop.
     pub(crate) async fn settled(&self, core: &Core) {
         let mut stop = self.stop.subscribe();
-        loop {
+        'again: loop {
             let head = core.storage.head();
             for subscription in &self.all {
                 let mut position = subscription.position.subscribe();
@@ -335,6 +485,13 @@ impl Subscriptions {
                 tokio::select! {
                     _ = position.wait_for(|position| *position >= head) => {}
                     _ = stop.wait_for(|stopped| *stopped) => return,
+                }
+                if !subscription.others_have_reached(core, head).await {
+                    tokio::select! {
+                        () = tokio::time::sleep(Duration::from_millis(20)) => {}
+                        _ = stop.wait_for(|stopped| *stopped) => return,
+                    }
+                    continue 'again;
                 }
             }
             if !core.intents_settled().await {
@@ -363,13 +520,72 @@ impl Subscriptions {
             }
         }
     }
+
+    /// Gives this process's part to the others, once nobody works on it any more and everything is stored (row R5).
+    pub(crate) async fn give_back(&self, core: &Core) {
+        self.stop_keeping.send_replace(true);
+        let keeper = self.keeper.lock().take();
+        if let Some(keeper) = keeper {
+            let _ended = keeper.await;
+        }
+        core.give_back_shares().await;
+    }
 }
 
 impl Drop for Subscriptions {
     fn drop(&mut self) {
         self.stop.send_replace(true);
+        self.stop_keeping.send_replace(true);
     }
 }
+
+impl Subscription {
+    /// Whether those who work on the other shares have handled everything up to a position, as far as they have told.
+    async fn others_have_reached(&self, core: &Core, position: u64) -> bool {
+        if !core.ownership.is_shared() || self.component.is_everywhere() {
+            return true;
+        }
+        for share in self.shares.iter().filter(|share| !self.has(core, share)) {
+            match core.storage.checkpoint(share).await {
+                Ok(reached) if reached.unwrap_or(0) >= position => {}
+                _ => return false,
+            }
+        }
+        true
+    }
+}
+
+/// Tells those who wait for components that other processes run (rows S3, S9): an event that has a position below the
+/// checkpoint of its own share was handled, or waits in the dead letters.
+async fn watch_others(core: &Core, all: &[Arc<Subscription>], mut stop: watch::Receiver<bool>) {
+    let mut pause = SHORTEST_LOOK;
+    loop {
+        tokio::select! {
+            () = core.waits.somebody_waits() => {}
+            _ = stop.wait_for(|stopped| *stopped) => return,
+        }
+        let open = core.waits.open();
+        let mut news = false;
+        for subscription in all.iter().filter(|it| !it.component.is_everywhere()) {
+            let name = subscription.component.name();
+            for (partition, share) in (0..).zip(&subscription.shares) {
+                if !open.contains(&(name, partition)) || subscription.has(core, share) {
+                    continue;
+                }
+                // What cannot be read now is read again.
+                if let Ok(Some(reached)) = core.storage.checkpoint(share).await {
+                    news |= core.waits.reached(name, partition, reached);
+                }
+            }
+        }
+        pause = if news { SHORTEST_LOOK } else { (pause * 2).min(LONGEST_LOOK) };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// How often others' checkpoints are read while somebody waits for them.
+const SHORTEST_LOOK: Duration = Duration::from_millis(2);
+const LONGEST_LOOK: Duration = Duration::from_millis(40);
 
 impl Core {
     /// Growing, jittered pauses between the tries of an event (rows G3, J2).

@@ -4,18 +4,17 @@
 //! their projections, and who had not finished when the deadline passed. Never: a conclusion about events of this command
 //! from positions of others'.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::{CascadeFailure, CascadeLink, ComponentKind};
-use crate::command::{Projection, Submission, SyncMode};
+use crate::command::{Core, Projection, Submission, SyncMode};
 use crate::error::Code;
-use crate::registry::Registry;
 use crate::stream::{StoredEvent, StreamKey};
 
 /// A component that had not handled an event when the answer had to be given.
@@ -82,9 +81,17 @@ struct Expectation {
 struct Open {
     component: &'static str,
     kind: ComponentKind,
+    partition: u32,
     sequence: u32,
-    /// Where the event is, if it was stored before.
+    /// Where the event is, if it was stored before, or other processes are at work too.
     position: Option<u64>,
+}
+
+impl Open {
+    /// Whether its component has passed the event.
+    fn is_passed(&self, positions: &HashMap<Share, u64>) -> bool {
+        self.position.is_some_and(|at| positions.get(&(self.component, self.partition)) >= Some(&at))
+    }
 }
 
 impl Expectation {
@@ -132,20 +139,25 @@ impl Expectation {
 #[derive(Default)]
 pub(crate) struct WaitBoard(Arc<Board>);
 
+/// A share of a component: its name and a partition.
+pub(super) type Share = (&'static str, u32);
+
 #[derive(Default)]
 struct Board {
     /// Read before the lock is taken: in most systems nobody waits.
     waiting: AtomicUsize,
     next_id: AtomicU64,
     notes: Mutex<Notes>,
+    /// Somebody begins to wait.
+    news: Notify,
 }
 
 #[derive(Default)]
 struct Notes {
     /// By stream: commands of one stream take turns, so there are few to each.
     expectations: HashMap<StreamKey, Vec<Expectation>>,
-    /// Where each projector stands.
-    positions: HashMap<&'static str, u64>,
+    /// Where each component stands, as far as it is known.
+    positions: HashMap<Share, u64>,
     /// Nobody handles anything any more.
     closed: bool,
 }
@@ -154,7 +166,7 @@ impl WaitBoard {
     /// Notes what the SIMPLE and CASCADE pages of a submission wait for; `None` where there is nothing to wait for.
     pub(crate) fn expect(
         &self,
-        registry: &Registry,
+        core: &Core,
         submission: &Submission<'_>,
         events: &[StoredEvent],
         sync: &[SyncMode],
@@ -164,7 +176,7 @@ impl WaitBoard {
         }
         let waited_for = events.iter().zip(sync).filter(|(_, sync)| sync.waits());
         let waited_for = waited_for.map(|(event, sync)| (event, None, *sync == SyncMode::Cascade));
-        self.note(registry, &submission.key, waited_for, submission.link, None)
+        self.note(core, &submission.key, waited_for, submission.link, None)
     }
 
     /// The same for events that an earlier run of the command stored (row C10).
@@ -173,33 +185,44 @@ impl WaitBoard {
     /// has been at this very event.
     pub(crate) fn expect_stored(
         &self,
-        registry: &Registry,
+        core: &Core,
         submission: &Submission<'_>,
         events: &[StoredEvent],
     ) -> Option<Waiting> {
         let everybody = submission.pages.iter().any(|page| page.sync == SyncMode::Cascade);
         let waited_for = events.iter().filter(|event| !event.isolated);
         let waited_for = waited_for.map(|event| (event, Some(event.position), everybody));
-        self.note(registry, &submission.key, waited_for, submission.link, None)
+        self.note(core, &submission.key, waited_for, submission.link, None)
+    }
+
+    /// The same for an event that a reaction in another process has caused.
+    pub(super) fn expect_caused(
+        &self,
+        core: &Core,
+        key: &StreamKey,
+        event: &StoredEvent,
+        link: &CascadeLink,
+    ) -> Option<Waiting> {
+        self.note(core, key, std::iter::once((event, Some(event.position), true)), Some(link), None)
     }
 
     /// The same for stored events that a caller gives, in one projector.
     #[cfg(feature = "server")]
     pub(crate) fn expect_given(
         &self,
-        registry: &Registry,
+        core: &Core,
         key: &StreamKey,
         events: &[StoredEvent],
         projector: &str,
     ) -> Option<Waiting> {
         let waited_for = events.iter().map(|event| (event, Some(event.position), false));
-        self.note(registry, key, waited_for, None, Some(projector))
+        self.note(core, key, waited_for, None, Some(projector))
     }
 
     /// Each event comes with its position, if it is stored, and with whether sagas and process managers count.
     fn note<'e>(
         &self,
-        registry: &Registry,
+        Core { registry, ownership, .. }: &Core,
         key: &StreamKey,
         events: impl Iterator<Item = (&'e StoredEvent, Option<u64>, bool)>,
         link: Option<&CascadeLink>,
@@ -210,7 +233,12 @@ impl WaitBoard {
         for (event, position, everybody) in events {
             let name = event.type_name.as_str();
             let mut concerns = |component, kind| {
-                open.push(Open { component, kind, sequence: event.sequence, position });
+                let partition = match kind {
+                    ComponentKind::Saga => ownership.partition_of(key),
+                    ComponentKind::ProcessManager => ownership.partition_of_process(key, &event.headers),
+                    ComponentKind::Projector => 0,
+                };
+                open.push(Open { component, kind, partition, sequence: event.sequence, position });
             };
             for projector in registry.projectors.values() {
                 let descriptor = projector.descriptor;
@@ -245,14 +273,14 @@ impl WaitBoard {
         let mut notes = self.0.notes.lock();
         let positions = &notes.positions;
         // Under the lock under which positions are told, so that none is missed.
-        let passed = |open: &Open| open.position.is_some_and(|at| positions.get(open.component) >= Some(&at));
-        expectation.settle(key, passed, &Ok(None));
+        expectation.settle(key, |open| open.is_passed(positions), &Ok(None));
         if notes.closed {
             expectation.settle(key, |_| true, &stopped());
         }
         notes.expectations.entry(key.clone()).or_default().push(expectation);
         self.0.waiting.fetch_add(1, Ordering::Release);
         drop(notes);
+        self.0.news.notify_one();
         Some(Waiting(Box::new(Noted { board: self.0.clone(), id, key: key.clone(), done })))
     }
 
@@ -331,16 +359,52 @@ impl WaitBoard {
         }
     }
 
-    /// A component has handled everything up to a position.
-    pub(crate) fn reached(&self, component: &'static str, position: u64) {
+    /// A component has handled everything of a partition up to a position. Whether somebody waited for that.
+    pub(crate) fn reached(&self, component: &'static str, partition: u32, position: u64) -> bool {
         let mut notes = self.0.notes.lock();
-        notes.positions.insert(component, position);
+        notes.positions.insert((component, partition), position);
         if self.0.waiting.load(Ordering::Acquire) == 0 {
-            return;
+            return false;
         }
-        let passed = |open: &Open| open.component == component && open.position.is_some_and(|at| at <= position);
-        for (key, of_stream) in &mut notes.expectations {
-            of_stream.iter_mut().for_each(|expectation| expectation.settle(key, passed, &Ok(None)));
+        let Notes { expectations, positions, .. } = &mut *notes;
+        let mut news = false;
+        for (key, of_stream) in expectations {
+            for expectation in of_stream {
+                let before = expectation.open.len();
+                let is_it = |open: &Open| (open.component, open.partition) == (component, partition);
+                expectation.settle(key, |open| is_it(open) && open.is_passed(positions), &Ok(None));
+                news |= expectation.open.len() < before;
+            }
+        }
+        news
+    }
+
+    /// The events that are waited for are stored. Where other processes are at work too, it is by their positions that one knows
+    /// of them: what is compared is an event's own position with the checkpoint of its own share (row S9).
+    pub(crate) fn located(&self, Waiting(waiting): &Waiting, events: &[StoredEvent]) {
+        let mut notes = self.0.notes.lock();
+        let Notes { expectations, positions, .. } = &mut *notes;
+        let of_stream = expectations.get_mut(&waiting.key).into_iter().flatten();
+        for expectation in of_stream.filter(|it| it.id == waiting.id) {
+            for open in &mut expectation.open {
+                let event = events.iter().find(|event| event.sequence == open.sequence);
+                open.position = event.map(|event| event.position).or(open.position);
+            }
+            expectation.settle(&waiting.key, |open| open.is_passed(positions), &Ok(None));
+        }
+    }
+
+    /// Which shares somebody waits for.
+    pub(super) fn open(&self) -> HashSet<Share> {
+        let notes = self.0.notes.lock();
+        let open = notes.expectations.values().flatten().flat_map(|expectation| &expectation.open);
+        open.map(|open| (open.component, open.partition)).collect()
+    }
+
+    /// Resolves when somebody waits.
+    pub(super) async fn somebody_waits(&self) {
+        while self.0.waiting.load(Ordering::Acquire) == 0 {
+            self.0.news.notified().await;
         }
     }
 
@@ -386,6 +450,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::registry::Registry;
     use crate::stream::Headers;
 
     fn an_event(type_name: &str) -> StoredEvent {
@@ -404,14 +469,15 @@ mod tests {
     /// Row S9: a caller that goes away at any moment leaves nothing behind, also before it waits.
     #[test]
     fn s9_a_note_ends_with_whoever_wrote_it() {
+        let builder = crate::Runtime::builder();
         let (registry, _) = Registry::collect_all(&crate::Limits::default());
-        let projector = registry.projectors.values().next().expect("a projector in this program");
+        let core = builder.core(registry, Arc::new(crate::Memory::new()));
+        let projector = core.registry.projectors.values().next().expect("a projector in this program");
         let key = StreamKey::main(projector.descriptor.domains[0], Uuid::nil());
         let event = an_event(projector.handlers.keys().next().expect("a handler"));
-        let board = WaitBoard::default();
-        let waiting = board
-            .note(&registry, &key, [(&event, None, false)].into_iter(), None, None)
-            .expect("something to wait for");
+        let board = &core.waits;
+        let waiting =
+            board.note(&core, &key, [(&event, None, false)].into_iter(), None, None).expect("something to wait for");
         assert_eq!(board.0.waiting.load(Ordering::Acquire), 1);
         assert_eq!(board.0.notes.lock().expectations.len(), 1);
         drop(waiting);

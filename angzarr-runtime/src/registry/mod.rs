@@ -165,6 +165,11 @@ impl Registry {
         self.aggregates.keys().copied()
     }
 
+    /// Those and the domains of its process managers: whatever may have streams.
+    pub(crate) fn stream_domains(&self) -> impl Iterator<Item = &'static str> {
+        self.domains().chain(self.process_managers.keys().copied())
+    }
+
     fn add_aggregates(&mut self, problems: &mut Vec<Problem>) {
         for descriptor in in_order(inventory::iter::<RegisteredAggregate>().map(|it| it.0), |it| it.location) {
             let aggregate = Aggregate::new(descriptor);

@@ -7,16 +7,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::{Inner, Runtime};
-use crate::command::{Core, EditionGate, StateCache};
+use crate::command::{Core, Doubts, EditionGate, StateCache};
 use crate::declare::{Clock, IdSource, Instance, RandomIds, SystemClock};
 use crate::error::Result;
 use crate::reaction::{
-    Component, Escalate, Escalation, IntentDesk, ProcessManagerRunner, ProjectorRunner, SagaRunner, Subscription,
-    Subscriptions, WaitBoard,
+    Component, Escalate, Escalation, IntentDesk, Ownership, PARTITIONS, ProcessManagerRunner, ProjectorRunner,
+    SagaRunner, Subscription, Subscriptions, WaitBoard,
 };
 use crate::registry::{Problem, Registry, WiringErrors};
-use crate::storage::{BoxFuture, Memory, Storage, StorageError, Writer};
-use crate::stream::Limits;
+use crate::storage::{BoxFuture, Extras, Memory, Storage, StorageError, Write, WriteError, Writer};
+use crate::stream::{Limits, Name};
 use crate::transport::{Local, Publishing, Relay, Transport};
 
 /// Something that becomes a store when the runtime starts.
@@ -72,6 +72,19 @@ impl OpenStorage for crate::storage::Sqlite {
     }
 }
 
+#[cfg(feature = "postgres")]
+impl OpenStorage for crate::storage::Postgres {
+    fn open(self: Box<Self>) -> BoxFuture<'static, Result<Arc<dyn Storage>, StorageError>> {
+        Box::pin(async move { Ok(Arc::new(self.start().await?) as Arc<dyn Storage>) })
+    }
+    fn open_read_only(self: Box<Self>) -> BoxFuture<'static, Result<Arc<dyn Storage>, StorageError>> {
+        Box::pin(async move { Ok(Arc::new(self.start_read_only().await?) as Arc<dyn Storage>) })
+    }
+    fn describe(&self) -> String {
+        crate::storage::Postgres::describe(self)
+    }
+}
+
 /// Describes a runtime. Nothing happens before [`build`](Self::build).
 pub struct Builder {
     storage: Option<Box<dyn OpenStorage>>,
@@ -90,6 +103,8 @@ pub struct Builder {
     reaction_backoff: (Duration, Duration),
     cascade_depth: u32,
     escalate: Option<Arc<Escalate>>,
+    partitions: u32,
+    lease_time: Duration,
     problems: Vec<Problem>,
 }
 
@@ -112,6 +127,8 @@ impl Default for Builder {
             reaction_backoff: (Duration::from_millis(5), Duration::from_millis(500)),
             cascade_depth: 32,
             escalate: None,
+            partitions: 16,
+            lease_time: Duration::from_secs(6),
             problems: Vec::new(),
         }
     }
@@ -125,7 +142,7 @@ impl Builder {
         self
     }
 
-    /// The storage by URL: `memory:`, `sqlite:bank.db`, `sqlite:bank.db?durability=relaxed`. A URL that cannot work is
+    /// The storage by URL: `memory:`, `sqlite:bank.db`, `sqlite:bank.db?durability=relaxed`, `postgres://host/database`. A URL that cannot work is
     /// told by [`build`](Self::build), together with every other mistake.
     #[must_use]
     pub fn storage_url(mut self, url: &str) -> Self {
@@ -266,6 +283,23 @@ impl Builder {
         self
     }
 
+    /// For a store that several processes share: into how many partitions the work of each saga and process manager is divided
+    /// over them, 1 to 1,024; 16 if nothing is said (row R5). What the store was first started with counts for good.
+    #[must_use]
+    pub fn partitions(mut self, partitions: u32) -> Self {
+        self.partitions = partitions.clamp(1, 1_024);
+        self
+    }
+
+    /// For a store that several processes share: for how long a process that is not heard of keeps its part of the work, at least
+    /// 1 s; 6 s if nothing is said (row R5). Afterwards the others take it over. Shorter is sooner, and mistakes a process that is
+    /// only slow for a dead one sooner.
+    #[must_use]
+    pub fn lease_time(mut self, time: Duration) -> Self {
+        self.lease_time = time.max(Duration::from_secs(1));
+        self
+    }
+
     /// Checks the wiring without starting anything: what [`build`](Self::build) would tell.
     ///
     /// # Errors
@@ -302,6 +336,8 @@ impl Builder {
             ("sync_deadline", format!("{:?}", self.sync_deadline)),
             ("drain_limit", format!("{:?}", self.drain_limit)),
             ("command_attempts", self.attempts.to_string()),
+            ("partitions", self.partitions.to_string()),
+            ("lease_time", format!("{:?}", self.lease_time)),
             ("cascade_depth", self.cascade_depth.to_string()),
             ("reaction_attempts", self.reaction_attempts.to_string()),
             ("reaction_backoff", format!("{:?} to {:?}", self.reaction_backoff.0, self.reaction_backoff.1)),
@@ -362,7 +398,12 @@ impl Builder {
 
     async fn start(self, registry: Registry, storage: Arc<dyn Storage>) -> Result<Runtime> {
         warn_of_unlinked_domains(&registry, storage.as_ref()).await?;
-        let core = Arc::new(self.core(registry, storage));
+        let mut core = self.core(registry, storage);
+        if core.storage.leases().is_some() {
+            let partitions = partitions_of(core.storage.as_ref(), self.partitions).await?;
+            core.ownership = Ownership::shared(partitions, self.lease_time);
+        }
+        let core = Arc::new(core);
         tracing::info!(storage = core.storage.describe(), transport = core.transport.describe(), "runtime starts");
         let instances: HashMap<TypeId, Instance> = self.instances.into_iter().map(|(id, _, it)| (id, it)).collect();
         let instance_of = |component: TypeId, make: Option<fn() -> Instance>| {
@@ -381,9 +422,9 @@ impl Builder {
         let relay = Relay::open(&core, self.outbox).await?;
         let processes = core.registry.process_managers.values();
         let processes = processes.map(|process| Component::ProcessManager(ProcessManagerRunner::new(process)));
-        let all =
-            projectors.chain(sagas).chain(processes).map(|component| Arc::new(Subscription::new(component))).collect();
+        let all = projectors.chain(sagas).chain(processes).map(|it| Arc::new(Subscription::new(&core, it))).collect();
         let subscriptions = Subscriptions::start(&core, all).await?;
+        forward_changes(&core);
         let publishing = Publishing::start(&core, relay);
         let (ending, drain_limit) = (OnceLock::new(), self.drain_limit);
         Ok(Runtime { inner: Arc::new(Inner { core, subscriptions, publishing, ending, drain_limit }) })
@@ -401,6 +442,7 @@ impl Builder {
             ids: self.ids.clone(),
             limits: self.limits.clone(),
             waits: WaitBoard::default(),
+            ownership: Ownership::whole(),
             sync_deadline: self.sync_deadline,
             attempts: self.attempts,
             reaction_attempts: self.reaction_attempts,
@@ -412,7 +454,7 @@ impl Builder {
             intents: IntentDesk::default(),
             cascade_depth: self.cascade_depth,
             escalate: self.escalate.clone(),
-            head_at_start: storage.head(),
+            doubts: Doubts::new(storage.head()),
             storage,
         }
     }
@@ -455,10 +497,40 @@ impl Builder {
     }
 }
 
+/// Wakes subscribers for what other processes have stored. Ends with the store.
+fn forward_changes(core: &Core) {
+    let Some(mut changes) = core.storage.changes() else { return };
+    let transport = core.transport.clone();
+    tokio::spawn(async move {
+        while changes.changed().await.is_ok() {
+            let head = *changes.borrow_and_update();
+            transport.announce(head);
+        }
+    });
+}
+
 fn no_instance(kind: &str, name: &str, rust_name: &str, location: crate::declare::Location) -> Problem {
     Problem::error(format!("the {kind} `{name}` holds something and got no instance"))
         .at(location, format!("`{rust_name}` has fields"))
         .hint(format!("add `.with({rust_name} {{ … }})` to the builder"))
+}
+
+/// Into how many partitions a store's work is divided. Whoever starts on it first decides: checkpoints depend on it.
+async fn partitions_of(storage: &dyn Storage, wanted: u32) -> Result<u32, StorageError> {
+    if storage.checkpoint(PARTITIONS).await?.is_none() {
+        let checkpoints = vec![(Name::from_static(PARTITIONS), u64::from(wanted))];
+        let write = Write::extras(Extras { checkpoints, ..Extras::default() });
+        for written in storage.commit(vec![write]).await {
+            if let Err(WriteError::Storage(error)) = written {
+                return Err(error);
+            }
+        }
+    }
+    let decided = storage.checkpoint(PARTITIONS).await?.and_then(|it| u32::try_from(it).ok()).unwrap_or(wanted);
+    if decided != wanted {
+        tracing::info!(decided, wanted, "the store's work is divided already, and stays so");
+    }
+    Ok(decided)
 }
 
 /// A store may know domains that this program has no code for: most likely a crate that is not linked.

@@ -7,10 +7,12 @@ use std::fmt;
 
 use super::Runtime;
 use crate::command::{Core, Provenance, detached};
+use crate::dead_letter::{DeadLetterFilter, DeadLetterId, Resolution};
 use crate::error::{Error, Result, Subject, nearest};
-use crate::reaction::on_main;
+use crate::reaction::{is_taken_back, letter_on_main, on_main};
 use crate::storage::{
-    Dedup, EditionDiscard, Extras, IntentFilter, StreamFilter, StreamInfo, StreamMerge, StreamRead, Write, WriteError,
+    Dedup, EditionDiscard, Extras, Intent, IntentFilter, Settle, StreamFilter, StreamInfo, StreamMerge, StreamRead,
+    Write, WriteError,
 };
 use crate::stream::{Edition, Name, StreamKey};
 
@@ -133,68 +135,118 @@ impl EditionHandle {
 
 impl Core {
     async fn merge_edition(&self, edition: &Name) -> Result<Merged> {
-        let streams = self.streams_of(edition, None).await?;
+        // What main's sagas come to from now on, the branch's may have come to before.
+        self.doubts.merge_begins();
+        let merged = self.merge_as_it_stands(edition).await;
+        self.doubts.merge_ended(self.storage.head());
+        merged
+    }
+
+    async fn merge_as_it_stands(&self, edition: &Name) -> Result<Merged> {
+        let mut rounds = 0;
+        loop {
+            let (plan, done) = self.plan_merge(edition).await?;
+            let Some((extras, letters)) = plan else { return Ok(done) };
+            rounds += 1;
+            match self.writer.commit(Write::extras(extras)).await {
+                Ok(_) => {
+                    self.letters_went_along(edition, letters).await?;
+                    self.transport.announce(self.storage.head());
+                    self.intents.wake();
+                    return Ok(done);
+                }
+                Err(WriteError::Storage(error)) => return Err(error.into()),
+                // Somebody wrote to main, or carried something out, in this very moment: looked at again, so that every
+                // stream that is in the way is named.
+                Err(WriteError::Conflict { .. } | WriteError::Settled { .. }) if rounds < self.attempts => {}
+                Err(WriteError::Conflict { key, expected, actual }) => {
+                    let conflict = MergeConflict { stream: key.on_main(), diverged_at: expected, main: actual };
+                    return Err(merge_conflict(edition, vec![conflict]));
+                }
+                Err(other) => {
+                    return Err(Error::Component { component: edition.to_string(), message: other.to_string() });
+                }
+            }
+        }
+    }
+
+    /// What a merge writes, with the letters of the branch that it takes along; `None` where it had been merged before.
+    async fn plan_merge(&self, edition: &Name) -> Result<(Option<(Extras, Vec<DeadLetterId>)>, Merged)> {
         let mut extras = Extras::default();
-        let (mut conflicts, mut merged) = (Vec::new(), 0);
+        let (mut conflicts, mut merged) = (Vec::new(), Vec::new());
         let mut done = Merged::default();
-        for info in &streams {
+        for info in self.streams_of(edition, false).await? {
             let main = self.storage.read_stream(&info.key.on_main(), tail()).await?.next_sequence;
             let diverged_at = info.diverged_at.unwrap_or(0);
+            let conflict = MergeConflict { stream: info.key.on_main(), diverged_at, main };
             if main != diverged_at {
-                if self.was_merged(info, diverged_at).await? {
-                    merged += 1;
-                    continue;
-                }
-                conflicts.push(MergeConflict { stream: info.key.on_main(), diverged_at, main });
+                let into = if self.was_merged(&info, diverged_at).await? { &mut merged } else { &mut conflicts };
+                into.push(conflict);
                 continue;
             }
             let keys = self.storage.dedup_keys(&info.key).await?;
             let dedup = keys.into_iter().map(|(dedup, _)| (dedup.clone(), key_on_main(&dedup, edition))).collect();
             done.streams += 1;
             done.events += u64::from(info.next_sequence - diverged_at);
-            extras.merges.push(StreamMerge {
-                branch: info.key.clone(),
-                diverged_at,
-                next_sequence: info.next_sequence,
-                dedup,
-            });
-            let of_stream =
-                IntentFilter { stream: Some(info.key.clone()), limit: Some(usize::MAX), ..Default::default() };
-            for intent in self.storage.intents(&of_stream).await? {
-                extras.withdraws.push(intent.id);
-                let unreadable = || Error::Component {
-                    component: edition.to_string(),
-                    message: format!("the {} {} of {} cannot be read", intent.kind, intent.id, intent.stream),
-                };
-                extras.intents.push(on_main(&intent).ok_or_else(unreadable)?);
-            }
+            let next_sequence = info.next_sequence;
+            extras.merges.push(StreamMerge { branch: info.key, diverged_at, next_sequence, dedup });
         }
+        if conflicts.is_empty() && extras.merges.is_empty() {
+            return Ok((None, Merged { streams: merged.len(), already_merged: !merged.is_empty(), ..done }));
+        }
+        // A branch that has gone on since its merge does not go on from where main is.
+        conflicts.extend(merged);
         if !conflicts.is_empty() {
             return Err(merge_conflict(edition, conflicts));
         }
-        if extras.merges.is_empty() {
-            return Ok(Merged { streams: merged, already_merged: merged > 0, ..done });
-        }
-        match self.writer.commit(Write::extras(extras)).await {
-            Ok(_) => {}
-            Err(WriteError::Storage(error)) => return Err(error.into()),
-            // Somebody wrote to main in this very moment.
-            Err(WriteError::Conflict { key, expected, actual }) => {
-                let conflict = MergeConflict { stream: key.on_main(), diverged_at: expected, main: actual };
-                return Err(merge_conflict(edition, vec![conflict]));
+        let unreadable = |what: String| Error::Component { component: edition.to_string(), message: what };
+        for intent in self.intents_of(edition).await? {
+            extras.settles.push(Settle { id: intent.id, due: intent.due });
+            let message = || format!("the {} {} of {} cannot be read", intent.kind, intent.id, intent.stream);
+            let merged = on_main(&intent).ok_or_else(|| unreadable(message()))?;
+            // A timeout that the branch has taken back is taken back on main.
+            match is_taken_back(&merged) {
+                true => extras.withdraws.push(merged.id),
+                false => extras.intents.push(merged),
             }
-            Err(other) => return Err(Error::Component { component: edition.to_string(), message: other.to_string() }),
         }
-        self.transport.announce(self.storage.head());
-        self.intents.wake();
-        Ok(done)
+        let mut letters = Vec::new();
+        let every = DeadLetterFilter { include_resolved: true, limit: Some(i64::MAX as usize), ..Default::default() };
+        for letter in self.storage.dead_letters(&every).await?.iter().filter(|it| it.goes_with(edition, None)) {
+            // What was tried again has its events; what was given up stays given up.
+            if matches!(letter.resolution, Some(Resolution::Retried { .. })) {
+                continue;
+            }
+            if let Some(on_main) = letter_on_main(letter, edition) {
+                extras.dead_letters.push(on_main);
+                letters.extend(letter.resolution.is_none().then_some(letter.id));
+            }
+        }
+        Ok((Some((extras, letters)), done))
+    }
+
+    /// Letters that main has now are no longer the branch's.
+    async fn letters_went_along(&self, edition: &Name, letters: Vec<DeadLetterId>) -> Result<()> {
+        for id in letters {
+            let reason = format!("the edition `{edition}` was merged, and the letter with it");
+            // One that an operator has resolved in this moment is theirs.
+            self.storage.resolve_dead_letter(id, Resolution::Discarded { at: self.now(), reason }).await?;
+        }
+        Ok(())
+    }
+
+    async fn intents_of(&self, edition: &Name) -> Result<Vec<Intent>> {
+        let every = IntentFilter { limit: Some(i64::MAX as usize), ..Default::default() };
+        let mut intents = self.storage.intents(&every).await?;
+        intents.retain(|intent| intent.stream.edition == *edition);
+        Ok(intents)
     }
 
     async fn discard_edition(&self, edition: &Name, domain: Option<Name>) -> Result<()> {
         let mut extras = Extras::default();
         if let Some(domain) = &domain {
             // Work that other domains did for events of this one: the events that come anew are others.
-            for info in self.streams_of(edition, None).await?.iter().filter(|info| info.key.domain != *domain) {
+            for info in self.streams_of(edition, true).await?.iter().filter(|info| info.key.domain != *domain) {
                 let keys = self.storage.dedup_keys(&info.key).await?;
                 let is_of_discarded = |dedup: &Dedup| {
                     Provenance::of(dedup)
@@ -202,6 +254,14 @@ impl Core {
                 };
                 let forgotten = keys.into_iter().filter(|(dedup, _)| is_of_discarded(dedup));
                 extras.forgets.extend(forgotten.map(|(dedup, _)| (info.key.clone(), dedup)));
+            }
+        }
+        // Before the branch goes: whoever is interrupted here discards it again.
+        let open = DeadLetterFilter { limit: Some(i64::MAX as usize), ..Default::default() };
+        for letter in self.storage.dead_letters(&open).await? {
+            if letter.goes_with(edition, domain.as_deref()) {
+                let reason = EditionDiscard::reason_of(edition);
+                self.storage.resolve_dead_letter(letter.id, Resolution::Discarded { at: self.now(), reason }).await?;
             }
         }
         extras.discards.push(EditionDiscard { edition: edition.clone(), domain: domain.clone(), at: self.now() });
@@ -218,8 +278,8 @@ impl Core {
         Ok(())
     }
 
-    async fn streams_of(&self, edition: &Name, domain: Option<String>) -> Result<Vec<StreamInfo>> {
-        let filter = StreamFilter { domain, edition: Some(edition.to_string()) };
+    async fn streams_of(&self, edition: &Name, without_events: bool) -> Result<Vec<StreamInfo>> {
+        let filter = StreamFilter { edition: Some(edition.to_string()), without_events, ..StreamFilter::default() };
         let mut streams: Vec<StreamInfo> = Vec::new();
         loop {
             let after = streams.last().map(|info| info.key.clone());

@@ -46,7 +46,7 @@ impl Inspection {
 
     /// The state of a root, by the name of its domain.
     pub(crate) async fn state(&self, domain: &str, root: Uuid, edition: &Edition, as_of: AsOf) -> Result<ShownState> {
-        let aggregate = self.core.registry.state_of(domain).ok_or_else(|| self.core.unknown_domain(domain))?;
+        let aggregate = self.core.registry.state_of(domain).ok_or_else(|| self.core.unknown_stream_domain(domain))?;
         let stream = self.core.key(aggregate, edition, root)?;
         let loaded = self.core.load(aggregate, &stream, edition, as_of).await?;
         Ok(ShownState {

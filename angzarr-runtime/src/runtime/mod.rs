@@ -78,6 +78,8 @@ impl Inner {
         if tokio::time::timeout(limit, core.writer.drain()).await.is_err() {
             tracing::warn!("the store still wrote when the limit of the shutdown passed");
         }
+        // Behind the last checkpoint: whoever takes over begins there.
+        self.subscriptions.give_back(core).await;
         // A short limit is for what runs: a store that is left open is no use to anybody.
         let limit = limit.max(CLOSING);
         match tokio::time::timeout(limit, core.storage.close()).await {

@@ -100,7 +100,10 @@ impl EventQueryService for Queries {
         let place = self.calls.stream()?;
         let (caller, ()) = taken(request);
         let deadline = self.calls.stream_deadline(&caller);
-        let list = Listing::new(self.runtime.clone(), StreamFilter { domain: None, edition: Some(String::new()) });
+        let list = Listing::new(
+            self.runtime.clone(),
+            StreamFilter { edition: Some(String::new()), ..StreamFilter::default() },
+        );
         let calls = self.calls.clone();
         let roots = stream::try_unfold((list, calls), |(mut list, calls)| async move {
             let next = list.next().await.map_err(|error| calls.status(error))?;
@@ -204,7 +207,11 @@ impl Queries {
         core.owner_of(&cover.domain)?;
         let edition = Edition::named(cover.edition_name().unwrap_or_default());
         core.limits.check_edition(edition.name())?;
-        let filter = StreamFilter { domain: Some(cover.domain.clone()), edition: Some(edition.name().to_string()) };
+        let filter = StreamFilter {
+            domain: Some(cover.domain.clone()),
+            edition: Some(edition.name().to_string()),
+            ..StreamFilter::default()
+        };
         let list = Listing::new(self.runtime.clone(), filter);
         let calls = self.calls.clone();
         let state = (list, None::<Reading>, selection, edition, calls);

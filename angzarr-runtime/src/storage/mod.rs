@@ -7,10 +7,15 @@
 //! `testing::storage_contract!` proves them line by line.
 
 mod batch;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod encoding;
 mod error;
 mod group_commit;
 mod intent;
+mod lease;
 pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod write;
@@ -20,13 +25,17 @@ pub(crate) use group_commit::Writer;
 pub use batch::OpenBatch;
 pub use error::{StorageError, StorageErrorKind};
 pub use intent::{Intent, IntentFilter, IntentId, IntentKind, Settle};
+pub use lease::{Lease, Leases};
 pub use memory::Memory;
+#[cfg(feature = "postgres")]
+pub use postgres::Postgres;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, Sqlite};
 pub use write::{
     Append, Dedup, EditionDiscard, Extras, NewEvent, SnapshotWrite, StreamMerge, Write, WriteError, Written,
 };
 
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId, Resolution};
@@ -112,10 +121,23 @@ pub trait Storage: Send + Sync + 'static {
     /// It never goes back, not even with another process. Cheap: asked after every commit.
     fn head(&self) -> u64;
 
+    /// Tells when somebody else than this store's own commits has moved the head: another process on the same database.
+    /// `None` where nobody else can. What is told may come late or be left out; who waits for it looks now and then as well.
+    fn changes(&self) -> Option<watch::Receiver<u64>> {
+        None
+    }
+
+    /// What writers wait for at the moment, if somebody else holds them back: who that is, so that an operator can end it
+    /// (row R4).
+    fn held_up(&self) -> Option<String> {
+        None
+    }
+
     /// Every event with this correlation id, in order of position (row I4).
     fn read_correlation<'a>(&'a self, correlation_id: &'a str) -> StorageFuture<'a, Vec<LogEvent>>;
 
-    /// Streams with events that match, in order of their key, after `after`, at most `limit`.
+    /// Streams that match, in order of their key, after `after`, at most `limit`: those with events, and if the filter says
+    /// so those with nothing but dedup keys, whose next sequence is 0.
     fn streams<'a>(
         &'a self,
         filter: &'a StreamFilter,
@@ -156,6 +178,12 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Marks an open dead letter as resolved; `false` if it does not exist or is no longer open.
     fn resolve_dead_letter(&self, id: DeadLetterId, resolution: Resolution) -> StorageFuture<'_, bool>;
+
+    /// How several processes that share this store agree on who does what (row R5); `None` for a store that one process has to
+    /// itself.
+    fn leases(&self) -> Option<&dyn Leases> {
+        None
+    }
 
     /// Finishes what is under way and releases files and locks. Called once, after the last write.
     fn close(&self) -> StorageFuture<'_, ()> {
@@ -229,12 +257,14 @@ pub struct StreamFilter {
     pub domain: Option<String>,
     /// Only of this edition; the empty name is the main timeline.
     pub edition: Option<String>,
+    /// Also streams that have no events, but dedup keys.
+    pub without_events: bool,
 }
 
 impl StreamFilter {
     /// Streams of one domain, on every timeline.
     pub fn domain(domain: impl Into<String>) -> Self {
-        Self { domain: Some(domain.into()), edition: None }
+        Self { domain: Some(domain.into()), ..Self::default() }
     }
 }
 
@@ -269,6 +299,15 @@ pub(crate) fn by_url(url: &str) -> Result<Box<dyn crate::runtime::OpenStorage>, 
                 _ => Err(format!("`{query}` is no option of `sqlite:`; write `?durability=relaxed` or nothing")),
             }
         }
-        _ => Err(format!("`{url}` is no storage of this build; write `memory:` or `sqlite:FILE`")),
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => Ok(Box::new(Postgres::by_url(url)?)),
+        // It may hold a password.
+        #[cfg(not(feature = "postgres"))]
+        "postgres" | "postgresql" => {
+            Err("this build has no PostgreSQL: switch on the feature `postgres` of angzarr-runtime".to_owned())
+        }
+        _ => Err(format!(
+            "`{url}` is no storage of this build; write `memory:`, `sqlite:FILE` or `postgres://HOST/DATABASE`"
+        )),
     }
 }

@@ -92,7 +92,11 @@ impl EditionDiscard {
 
     /// Why its dead letters are discarded.
     pub(crate) fn reason(&self) -> String {
-        format!("the edition `{}` was discarded", self.edition)
+        Self::reason_of(&self.edition)
+    }
+
+    pub(crate) fn reason_of(edition: &str) -> String {
+        format!("the edition `{edition}` was discarded")
     }
 }
 

@@ -45,6 +45,9 @@
 //! | `stream parked: its events wait in the dead letters` | ERROR | `component`, `stream`, `sequence`, `correlation_id`, `reason` | a projector cannot handle the event |
 //! | `stream stays parked` | WARN | `component`, `stream`, `sequence`, `correlation_id`, `letter`, `reason` | an event of the dead letters was tried again, and failed again |
 //! | `event parked behind an earlier one` | DEBUG | `component`, `stream`, `sequence`, `correlation_id` | it waits with its stream |
+//! | `share taken`, `share given back` | INFO | `share` | several processes divide the work (row R5) |
+//! | `share lost to another process` | WARN | `share` | its lease was not renewed in time |
+//! | `shares cannot be renewed; it will be tried again` | WARN | `error` | the store does not answer; work stops before the leases end |
 //! | `rebuild started` | INFO | `component` | a projector is built anew from the log (row J3) |
 //! | `rebuild switched over` | INFO | `component`, `position`, `events`, `parked_streams` | the fresh state is in place |
 //! | `rebuild failed` | ERROR | `component`, `code`, `error` | the old state stays |
@@ -78,7 +81,8 @@ pub(crate) use reaction::{
     AtCommand, AtEvent, command_dead_lettered, command_rejected, command_sent, committed, escalated, escalation_failed,
     event_dead_lettered, failed, fell_back, fresh_left_behind, handled, intent_failed, intent_held_back,
     intents_held_back, no_correlation, parked, parked_behind, process_is_over, reaction_span, rebuild_failed,
-    rebuild_started, rebuild_switched, stays_parked, timeout_fires,
+    rebuild_started, rebuild_switched, share_given_back, share_lost, share_taken, shares_in_doubt, stays_parked,
+    timeout_fires,
 };
 pub(crate) use transport::{
     feed_read_log, feed_without_messages, message_taken, published, relay_held_back, relay_started, relay_stopped,

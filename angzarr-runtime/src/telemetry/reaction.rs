@@ -11,7 +11,7 @@ use crate::dead_letter::DeadLetter;
 use crate::declare::{AnyCommand, ReactionError};
 use crate::error::Error;
 use crate::reaction::{ComponentKind, Escalation, RebuildProgress};
-use crate::storage::Intent;
+use crate::storage::{Intent, StorageError};
 use crate::stream::{Edition, StoredEvent, StreamKey};
 
 const TARGET: &str = "angzarr_runtime::reaction";
@@ -216,6 +216,26 @@ pub(crate) fn intent_held_back(intent: &Intent, reason: &str) {
 /// Nothing can be carried out for the moment.
 pub(crate) fn intents_held_back(reason: &str) {
     tracing::error!(target: TARGET, reason, "intents held back; they will be tried again");
+}
+
+/// This process works on a share of what is to be done (row R5).
+pub(crate) fn share_taken(share: &str) {
+    tracing::info!(target: TARGET, share, "share taken");
+}
+
+/// Others have to do more than this process: it has given a share to them.
+pub(crate) fn share_given_back(share: &str) {
+    tracing::info!(target: TARGET, share, "share given back");
+}
+
+/// It was not renewed in time, and another process has taken it over.
+pub(crate) fn share_lost(share: &str) {
+    tracing::warn!(target: TARGET, share, "share lost to another process");
+}
+
+/// The store does not answer: without leases this process stops working on its shares.
+pub(crate) fn shares_in_doubt(error: &StorageError) {
+    tracing::warn!(target: TARGET, %error, "shares cannot be renewed; it will be tried again");
 }
 
 /// A projector is built anew.

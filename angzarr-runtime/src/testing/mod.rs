@@ -43,8 +43,8 @@ pub mod storage_contract;
 mod wiring;
 
 pub use scenario::{
-    EventsOf, Given, Holds, Projected, Projecting, ProjectorScenario, Reacted, SagaScenario, Scenario, When,
-    WhenProcess,
+    Answered, EventsOf, Given, Holds, Projected, Projecting, ProjectorScenario, Reacted, SagaScenario, Scenario,
+    SentTo, When,
 };
 pub use sources::{ManualClock, SequentialIds};
 #[doc(hidden)]

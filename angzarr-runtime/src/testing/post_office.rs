@@ -1,7 +1,8 @@
-//! A small domain that the tests of scenarios, documentation and tool share: parcels, what they cost, where they went.
+//! A small domain that the tests of scenarios, documentation and tool share: parcels, what they cost, where they went, and who
+//! pays for those that never arrive.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::prelude::*;
 
@@ -29,6 +30,12 @@ messages! { "post":
     Stamped { "1" [int64] at: i64 }
     Line { "1" [string] text: String }
     Declare {}
+    Noted { "1" [string] at: String }
+    Tracked { "1" [string] at: String }
+    TrackedV1 { "1" [string] town: String }
+    Returned { "1" [string] why: String }
+    Covered { "1" [uint32] cents: u32 }
+    Settled { "1" [string] why: String }
 }
 
 /// Messages of another package, one of which has the same short name.
@@ -84,6 +91,36 @@ impl Parcel {
         panic!("it fell on the floor")
     }
 
+    /// What a carrier says.
+    #[fact]
+    fn carrier_says(&self, fact: Noted) -> Option<Tracked> {
+        (!fact.at.is_empty()).then_some(Tracked { at: fact.at })
+    }
+
+    /// Who does not pay gets it back.
+    #[rejected]
+    fn not_paid(&self, r: Rejected<Charge>) -> Result<Returned, Revocation> {
+        match self.to.as_str() {
+            "" => Err(Revocation::new("it never left").dead_letter().escalate()),
+            "myself" => Err(Revocation::new("never mind")),
+            "nobody" => Err(Revocation::forward()),
+            "panic" => panic!("on purpose"),
+            _ => Ok(Returned { why: format!("{} by {}", r.reason(), r.component()) }),
+        }
+    }
+
+    #[rejected(from = Customs)]
+    fn stopped(&self, r: Rejected<Declare>) -> Result<Option<Returned>, Revocation> {
+        Ok((r.code() != "later").then(|| Returned { why: r.code().to_owned() }))
+    }
+
+    /// Only what is on its way can be called back.
+    #[compensate]
+    fn call_back(&self, c: Compensate) -> Result<Returned, Revocation> {
+        ensure!(!self.to.is_empty(), "not_sent");
+        Ok(Returned { why: format!("{}: {:?}", c.reason, c.sequences) })
+    }
+
     #[apply]
     fn packed(&mut self, e: Packed) {
         (self.label, self.grams) = (e.label, e.grams);
@@ -99,12 +136,23 @@ impl Parcel {
     fn stamped(&mut self, _: Stamped) {
         self.stamps += 1;
     }
+    #[apply]
+    fn tracked(&mut self, _: Tracked) {}
+    #[apply]
+    fn returned(&mut self, e: Returned) {
+        self.to = format!("back: {}", e.why);
+    }
 }
 
 /// The first version did not weigh.
 #[upcaster(from = 1)]
 fn weigh(old: PackedV1) -> Packed {
     Packed { label: old.label, grams: 100 }
+}
+
+#[upcaster(from = 1)]
+fn towns(old: TrackedV1) -> Tracked {
+    Tracked { at: format!("the town of {}", old.town) }
 }
 
 /// What a customer owes.
@@ -155,6 +203,58 @@ impl ToCustoms {
     fn sent(&self, e: Sent, ctx: &EventContext) -> Option<Command<Customs>> {
         (e.to == self.abroad).then(|| Customs::command(ctx.root(), Declare {}))
     }
+}
+
+/// Pays for what never arrives.
+#[process_manager(domain = "insurance", from = [Parcel], to = [Customs])]
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Insurance {
+    #[prost(uint32, tag = "1")]
+    pub(crate) cents: u32,
+    #[prost(string, repeated, tag = "2")]
+    pub(crate) seen: Vec<String>,
+}
+
+#[process_manager]
+impl Insurance {
+    /// Covers it for a week.
+    #[handler]
+    fn insured(&self, _: Insured, ctx: &EventContext) -> Reaction {
+        Reaction::new()
+            .event(Covered { cents: 100 })
+            .command(Bill::command(root("bill", "post"), Charge { cents: 100 }))
+            .fact(Parcel::fact(ctx.root(), Noted { at: "the insurer".to_owned() }))
+            .timeout("lost", Duration::from_secs(7 * 86_400))
+    }
+    #[handler]
+    fn tracked(&self, e: Tracked) -> Reaction {
+        let settled = Reaction::new().event(Settled { why: e.at.clone() });
+        if e.at == "there" { settled.complete() } else { settled }
+    }
+    /// A week is over.
+    #[timeout("lost")]
+    fn lost(&self) -> Reaction {
+        Reaction::new().event(Settled { why: format!("{} for a lost one", self.cents) }).complete()
+    }
+    #[rejected]
+    fn uncovered(&self, r: Rejected<Charge>) -> Reaction {
+        Reaction::new().event(Settled { why: r.reason().to_owned() })
+    }
+    #[apply]
+    fn covered(&mut self, e: Covered) {
+        self.cents = e.cents;
+    }
+    /// It is in the books.
+    #[apply]
+    fn settled(&mut self, e: Settled) {
+        self.seen.push(e.why);
+    }
+}
+
+/// A saga of a process.
+#[saga(name = "pay-out", from = Insurance)]
+fn pay_out(_: Settled) -> (Option<Command<Bill>>, Option<Fact<Parcel>>) {
+    (None, None)
 }
 
 /// Writes down what happened to parcels.

@@ -31,12 +31,14 @@ mod appends;
 mod branches;
 mod intents;
 mod keeping;
+mod leases;
 mod reading;
 
 pub use appends::*;
 pub use branches::*;
 pub use intents::*;
 pub use keeping::*;
+pub use leases::*;
 pub use reading::*;
 
 /// A store under test, with what has to live as long as it: a directory, a container.
@@ -162,6 +164,31 @@ macro_rules! storage_contract {
                 });
             }
         )*
+    };
+}
+
+/// The same for the leases of a store that several processes share.
+///
+/// ```
+/// use angzarr_runtime::storage::Memory;
+///
+/// angzarr_runtime::lease_contract!(leases, async { Memory::new().for_many_runtimes() });
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! lease_contract {
+    ($name:ident, $open:expr) => {
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+            $crate::storage_contract!(@checks $open;
+                r5_a_lease_has_one_holder
+                r5_a_lease_that_is_renewed_is_kept
+                r5_a_lease_runs_out
+                r5_a_lease_is_given_back
+                r5_of_racing_holders_one_wins
+            );
+        }
     };
 }
 

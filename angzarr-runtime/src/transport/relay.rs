@@ -16,12 +16,13 @@ use tokio::sync::watch;
 use super::{Publication, TransportError, TransportErrorKind};
 use crate::command::{Core, panic_text};
 use crate::error::Result;
+use crate::reaction::RELAY;
 use crate::storage::{Extras, Write};
 use crate::stream::Name;
 use crate::telemetry;
 
 /// The subscriber under whose name the cursor is stored. No component has a point in its name.
-const SUBSCRIBER: &str = "angzarr.relay";
+const SUBSCRIBER: &str = RELAY;
 /// Events are published in portions of this many.
 const BATCH: usize = 1_024;
 /// And of no more than about this many bytes.
@@ -111,7 +112,26 @@ impl Relay {
         let mut stored = self.position.load(Ordering::Acquire);
         telemetry::relay_started(self.outbox, stored);
         let mut tries = pauses();
+        let mut has = true;
         loop {
+            // Of several processes one publishes (row R5), and begins where the last one was.
+            let had = std::mem::replace(&mut has, core.ownership.has(RELAY));
+            if !has {
+                if had {
+                    self.store_cursor(core, &mut stored, self.position.load(Ordering::Acquire));
+                }
+                core.ownership.left(RELAY);
+                *self.stalled.lock() = None;
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK) => continue,
+                    _ = stop.changed() => return,
+                }
+            }
+            if !had && let Err(error) = self.go_on_for_another(core, &mut stored).await {
+                has = false;
+                *self.stalled.lock() = Some(error.to_string());
+                continue;
+            }
             let before = self.position.load(Ordering::Acquire);
             let step = AssertUnwindSafe(self.step(core)).catch_unwind().await;
             let step = step.unwrap_or_else(|panic| Err(format!("panicked: {}", panic_text(panic.as_ref()))));
@@ -167,6 +187,18 @@ impl Relay {
         let position = self.position.load(Ordering::Acquire);
         self.store_cursor(core, &mut stored, position);
         telemetry::relay_stopped(position);
+    }
+
+    /// Takes over from another process.
+    async fn go_on_for_another(&self, core: &Core, stored: &mut u64) -> Result<()> {
+        if self.outbox {
+            *stored = core.storage.checkpoint(SUBSCRIBER).await?.unwrap_or(0);
+            self.position.store(*stored, Ordering::Release);
+        } else {
+            // The transport is asked what it has; nothing that was stored until now may be left out.
+            *self.latest_start.lock() = Some(core.storage.head());
+        }
+        Ok(())
     }
 
     /// Publishes one portion.

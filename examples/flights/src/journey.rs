@@ -12,7 +12,7 @@ use angzarr_runtime::rusqlite;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::{mpsc, watch};
 
-use crate::domain::{Flight, flight_root};
+use crate::domain::{Day, Flight, flight_root};
 use crate::pb::{Arrive, Cancel, Depart, Divert, Schedule};
 use crate::projection::Boards;
 use crate::source::{Moment, News, Row, moments};
@@ -109,8 +109,34 @@ pub async fn run(
     runtime: &Runtime,
     known: &HashSet<Uuid>,
     rows: &[Row],
+    stop: watch::Receiver<bool>,
+    quiet: bool,
+) -> angzarr_runtime::Result<Outcome> {
+    tell_all(runtime, known, rows, stop, quiet, false).await
+}
+
+/// The same, and every flight of a known aircraft belongs to the day of that aircraft: a [`Day`]
+/// follows each. What was told before without that stays without it.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_following_aircraft(
+    runtime: &Runtime,
+    known: &HashSet<Uuid>,
+    rows: &[Row],
+    stop: watch::Receiver<bool>,
+    quiet: bool,
+) -> angzarr_runtime::Result<Outcome> {
+    tell_all(runtime, known, rows, stop, quiet, true).await
+}
+
+async fn tell_all(
+    runtime: &Runtime,
+    known: &HashSet<Uuid>,
+    rows: &[Row],
     mut stop: watch::Receiver<bool>,
     quiet: bool,
+    following: bool,
 ) -> angzarr_runtime::Result<Outcome> {
     let began = Instant::now();
     let before = runtime.storage().head();
@@ -130,7 +156,7 @@ pub async fn run(
         lanes.push(lane);
         tasks.spawn(async move {
             while let Some((root, row, moment)) = moments.recv().await {
-                tell(&runtime, root, &row, &moment).await?;
+                tell(&runtime, root, &row, &moment, following).await?;
                 progress.inc(1);
             }
             Ok::<(), Error>(())
@@ -186,8 +212,16 @@ async fn follow(runtime: &Runtime, quiet: bool) {
     progress.finish_and_clear();
 }
 
-async fn tell(runtime: &Runtime, root: Uuid, row: &Row, moment: &Moment) -> angzarr_runtime::Result<()> {
+async fn tell(
+    runtime: &Runtime,
+    root: Uuid,
+    row: &Row,
+    moment: &Moment,
+    following: bool,
+) -> angzarr_runtime::Result<()> {
     let at = moment.at;
+    // The log does not name every aircraft.
+    let day = (following && !row.tail.is_empty()).then(|| Day::of(&row.tail, row.day));
     match moment.news {
         News::Scheduled => {
             let schedule = Schedule {
@@ -200,19 +234,27 @@ async fn tell(runtime: &Runtime, root: Uuid, row: &Row, moment: &Moment) -> angz
                 day: row.day,
                 distance: row.distance,
             };
-            runtime.send::<Flight>(root, schedule).at(time(at)).await?;
+            send(runtime, root, schedule, at, day).await
         }
-        News::Departed => {
-            let delay = row.departure_delay.unwrap_or(0);
-            runtime.send::<Flight>(root, Depart { at, delay }).at(time(at)).await?;
-        }
-        News::Arrived => {
-            let delay = row.arrival_delay.unwrap_or(0);
-            runtime.send::<Flight>(root, Arrive { at, delay }).at(time(at)).await?;
-        }
-        News::Cancelled => drop(runtime.send::<Flight>(root, Cancel { at }).at(time(at)).await?),
-        News::Diverted => drop(runtime.send::<Flight>(root, Divert { at }).at(time(at)).await?),
+        News::Departed => send(runtime, root, Depart { at, delay: row.departure_delay.unwrap_or(0) }, at, day).await,
+        News::Arrived => send(runtime, root, Arrive { at, delay: row.arrival_delay.unwrap_or(0) }, at, day).await,
+        News::Cancelled => send(runtime, root, Cancel { at }, at, day).await,
+        News::Diverted => send(runtime, root, Divert { at }, at, day).await,
     }
+}
+
+async fn send(
+    runtime: &Runtime,
+    flight: Uuid,
+    command: impl angzarr_runtime::CommandOf<Flight>,
+    at: i64,
+    day: Option<String>,
+) -> angzarr_runtime::Result<()> {
+    let command = runtime.send::<Flight>(flight, command).at(time(at));
+    match day {
+        Some(day) => command.correlation(day).await?,
+        None => command.await?,
+    };
     Ok(())
 }
 

@@ -1,13 +1,16 @@
 //! A year of real flights through Angzarr: every row of the log becomes commands, in the order in which the world would have
 //! known them; aggregates, a saga and a read model make of them what an airport, an airline and a mechanic want to know.
 //!
-//! The way of the data: [`source`] → [`domain`] → [`projection`] → [`report`]; [`journey`] drives it.
+//! The way of the data: [`source`] → [`domain`] → [`projection`] → [`report`]; [`journey`] drives it. [`what_if`]
+//! asks what else might have happened, [`rotations`] what broke in the days of aircraft that are followed.
 
 pub mod domain;
 pub mod journey;
 pub mod projection;
 pub mod report;
+pub mod rotations;
 pub mod source;
+pub mod what_if;
 
 /// Messages, from `proto/flights.proto`.
 #[allow(missing_docs)]

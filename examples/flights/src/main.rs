@@ -11,8 +11,13 @@ use clap::{Args, Parser, Subcommand};
 use flights::domain::{Aircraft, Flight, aircraft_root};
 use flights::journey::{self, World};
 use flights::projection::{BoardLine, Boards, CarrierDay, Figures, Hour};
+use flights::rotations::Rotations;
+use flights::what_if::{self, Closure};
 use flights::{report, source, time};
+use not_followed::NotFollowed;
 use tokio::sync::watch;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// A year of real flights through Angzarr.
 ///
@@ -26,6 +31,8 @@ use tokio::sync::watch;
   flights board JFK --as-of \"2013-02-08 18:00\"
   flights aircraft N258JB
   flights storm
+  flights run --fresh --follow-aircraft                and which legs could no longer be flown: flights rotations
+  flights what-if --airport JFK --from \"2013-02-08 20:00\"
   flights streams --domain aircraft                    what is stored; in another file: flights --db year.db streams
   flights state aircraft N258JB --as-of \"2013-02-08 12:00\"
 Times are UTC.")]
@@ -69,6 +76,43 @@ enum Command {
         #[arg(long, default_value = "flights.db")]
         db: PathBuf,
     },
+    /// The legs of a day that could no longer be flown, because their aircraft was not there.
+    ///
+    /// Answers for a store that was told with `flights run --follow-aircraft`: then a process manager goes through each day with
+    /// each aircraft, raises a flag where it cannot be where its next leg leaves in time, and withdraws it when that does not
+    /// hold any more.
+    #[command(after_help = "Examples:
+  flights run --fresh --follow-aircraft
+  flights rotations
+  flights rotations 2013-02-09")]
+    Rotations {
+        /// Local day of the timetable.
+        #[arg(default_value = "2013-02-08", value_parser = report::parse_day)]
+        day: u32,
+        /// The event store.
+        #[arg(long, default_value = "flights.db")]
+        db: PathBuf,
+    },
+    /// What if an airport had closed? Told in an edition, compared with what happened, and thrown away.
+    ///
+    /// Every flight that is scheduled to leave the airport from that moment to the end of the day is cancelled in a branch of
+    /// the timeline that leaves right behind the flight's place in the timetable. Then the states of both timelines are
+    /// compared, and the branch is discarded: the main timeline never hears of it.
+    #[command(after_help = "Examples:
+  flights what-if                                       JFK closes on 8 February at 15:00 in New York
+  flights what-if --airport LGA --from \"2013-02-08 14:00\"
+Times are UTC; New York is five hours behind in February.")]
+    WhatIf {
+        /// EWR, JFK or LGA.
+        #[arg(long, default_value = "JFK")]
+        airport: String,
+        /// From when on, in UTC. Flights count by their scheduled departure.
+        #[arg(long, value_name = "TIME", default_value = "2013-02-08 20:00", value_parser = report::parse_moment)]
+        from: i64,
+        /// The event store.
+        #[arg(long, default_value = "flights.db")]
+        db: PathBuf,
+    },
     /// Look into the program and its store.
     #[command(flatten)]
     Tool(angzarr_runtime::cli::Command),
@@ -85,6 +129,10 @@ struct RunArguments {
     /// Answer before the disk has it: faster, and the last moments may be lost with the power.
     #[arg(long)]
     relaxed: bool,
+    /// Follow each aircraft through its days, and say which of its legs could no longer be flown. From the beginning only:
+    /// what was told before without it is not followed.
+    #[arg(long)]
+    follow_aircraft: bool,
     /// Begin anew: removes the store and the read model.
     #[arg(long)]
     fresh: bool,
@@ -100,10 +148,13 @@ struct Question {
     db: PathBuf,
 }
 
+mod not_followed;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let shown = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(filter).with(NotFollowed).with(shown).init();
     let cli = Cli::parse();
     let result = match cli.command {
         None => run(cli.run).await,
@@ -112,6 +163,8 @@ async fn main() -> ExitCode {
         Some(Command::Board { airport, question }) => show_board(&airport, &question).await,
         Some(Command::Aircraft { tail, question }) => show_aircraft(&tail, &question).await,
         Some(Command::Storm { db }) => storm(&World::at(&db)).await.map(|()| ExitCode::SUCCESS),
+        Some(Command::Rotations { day, db }) => show_rotations(day, &db).await,
+        Some(Command::WhatIf { airport, from, db }) => show_what_if(&airport, from, &db).await,
         Some(Command::Tool(tool)) => match World::at(&cli.run.db).inspector() {
             Ok(builder) => return angzarr_runtime::cli::execute(builder, tool).await,
             Err(error) => Err(error.into()),
@@ -168,7 +221,12 @@ async fn run(arguments: RunArguments) -> Result<ExitCode, Box<dyn Error>> {
             }
         }
     });
-    let outcome = journey::run(&runtime, &known, &rows, stopped, quiet).await?;
+    let (outcome, rotations) = if arguments.follow_aircraft {
+        let outcome = journey::run_following_aircraft(&runtime, &known, &rows, stopped, quiet).await?;
+        (outcome, Some(Rotations::of(&runtime, &model(&world)?, 20_130_208).await?))
+    } else {
+        (journey::run(&runtime, &known, &rows, stopped, quiet).await?, None)
+    };
     runtime.shutdown().await?;
 
     let figures = model(&world)?.query(Figures::count).await?;
@@ -178,6 +236,9 @@ async fn run(arguments: RunArguments) -> Result<ExitCode, Box<dyn Error>> {
         return Ok(ExitCode::from(130));
     }
     storm(&world).await?;
+    if let Some(rotations) = rotations {
+        say(report::rotations(&rotations))?;
+    }
     if arguments.all.is_none() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -208,8 +269,7 @@ async fn storm(world: &World) -> Result<(), Box<dyn Error>> {
 
 async fn show_flight(flight: &str, day: &str, question: &Question) -> Result<ExitCode, Box<dyn Error>> {
     let world = existing(&question.db)?;
-    let (flight, wanted) = (flight.to_uppercase(), day.replace('-', ""));
-    let wanted: u32 = wanted.parse().map_err(|_| format!("`{day}` is no day; write it like 2013-02-08"))?;
+    let (flight, wanted) = (flight.to_uppercase(), report::parse_day(day)?);
     let found = model(&world)?
         .query(move |model| {
             let mut statement =
@@ -263,6 +323,33 @@ async fn show_aircraft(tail: &str, question: &Question) -> Result<ExitCode, Box<
         return Err(format!("nothing is known of an aircraft {tail} at that moment").into());
     }
     say(report::rotation(&tail, &state).trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show_rotations(day: u32, db: &Path) -> Result<ExitCode, Box<dyn Error>> {
+    let world = existing(db)?;
+    let runtime = world.builder(false)?.build().await?;
+    let rotations = Rotations::of(&runtime, &model(&world)?, day).await;
+    runtime.shutdown().await?;
+    let rotations = rotations?;
+    if rotations.aircraft.is_empty() {
+        let db = db.display();
+        return Err(format!(
+            "no aircraft is followed on that day; `flights run --db {db} --fresh --follow-aircraft` tells everything anew"
+        )
+        .into());
+    }
+    say(report::rotations(&rotations).trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show_what_if(airport: &str, from: i64, db: &Path) -> Result<ExitCode, Box<dyn Error>> {
+    let world = existing(db)?;
+    let closure = Closure { airport: airport.to_uppercase(), from };
+    let runtime = world.builder(false)?.build().await?;
+    let answer = what_if::ask(&runtime, &model(&world)?, closure).await;
+    runtime.shutdown().await?;
+    say(report::what_if(&answer?).trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

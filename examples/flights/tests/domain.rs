@@ -9,7 +9,7 @@ use flights::pb::*;
 use flights::projection::{BoardLine, Boards};
 use flights::time;
 
-angzarr_runtime::wiring_test!("flight", "aircraft");
+angzarr_runtime::wiring_test!("flight", "aircraft", "day");
 
 /// 8 February 2013, 12:00 UTC.
 const NOON: i64 = 1_360_324_800;

@@ -33,7 +33,7 @@ fn the_tool_looks_into_the_program_and_its_store() {
     let directory = directory.path();
     assert!(
         answer(directory, &["check"])
-            .starts_with("ok: 2 aggregates, 7 commands, 7 events, 1 saga, 1 projector, 0 upcasters")
+            .starts_with("ok: 2 aggregates, 7 commands, 7 events, 1 saga, 1 process manager, 1 projector, 0 upcasters")
     );
     assert!(answer(directory, &["docs", "--format", "mermaid"]).starts_with("flowchart LR\n"));
     let before = flights(directory, &["streams"]).output().expect("it runs");
@@ -61,8 +61,28 @@ fn the_tool_looks_into_the_program_and_its_store() {
     let flight = tool(&["flight", "B6625", "2013-02-08", "--as-of", "2013-02-08 20:00", "--db", "week.db"]);
     assert!(flight.contains("JFK → HOU") && flight.contains("departed (2 events)"), "{flight}");
 
+    // What is asked of a branch leaves nothing behind; who asks what cannot be answered is told why.
+    let what_if = tool(&["what-if", "--db", "week.db"]);
+    assert!(what_if.contains("Rotations that would break: 1 of 13."), "{what_if}");
+    assert!(tool(&["editions", "list"]).starts_with("no editions"));
+    for (arguments, told) in [
+        (&["what-if", "--airport", "BOS", "--db", "week.db"][..], "no flight leaves BOS at that moment or later"),
+        (&["what-if", "--from", "2013-02-08", "--db", "week.db"], "add the time"),
+        (
+            &["rotations", "--db", "week.db"],
+            "`flights run --db week.db --fresh --follow-aircraft` tells everything anew",
+        ),
+        (&["rotations", "yesterday", "--db", "week.db"], "`yesterday` is no day"),
+        (&["what-if", "--db", "year.db"], "there is no year.db yet; run `flights run --db year.db` first"),
+    ] {
+        let refused = flights(directory, arguments).output().expect("it runs");
+        assert!(!refused.status.success());
+        assert!(String::from_utf8_lossy(&refused.stderr).contains(told), "{refused:?}");
+    }
+
     for arguments in [
         &["storm", "--db", "week.db"][..],
+        &["what-if", "--db", "week.db"],
         &["board", "JFK", "--db", "week.db"],
         &["aircraft", "N258JB", "--db", "week.db"],
         &["--db", "week.db", "streams"],

@@ -278,6 +278,11 @@ impl ReserveSaga {
         match e.trouble.as_str() {
             "saga fails" => return Err(ReactionError::permanent("on purpose")),
             "saga fails twice" if tries < 3 => return Err(ReactionError::transient("on purpose")),
+            // As long as nobody counts a "go"; then it goes on, or fails for good.
+            "saga waits" | "saga waits and fails" if self.tries.of("go") == 0 => {
+                return Err(ReactionError::transient("on purpose"));
+            }
+            "saga waits and fails" => return Err(ReactionError::permanent("on purpose")),
             _ => {}
         }
         // Orders of the model test have a shelf of their own.
@@ -430,6 +435,9 @@ impl Report {
     async fn placed(&self, e: OrderPlaced) -> Result<(), ProjectionError> {
         if e.trouble == "report is slow" {
             tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+        if e.trouble == "report fails" {
+            return Err(ProjectionError::permanent("on purpose"));
         }
         self.seen.count("placed");
         Ok(())

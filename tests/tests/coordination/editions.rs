@@ -212,4 +212,135 @@ on_every_store! {
         assert_eq!(story(&runtime, order, "what-if").await.len(), events.len(), "the state is that of the events");
         runtime.shutdown().await.unwrap();
     }
+
+    /// A fact that its handler gave no id is known on main by the event that it is for, as a command is.
+    async fn b6_g6_f2_a_fact_of_the_branch_is_not_recorded_again(store) {
+        let runtime = start(&store).await;
+        let parcel = Uuid::new_v4();
+        runtime.send::<Parcel>(parcel, Pack { trouble: String::new() }).edition("what-if").await.unwrap();
+        runtime.settled().await;
+        runtime.edition("what-if").merge().await.unwrap();
+        runtime.settled().await;
+        let types: Vec<_> = events_of(runtime.storage(), &StreamKey::main("parcel", parcel)).await;
+        let types: Vec<_> = types.iter().map(|event| event.type_name.as_str()).collect();
+        let expected = ["Packed", "Weighed", "Scanned", "Arrived"].map(|name| format!("coordination.{name}"));
+        assert_eq!(types, expected);
+        runtime.shutdown().await.unwrap();
+    }
+
+    async fn b5_g6_a_fact_for_an_event_that_comes_anew_is_another_one(store) {
+        let runtime = start(&store).await;
+        let order = Uuid::new_v4();
+        let key = StreamKey { edition: "what-if".into(), ..StreamKey::main("parcel", root("parcel", "two")) };
+        for count in 1..=2 {
+            let place = troubled("fact", place(0, 0, 13));
+            runtime.send::<Order>(order, place).correlation("w").edition("what-if").await.unwrap();
+            runtime.settled().await;
+            assert_eq!(events_of(runtime.storage(), &key).await.len(), count);
+            runtime.edition("what-if").of_domain("order").discard().await.unwrap();
+        }
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// The source has decided what becomes of the rejection, in the branch. Main would not reject the command any more.
+    async fn b6_k1_what_was_rejected_in_the_branch_is_not_asked_again(store) {
+        let runtime = start(&store).await;
+        let order = Uuid::new_v4();
+        runtime.send::<Order>(order, place(1, 50, 0)).edition("what-if").await.unwrap();
+        runtime.settled().await;
+        runtime.send::<Stock>(shelf(), Fill { quantity: 100 }).await.unwrap();
+        runtime.edition("what-if").merge().await.unwrap();
+        runtime.settled().await;
+        assert_eq!(free(&runtime, "").await, 110);
+        assert_eq!(story(&runtime, order, "").await, ["placed", "backordered: out_of_stock: 10 are left"]);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A letter goes along: main's saga does not ask for what waits there, and whoever tries it again does it on main.
+    async fn b6_k3_letters_go_along(store) {
+        let runtime = start(&store).await;
+        let order = Uuid::new_v4();
+        let letters = async || runtime.dead_letters().list(&DeadLetterFilter::default()).await.unwrap();
+        runtime.send::<Order>(order, troubled("order refuses", place(0, 0, 0))).edition("what-if").await.unwrap();
+        runtime.settled().await;
+        let in_branch = letters().await;
+        runtime.edition("what-if").merge().await.unwrap();
+        runtime.settled().await;
+        let on_main = letters().await;
+        assert_eq!((in_branch.len(), on_main.len()), (1, 1));
+        assert_ne!(in_branch[0].id, on_main[0].id);
+        assert_eq!(on_main[0].letter.cover.as_ref().unwrap().edition, None);
+        let text = runtime.dead_letters().retry(on_main[0].id).await.unwrap_err().to_string();
+        assert!(text.contains("it was shipped"), "{text}");
+        assert_eq!(story(&runtime, order, "what-if").await, ["placed"]);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// The second branch of a name fails for itself, and its letter is open.
+    async fn b5_d1_letters_go_with_their_branch(store) {
+        let runtime = start(&store).await;
+        let order = Uuid::new_v4();
+        let mut ids = std::collections::HashSet::new();
+        for _ in 0..3 {
+            let place = troubled("order refuses", place(0, 0, 0));
+            runtime.send::<Order>(order, place).edition("what-if").await.unwrap();
+            runtime.settled().await;
+            let letters = runtime.dead_letters().list(&DeadLetterFilter::default()).await.unwrap();
+            assert_eq!(letters.len(), 1);
+            assert!(ids.insert(letters[0].id));
+            runtime.edition("what-if").discard().await.unwrap();
+            assert!(runtime.dead_letters().list(&DeadLetterFilter::default()).await.unwrap().is_empty());
+        }
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// The saga had the event in its hands when the branch went.
+    async fn b5_g1_a_reaction_that_is_late_writes_nothing(store) {
+        for trouble in ["saga waits", "saga waits and fails"] {
+            let shop = Shop::default();
+            let builder = shop.builder().reaction_attempts(100_000).expect_domains(["order"]);
+            let runtime = store.describe(builder).build().await.unwrap();
+            runtime.send::<Order>(Uuid::new_v4(), troubled(trouble, place(1, 0, 0))).edition("late").await.unwrap();
+            eventually("the saga is at work", async || shop.tries.of("reserve") > 1).await;
+            runtime.edition("late").discard().await.unwrap();
+            shop.tries.count("go");
+            runtime.settled().await;
+            assert!(editions(&runtime).await.is_empty(), "{trouble}");
+            assert!(runtime.dead_letters().list(&DeadLetterFilter::default()).await.unwrap().is_empty(), "{trouble}");
+            assert!(runtime.storage().intents(&IntentFilter::default()).await.unwrap().is_empty(), "{trouble}");
+            runtime.shutdown().await.unwrap();
+        }
+    }
+
+    /// The timeout was scheduled on main, and the branch, which has inherited the process, has taken it back.
+    async fn b6_p5_a_timeout_that_the_branch_has_taken_back_does_not_fire(store) {
+        let clock = ManualClock::at(1_000);
+        let runtime = store.describe(Shop::default().builder().clock(clock.clone())).build().await.unwrap();
+        let order = Uuid::new_v4();
+        runtime.send::<Order>(order, place(0, 0, 13)).correlation("w").await.unwrap();
+        runtime.settled().await;
+        runtime.send::<Payment>(order, TakePayment { amount: 50 }).correlation("w").edition("what-if").await.unwrap();
+        runtime.settled().await;
+        runtime.edition("what-if").merge().await.unwrap();
+        assert_eq!(runtime.process::<Checkout>("w").await.unwrap().story, ["started 13", "paid 50"]);
+        assert!(runtime.storage().intents(&IntentFilter::default()).await.unwrap().is_empty());
+        clock.set(5_000);
+        runtime.settled().await;
+        assert_eq!(story(&runtime, order, "").await, ["placed"]);
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A branch that goes on after its merge does not go on from where main is.
+    async fn b6_a_branch_that_has_gone_on_since_its_merge_conflicts(store) {
+        let runtime = start(&store).await;
+        let (one, two) = (Uuid::new_v4(), Uuid::new_v4());
+        runtime.send::<Order>(one, place(0, 0, 0)).edition("what-if").await.unwrap();
+        runtime.edition("what-if").merge().await.unwrap();
+        runtime.send::<Order>(two, place(0, 0, 0)).edition("what-if").await.unwrap();
+        let head = runtime.storage().head();
+        let text = runtime.edition("what-if").merge().await.unwrap_err().to_string();
+        assert!(text.contains(&format!("order/{one} is at 1, the branch left it at 0")), "{text}");
+        assert_eq!(runtime.storage().head(), head);
+        runtime.shutdown().await.unwrap();
+    }
 }

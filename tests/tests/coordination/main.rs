@@ -12,3 +12,4 @@ mod facts;
 mod model;
 mod process_managers;
 mod scenarios;
+mod shares;

@@ -38,6 +38,22 @@ fn status(runtime: &Runtime) -> angzarr_runtime::SubscriptionStatus {
 }
 
 on_every_store! {
+    /// What a process has decided is in the log like everything else: a feed may be of it alone.
+    async fn r7_p1_a_feed_of_processes(store) {
+        let runtime = start(&store, &Shop::default()).await;
+        let mut feed = runtime.feed("it").domains(["checkout"]).await.unwrap();
+        runtime.send::<Order>(Uuid::new_v4(), place(0, 0, 50)).correlation("w").await.unwrap();
+        for expected in ["coordination.Started", "coordination.Paid"] {
+            let next = tokio::time::timeout(std::time::Duration::from_secs(20), feed.next()).await;
+            let event = next.expect("an event comes").expect("it can be read");
+            assert_eq!((&event.stream, event.event.type_name.as_str()), (&process("w"), expected));
+        }
+        let error = runtime.feed("other").domains(["chekout"]).await.unwrap_err();
+        assert_eq!(error.code(), "UNKNOWN_DOMAIN");
+        assert!(error.to_string().contains("did you mean `checkout`"), "{error}");
+        runtime.shutdown().await.unwrap();
+    }
+
     async fn p1_i1_a_trigger_gives_own_events_and_commands(store) {
         let runtime = start(&store, &Shop::default()).await;
         let order = Uuid::new_v4();

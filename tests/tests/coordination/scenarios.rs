@@ -1,4 +1,4 @@
-//! Scenarios of process managers and facts: the same decisions as in a runtime, without one.
+//! Scenarios of process managers, facts and compensations: the same decisions as in a runtime, without one.
 
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::testing::Scenario;
@@ -58,6 +58,110 @@ fn p5_p6_what_is_late_and_what_is_refused() {
 fn f3_a_fact_comes() {
     Scenario::<Parcel>::given(()).when_fact(Delivered { by: "bike".into() }).then(Arrived { by: "bike".into() });
     Scenario::<Parcel>::given(()).when_fact(Filled { quantity: 1 }).then_error("UNKNOWN_FACT");
+}
+
+#[test]
+fn f1_f3_facts_follow_one_another() {
+    let arrived = |by: &str| Arrived { by: by.into() };
+    Scenario::<Parcel>::given(())
+        .when(Pack { trouble: String::new() })
+        .then(Packed { trouble: String::new() })
+        .and_when_fact(Weighed { grams: 5_000 })
+        .then((Weighed { grams: 5_000 }, Scanned {}))
+        .and_when_fact(Lost {})
+        .then(Lost {})
+        .then_state(|parcel| parcel.at == "nowhere" && parcel.flagged)
+        .and_when_fact(Delivered { by: "bike".into() })
+        .then(arrived("bike"))
+        .and_when_fact(Delivered { by: "panic".into() })
+        .then_error("HANDLER_PANICKED")
+        .and_when_fact(Delivered { by: "foot".into() })
+        .then(arrived("foot"));
+}
+
+#[test]
+fn g6_a_process_sends_a_fact_beside_its_commands() {
+    Scenario::<Checkout>::given(())
+        .when_event::<Order>(order(), placed(50, "fact"))
+        .then_facts(Parcel::fact(root("parcel", "two"), Lost {}))
+        .and_when_event::<Payment>(order(), PaymentTaken { amount: 50 })
+        .then_facts(());
+}
+
+/// As `k1_k2_k5_…` and `k4_…` see it in a runtime.
+#[test]
+fn k2_k4_an_order_hears_what_was_rejected() {
+    let reserve = |quantity, trouble: &str| Reserve { quantity, trouble: trouble.into() };
+    let why = "out_of_stock: 0 are left";
+    let backordered = |index| Backordered { why: why.into(), index };
+    let rejected = |trouble: &str| {
+        Scenario::<Order>::given(placed(0, trouble)).when_rejected::<Stock>(shelf(), reserve(5, trouble), why)
+    };
+    rejected("")
+        .then(backordered(5))
+        .then_state(|order| order.story == ["placed", "backordered: out_of_stock: 0 are left"])
+        .and_when_rejected::<Stock>(shelf(), reserve(6, ""), why)
+        .then(backordered(6))
+        .and_when(Cancel { why: "enough".into() })
+        .then(OrderCancelled { why: "enough".into() })
+        .and_when_rejected::<Stock>(shelf(), reserve(7, "shrug"), why)
+        .then_revoked(Revocation::new("never mind"));
+    rejected("give up")
+        .then_revoked(Revocation::new("nothing to be done").system_event().dead_letter().escalate())
+        .then_dead_letter()
+        .then_state(|order| order.story == ["placed"]);
+    rejected("abort").then_revoked(Revocation::new("stop everything").abort());
+    rejected("panic").then_error("panicked");
+    // Another method of the same aggregate, for another command.
+    Scenario::<Order>::given(placed(0, ""))
+        .when_rejected::<Parcel>(root("parcel", "one"), Pack { trouble: String::new() }, "no_box: all gone")
+        .then(OrderCancelled { why: "no_box".into() });
+}
+
+#[test]
+fn k2_k3_who_does_not_decide_hands_on_or_gives_up() {
+    let pack = || Pack { trouble: String::new() };
+    Scenario::<Stock>::given(Filled { quantity: 3 })
+        .when_rejected::<Parcel>(root("parcel", "one"), pack(), "no_box")
+        .then_revoked(Revocation::forward());
+    Scenario::<Payment>::given(())
+        .when_rejected::<Parcel>(root("parcel", "one"), pack(), "no_box")
+        .then_dead_letter()
+        .then_state(|payment| payment.taken == 0);
+}
+
+#[test]
+fn e3_what_had_succeeded_is_taken_back() {
+    let reserved = Reserved { quantity: 2, trouble: String::new() };
+    Scenario::<Stock>::given((Filled { quantity: 3 }, reserved))
+        .when_compensate(1..2)
+        .then(Released { quantity: 1, sequences: vec![1] })
+        .then_state(|stock| stock.free == 2);
+    Scenario::<Payment>::given(())
+        .when(TakePayment { amount: 5 })
+        .then(PaymentTaken { amount: 5 })
+        .and_when_compensate(0..1)
+        .then(PaymentReturned { sequences: vec![0] })
+        .then_state(|payment| payment.taken == 0);
+    Scenario::<Parcel>::given(Packed { trouble: String::new() }).when_compensate(0..1).then_dead_letter();
+}
+
+#[test]
+fn a_wrong_expectation_of_a_revocation_shows_its_flags() {
+    let wrong = std::panic::catch_unwind(|| {
+        Scenario::<Order>::given(placed(0, ""))
+            .when_rejected::<Stock>(shelf(), Reserve { quantity: 5, trouble: "give up".into() }, "out_of_stock")
+            .then_revoked(Revocation::new("nothing to be done"));
+    });
+    let text = *wrong.expect_err("it differs").downcast::<String>().expect("a text");
+    for line in [
+        "given\n    OrderPlaced {",
+        "rejects Reserve { quantity: 5, trouble: \"give up\" }: out_of_stock\n",
+        "  - revoked: nothing to be done\n",
+        "  + revoked: nothing to be done (system event, dead letter, escalate)\n",
+    ] {
+        assert!(text.contains(line), "`{line}` is missing in\n{text}");
+    }
 }
 
 #[test]

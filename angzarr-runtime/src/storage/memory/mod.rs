@@ -10,16 +10,18 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use uuid::Uuid;
 
 use self::state::State;
 use super::{
-    BoxFuture, Dedup, EditionInfo, Intent, IntentFilter, IntentId, Storage, StorageFuture, StreamFilter, StreamInfo,
-    StreamRead, StreamSlice, Write, WriteError, Written,
+    BoxFuture, Dedup, EditionInfo, Intent, IntentFilter, IntentId, Lease, Leases, Storage, StorageFuture, StreamFilter,
+    StreamInfo, StreamRead, StreamSlice, Write, WriteError, Written,
 };
 use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId, Resolution};
 use crate::stream::{LogEvent, StoredSnapshot, StreamKey};
@@ -38,6 +40,7 @@ const CHUNK: usize = 1_024;
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     shared: Arc<Shared>,
+    many: bool,
 }
 
 #[derive(Debug)]
@@ -46,11 +49,13 @@ struct Shared {
     /// One lock for all: an append holds it for some tens of nanoseconds, which is less than two locks would cost.
     state: Mutex<State>,
     head: AtomicU64,
+    leases: Mutex<BTreeMap<String, (Uuid, Instant)>>,
 }
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { id: Uuid::new_v4(), state: Mutex::default(), head: AtomicU64::default() }
+        let (state, leases) = (Mutex::default(), Mutex::default());
+        Self { id: Uuid::new_v4(), state, head: AtomicU64::default(), leases }
     }
 }
 
@@ -58,6 +63,14 @@ impl Memory {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// For several runtimes at a time, each on a clone: they share the work as processes on a database do (row R5). For tests of
+    /// what happens then.
+    #[must_use]
+    pub fn for_many_runtimes(mut self) -> Self {
+        self.many = true;
+        self
     }
 
     fn store(&self, write: Write) -> Result<Written, WriteError> {
@@ -103,6 +116,39 @@ fn ready<'a, T: Send + 'a, E: Send + 'a>(value: T) -> BoxFuture<'a, Result<T, E>
     Box::pin(std::future::ready(Ok(value)))
 }
 
+impl Leases for Memory {
+    fn hold<'a>(&'a self, holder: Uuid, names: &'a [String], time: Duration) -> StorageFuture<'a, Vec<bool>> {
+        let mut leases = self.shared.leases.lock();
+        let now = Instant::now();
+        let mut hold = |name: &String| {
+            let lease = leases.entry(name.clone()).or_insert((holder, now));
+            let mine = lease.0 == holder || lease.1 <= now;
+            if mine {
+                *lease = (holder, now + time);
+            }
+            mine
+        };
+        ready(names.iter().map(&mut hold).collect())
+    }
+
+    fn release<'a>(&'a self, holder: Uuid, names: &'a [String]) -> StorageFuture<'a, ()> {
+        self.shared.leases.lock().retain(|name, (of, _)| *of != holder || !names.contains(name));
+        ready(())
+    }
+
+    fn list(&self) -> StorageFuture<'_, Vec<Lease>> {
+        let now = Instant::now();
+        let leases = self.shared.leases.lock();
+        let open = leases.iter().filter(|(_, (_, until))| *until > now);
+        let lease = |(name, (holder, until)): (&String, &(Uuid, Instant))| Lease {
+            name: name.clone(),
+            holder: *holder,
+            left: *until - now,
+        };
+        ready(open.map(lease).collect())
+    }
+}
+
 impl Storage for Memory {
     fn describe(&self) -> String {
         "memory".to_owned()
@@ -110,6 +156,10 @@ impl Storage for Memory {
 
     fn id(&self) -> Uuid {
         self.shared.id
+    }
+
+    fn leases(&self) -> Option<&dyn Leases> {
+        self.many.then_some(self)
     }
 
     fn commits_now(&self) -> bool {

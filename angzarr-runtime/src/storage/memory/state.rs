@@ -388,7 +388,7 @@ impl State {
         let mut matching: Vec<&Stream> = self
             .streams
             .iter()
-            .filter(|it| !it.positions.is_empty())
+            .filter(|it| !it.positions.is_empty() || (filter.without_events && !it.removed))
             .filter(|it| filter.domain.as_deref().is_none_or(|domain| it.key.domain == *domain))
             .filter(|it| filter.edition.as_deref().is_none_or(|edition| it.key.edition == *edition))
             .filter(|it| after.is_none_or(|after| it.key > *after))

@@ -3,6 +3,7 @@
 use super::Memory;
 
 crate::storage_contract!(memory, async { Memory::new() });
+crate::lease_contract!(leases, async { Memory::new().for_many_runtimes() });
 
 #[test]
 fn a_clone_is_the_same_store() {

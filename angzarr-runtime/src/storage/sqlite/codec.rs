@@ -3,13 +3,16 @@
 //! In: values from disk. Out: values that are checked, or an error that says which one is wrong. Never: a panic, whatever
 //! the file holds.
 
-use angzarr_proto as proto;
 use bytes::Bytes;
 use prost::Message;
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 use uuid::Uuid;
 
+use super::super::encoding::{self, WrongHeader};
+pub(super) use super::super::encoding::{
+    encode_divergences, encode_ext, encode_kind, encode_resolution, encode_retention, signed,
+};
 use super::super::{Intent, IntentKind, StorageError};
 use super::error::{corrupt, while_doing};
 use crate::dead_letter::{DeadLetter, Resolution};
@@ -80,18 +83,9 @@ pub(super) fn bytes(row: &Row<'_>, column: usize) -> Result<Bytes, StorageError>
     blob(row, column).map(Bytes::copy_from_slice)
 }
 
-/// Position as SQLite has it. A store would have to run for thousands of years to get beyond.
-pub(super) fn signed(position: u64) -> i64 {
-    i64::try_from(position).unwrap_or(i64::MAX)
-}
-
 /// The headers of the row before: events of one append follow each other and share theirs.
 #[derive(Default)]
-pub(super) struct LastHeaders {
-    headers: Headers,
-    ext: Vec<u8>,
-    divergences: Vec<u8>,
-}
+pub(super) struct LastHeaders(encoding::LastHeaders);
 
 impl LastHeaders {
     /// Headers from the columns `column` (correlation id), `column + 1` (extension) and `column + 2` (divergences).
@@ -102,41 +96,11 @@ impl LastHeaders {
             _ => return Err(wrong(row, column)),
         };
         let (ext, divergences) = (optional_blob(row, column + 1)?, optional_blob(row, column + 2)?);
-        if correlation_id.is_empty() && ext.is_empty() && divergences.is_empty() {
-            return Ok(Headers::default());
-        }
-        if self.headers.correlation_id() != correlation_id || self.ext != ext || self.divergences != divergences {
-            let any = match ext {
-                [] => None,
-                ext => Some(prost_types::Any::decode(ext).map_err(|_| wrong(row, column + 1))?),
-            };
-            let edition = proto::Edition::decode(divergences).map_err(|_| wrong(row, column + 2))?;
-            let points = edition.divergences.into_iter().map(|it| (Name::from(it.domain), it.sequence)).collect();
-            self.headers = Headers::new(correlation_id, any).with_divergences(points);
-            self.ext = ext.to_vec();
-            self.divergences = divergences.to_vec();
-        }
-        Ok(self.headers.clone())
+        self.0.read(correlation_id, ext, divergences).map_err(|it| match it {
+            WrongHeader::Ext => wrong(row, column + 1),
+            WrongHeader::Divergences => wrong(row, column + 2),
+        })
     }
-}
-
-/// An extension as a blob; never empty, because that would read as none.
-pub(super) fn encode_ext(headers: &Headers) -> Option<Vec<u8>> {
-    headers.ext().map(Message::encode_to_vec).map(|ext| {
-        if ext.is_empty() { vec![0x12, 0x00] } else { ext } // an empty `Any`, with its empty `value` spelled out
-    })
-}
-
-/// Divergence points as a blob: an edition without its name, which the stream has.
-pub(super) fn encode_divergences(headers: &Headers) -> Option<Vec<u8>> {
-    let points = headers.divergences();
-    if points.is_empty() {
-        return None;
-    }
-    let divergence =
-        |(domain, sequence): &(Name, u32)| proto::DomainDivergence { domain: domain.to_string(), sequence: *sequence };
-    let divergences = points.iter().map(divergence).collect();
-    Some(proto::Edition { name: String::new(), divergences }.encode_to_vec())
 }
 
 /// A key from three columns: domain, edition, root.
@@ -151,42 +115,12 @@ pub(super) fn stream_key(row: &Row<'_>, column: usize) -> Result<StreamKey, Stor
     })
 }
 
-pub(super) fn encode_retention(retention: Retention) -> i64 {
-    match retention {
-        Retention::Default => 0,
-        Retention::Persist => 1,
-        Retention::Transient => 2,
-    }
-}
-
 pub(super) fn retention(row: &Row<'_>, column: usize) -> Result<Retention, StorageError> {
-    match integer(row, column)? {
-        0 => Ok(Retention::Default),
-        1 => Ok(Retention::Persist),
-        2 => Ok(Retention::Transient),
-        _ => Err(wrong(row, column)),
-    }
-}
-
-pub(super) fn encode_kind(kind: IntentKind) -> i64 {
-    match kind {
-        IntentKind::Command => 0,
-        IntentKind::Fact => 1,
-        IntentKind::Notification => 2,
-        IntentKind::Compensation => 3,
-        IntentKind::Timeout => 4,
-    }
+    encoding::retention(integer(row, column)?).ok_or_else(|| wrong(row, column))
 }
 
 fn kind(row: &Row<'_>, column: usize) -> Result<IntentKind, StorageError> {
-    match integer(row, column)? {
-        0 => Ok(IntentKind::Command),
-        1 => Ok(IntentKind::Fact),
-        2 => Ok(IntentKind::Notification),
-        3 => Ok(IntentKind::Compensation),
-        4 => Ok(IntentKind::Timeout),
-        _ => Err(wrong(row, column)),
-    }
+    encoding::kind(integer(row, column)?).ok_or_else(|| wrong(row, column))
 }
 
 /// The columns that [`intent`] reads.
@@ -201,15 +135,6 @@ pub(super) fn intent(row: &Row<'_>) -> Result<Intent, StorageError> {
         attempts: small(row, 6)?,
         work: bytes(row, 7)?,
     })
-}
-
-/// Columns `resolution, resolved_at, reason`.
-pub(super) fn encode_resolution(resolution: Option<&Resolution>) -> (Option<i64>, Option<i64>, Option<&str>) {
-    match resolution {
-        None => (None, None, None),
-        Some(Resolution::Retried { at }) => (Some(1), Some(*at), None),
-        Some(Resolution::Discarded { at, reason }) => (Some(2), Some(*at), Some(reason)),
-    }
 }
 
 /// The columns that [`dead_letter`] reads.

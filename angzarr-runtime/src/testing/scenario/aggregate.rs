@@ -42,11 +42,13 @@ pub(super) struct Stage {
     root: Uuid,
     /// Events that are stored of what is given.
     given: u32,
-    expected: Option<u32>,
+    pub(super) expected: Option<u32>,
     pub(super) correlation: Option<String>,
     pub(super) story: Story,
     /// The next sequence of each stream that events of a process manager come from.
     pub(super) others: HashMap<StreamKey, u32>,
+    /// Rejections and compensations so far.
+    pub(super) undone: u32,
 }
 
 impl Stage {
@@ -65,10 +67,11 @@ impl Stage {
             correlation: None,
             story,
             others: HashMap::new(),
+            undone: 0,
         }
     }
 
-    fn key(&self, domain: &'static str) -> StreamKey {
+    pub(super) fn key(&self, domain: &'static str) -> StreamKey {
         StreamKey::main(Name::from_static(domain), self.root)
     }
 
@@ -92,7 +95,7 @@ impl Stage {
     }
 
     #[track_caller]
-    fn send<A: Aggregate, C: CommandOf<A> + fmt::Debug>(&mut self, command: C) -> Result<Receipt> {
+    pub(super) fn send<A: Aggregate, C: CommandOf<A> + fmt::Debug>(&mut self, command: C) -> Result<Receipt> {
         let shown = self.story.show_message(&command);
         self.story.tell("when", shown);
         let mut sending = SendCommand::<A, C>::new(self.core.clone(), self.root, command);
@@ -103,6 +106,17 @@ impl Stage {
             sending = sending.correlation(correlation.clone());
         }
         now(sending.into_future())
+    }
+
+    #[track_caller]
+    pub(super) fn record<A: Aggregate>(&mut self, fact: impl Message + fmt::Debug) -> Result<Receipt> {
+        let shown = self.story.show_message(&fact);
+        self.story.tell("when", format!("the fact {shown}"));
+        let mut record = RecordFact::<A, _>::new(self.core.clone(), self.root, fact);
+        if let Some(correlation) = &self.correlation {
+            record = record.correlation(correlation.clone());
+        }
+        now(record.into_future())
     }
 
     #[track_caller]
@@ -208,21 +222,18 @@ impl<A: Aggregate> Given<A> {
 
     /// The command comes.
     #[track_caller]
-    pub fn when<C: CommandOf<A> + fmt::Debug>(mut self, command: C) -> When<A> {
-        self.stage.store(A::DOMAIN, std::mem::take(&mut self.events));
-        let outcome = self.stage.send(command);
-        When { stage: self.stage, outcome, aggregate: PhantomData }
+    pub fn when<C: CommandOf<A> + fmt::Debug>(self, command: C) -> When<A> {
+        let mut stage = self.begin();
+        let outcome = stage.send(command);
+        When::new(stage, outcome)
     }
 
     /// A fact comes: something that has happened outside (rows F).
     #[track_caller]
-    pub fn when_fact(mut self, fact: impl Message + fmt::Debug) -> When<A> {
-        self.stage.store(A::DOMAIN, std::mem::take(&mut self.events));
-        let shown = self.stage.story.show_message(&fact);
-        self.stage.story.tell("when", format!("the fact {shown}"));
-        let record = RecordFact::<A, _>::new(self.stage.core.clone(), self.stage.root, fact);
-        let outcome = now(record.into_future());
-        When { stage: self.stage, outcome, aggregate: PhantomData }
+    pub fn when_fact(self, fact: impl Message + fmt::Debug) -> When<A> {
+        let mut stage = self.begin();
+        let outcome = stage.record::<A>(fact);
+        When::new(stage, outcome)
     }
 
     /// The state after what is given: the closure asserts, or answers whether it is right.
@@ -232,9 +243,28 @@ impl<A: Aggregate> Given<A> {
         self.stage.check_state(check);
         self
     }
+
+    /// What is given has happened.
+    #[track_caller]
+    pub(super) fn begin(mut self) -> Stage {
+        self.stage.store(A::DOMAIN, std::mem::take(&mut self.events));
+        self.stage
+    }
 }
 
 impl<A: Aggregate> When<A> {
+    pub(super) fn new(stage: Stage, outcome: Result<Receipt>) -> Self {
+        Self { stage, outcome, aggregate: PhantomData }
+    }
+
+    /// What came is part of the story that goes on.
+    pub(super) fn goes_on(mut self) -> Stage {
+        for line in self.actual() {
+            self.stage.story.tell("then", line);
+        }
+        self.stage
+    }
+
     /// Exactly these events were stored, in this order.
     #[track_caller]
     pub fn then<Shape>(mut self, events: impl EventsOf<A, Shape>) -> Self {
@@ -302,12 +332,18 @@ impl<A: Aggregate> When<A> {
 
     /// The next command comes, to what the commands before made of the aggregate.
     #[track_caller]
-    pub fn and_when<C: CommandOf<A> + fmt::Debug>(mut self, command: C) -> Self {
-        for line in self.actual() {
-            self.stage.story.tell("then", line);
-        }
-        self.outcome = self.stage.send(command);
-        self
+    pub fn and_when<C: CommandOf<A> + fmt::Debug>(self, command: C) -> Self {
+        let mut stage = self.goes_on();
+        let outcome = stage.send(command);
+        Self::new(stage, outcome)
+    }
+
+    /// A fact comes next (rows F).
+    #[track_caller]
+    pub fn and_when_fact(self, fact: impl Message + fmt::Debug) -> Self {
+        let mut stage = self.goes_on();
+        let outcome = stage.record::<A>(fact);
+        Self::new(stage, outcome)
     }
 
     #[track_caller]

@@ -1,11 +1,13 @@
 //! Scenarios: given what happened, when a command or an event comes, then this follows.
 //!
-//! In: events, then a command for an aggregate, or an event for a saga or projector. Out: nothing, or a panic at the line of
-//! the assertion that shows the whole story and the difference. Never: a shortcut; the command takes the way of every
-//! command, on a store in memory, with the upcasters and limits of the program; the event comes to its handlers through the
-//! upcasters, with the sequence that it has in its stream.
+//! In: events, then a command, fact, rejection or compensation for an aggregate, an event for a saga or projector, any trigger
+//! for a process. Out: nothing, or a panic at the line of the assertion that shows the whole story and the difference. Never: a
+//! shortcut; the command takes the way of every command, on a store in memory, with the upcasters and limits of the program;
+//! the event comes to its handlers through the upcasters, with the sequence that it has in its stream.
 
 mod aggregate;
+mod answer;
+mod compensation;
 mod events;
 mod process;
 mod projector;
@@ -16,8 +18,9 @@ mod told;
 use std::marker::PhantomData;
 
 pub use aggregate::{Given, When};
+pub use answer::Answered;
+pub use compensation::SentTo;
 pub use events::EventsOf;
-pub use process::WhenProcess;
 pub use projector::{Projected, Projecting, ProjectorScenario};
 pub use report::Holds;
 pub use saga::{Reacted, SagaScenario};
@@ -30,6 +33,10 @@ use crate::stream::Limits;
 /// Where every scenario begins: of an aggregate or a process manager with [`given`](Scenario::given) (the events of its own
 /// stream), of a saga with its
 /// [name](Scenario::saga) or its [instance](Scenario::saga_with), of a projector with its [instance](Scenario::projector).
+///
+/// A fact comes with `when_fact`. What was sent for an aggregate's event, or by a process, is rejected with `when_rejected`; what a
+/// cascade takes back comes with `when_compensate`. The answer may be events (`then`), a revocation (`then_revoked`), or none:
+/// then the command is a dead letter (`then_dead_letter`).
 ///
 /// An event that an older program stored is given with `given_stored`, or comes with `when_stored`: through the upcasters, as
 /// in the runtime. A handler that panics has failed, with an error that says so. Handlers run once; there are no retries.

@@ -136,7 +136,7 @@ impl ProjectorScenario {
         match (unit, &outcome) {
             (None, _) => {}
             (Some((model, unit)), Ok(_)) => {
-                model.commit(unit, self.name, Checkpoint { store: Uuid::nil(), position }).await?;
+                model.commit(unit, self.name, None, Checkpoint { store: Uuid::nil(), position }).await?;
             }
             (Some((model, unit)), Err(_)) => model.rollback(unit).await?,
         }

@@ -6,9 +6,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use futures_util::FutureExt as _;
 
 use super::super::post_office::{billing::Charge, *};
-use super::Scenario;
+use super::{Answered, Scenario};
 use crate::declare::Domain as _;
-use crate::root;
+use crate::{Revocation, root};
 
 fn packed(grams: u32) -> Packed {
     Packed { label: "books".to_owned(), grams }
@@ -282,4 +282,207 @@ async fn an_event_that_never_comes_to_the_projector_fails_at_once() {
         assert!(text.contains(reason), "{text}");
         assert!(text.contains("scenario/tests.rs:"), "{text}");
     }
+}
+
+fn charge() -> Charge {
+    Charge { cents: 450 }
+}
+
+#[test]
+fn k2_k4_a_rejection_comes_to_the_aggregate() {
+    let bill = root("bill", "Ada");
+    let why = "unpaid: no money";
+    let back = |why: &str| Returned { why: why.to_owned() };
+    // The saga that sends it is found by its type; each rejection is another one.
+    Scenario::<Parcel>::given((packed(1), sent()))
+        .when_rejected::<Bill>(bill, charge(), why)
+        .then(back("unpaid: no money by charge-sender"))
+        .then_state(|parcel| parcel.to == "back: unpaid: no money by charge-sender")
+        .and_when_rejected::<Bill>(bill, charge(), why)
+        .then(back("unpaid: no money by charge-sender"))
+        .and_when(Stamp { count: 1 })
+        .then(Stamped { at: 946_684_800 })
+        .and_when_rejected::<Bill>(bill, charge(), why)
+        .then(back("unpaid: no money by charge-sender"));
+    let revocation = Revocation::new("it never left").dead_letter().escalate();
+    Scenario::<Parcel>::given(packed(1))
+        .when_rejected::<Bill>(bill, charge(), why)
+        .then_revoked(revocation)
+        .then_dead_letter()
+        .then_state(|parcel| parcel.to.is_empty())
+        .at(UNIX_EPOCH + Duration::from_secs(1_000_000_000))
+        .expecting(1)
+        .and_when(Stamp { count: 1 })
+        .then(Stamped { at: 1_000_000_000 });
+    let to = |to: &str| Scenario::<Parcel>::given((packed(1), Sent { to: to.to_owned() }));
+    to("myself").when_rejected::<Bill>(bill, charge(), why).then_revoked(Revocation::new("never mind"));
+    to("nobody").when_rejected::<Bill>(bill, charge(), why).then_revoked(Revocation::forward());
+    to("panic").when_rejected::<Bill>(bill, charge(), why).then_error("panicked").then_state(|it| it.to == "panic");
+    // A target elsewhere, and a method for it alone.
+    to("Ada").when_rejected::<Customs>(bill, Declare {}, "forbidden").then(back("forbidden"));
+    to("Ada").when_rejected::<Customs>(bill, Declare {}, "later: closed").then(()).then_nothing();
+}
+
+#[test]
+fn k3_a_rejection_that_nobody_answers_is_a_dead_letter() {
+    let parcel = root("parcel", "1");
+    Scenario::<Bill>::given(())
+        .when_rejected::<Parcel>(parcel, send(), "empty")
+        .then_dead_letter()
+        .then_state(|bill| bill.cents == 0)
+        .and_when_compensate(0..1)
+        .then_dead_letter();
+    Scenario::<Insurance>::given(())
+        .when_rejected::<Parcel>(parcel, send(), "empty")
+        .then_dead_letter()
+        .and_when_rejected::<Bill>(parcel, charge(), "unpaid")
+        .then(Settled { why: "unpaid".to_owned() });
+}
+
+#[test]
+fn e3_a_compensation_comes_to_the_aggregate() {
+    let undone =
+        |sequences: &str| Returned { why: format!("the cascade that the command belonged to failed: {sequences}") };
+    Scenario::<Parcel>::given(packed(2_000))
+        .when(send())
+        .then((sent(), Insured {}))
+        .and_when_compensate(1..3)
+        .then(undone("[1, 2]"))
+        .and_when_compensate(3..4)
+        .then(undone("[3]"))
+        .and_when_fact(Noted { at: "here".to_owned() })
+        .then(Tracked { at: "here".to_owned() })
+        .and_when_fact(Noted { at: "there".to_owned() })
+        .then(Tracked { at: "there".to_owned() });
+    Scenario::<Parcel>::given(packed(1))
+        .when_compensate(0..1)
+        .then_revoked(Revocation::new("not_sent").dead_letter())
+        .then_dead_letter();
+}
+
+#[test]
+fn wrong_expectations_of_a_compensation_fail() {
+    let bill = root("bill", "Ada");
+    let rejected = |to: &str| {
+        let given = Scenario::<Parcel>::given((packed(1), Sent { to: to.to_owned() }));
+        given.when_rejected::<Bill>(bill, charge(), "unpaid")
+    };
+    let text = failure(|| rejected("Ada").then(Returned { why: "unread".to_owned() }));
+    assert_eq!(
+        text,
+        format!(
+            "the scenario of `Parcel` came out differently
+
+given
+    Packed {{ label: \"books\", grams: 1 }}
+    Sent {{ to: \"Ada\" }}
+
+when
+    bill/{bill} rejects Charge {{ cents: 450 }}: unpaid
+
+then (- expected, + came)
+  - Returned {{ why: \"unread\" }}
+  + Returned {{ why: \"unpaid by charge-sender\" }}
+
+"
+        )
+    );
+    let packed_only = || Scenario::<Parcel>::given(packed(1)).when_rejected::<Bill>(bill, charge(), "unpaid");
+    let revoked = "  + revoked: it never left (dead letter, escalate)\n  + dead letter: unpaid: it never left";
+    let undone = || Scenario::<Parcel>::given((packed(1), sent())).when_compensate(0..2);
+    for (text, parts) in [
+        // A revocation is not nothing, however little it wants.
+        (failure(|| rejected("myself").then_nothing()), ["  - nothing\n  + revoked: never mind\n", "given"]),
+        (failure(|| rejected("myself").then(())), ["  - no event\n  + revoked: never mind\n", "given"]),
+        (failure(|| packed_only().then(())), [revoked, "  - no event\n"]),
+        // Its flags count.
+        (
+            failure(|| packed_only().then_revoked(Revocation::new("it never left").dead_letter())),
+            ["  - revoked: it never left (dead letter)\n", revoked],
+        ),
+        (failure(|| rejected("Ada").then_revoked(Revocation::new("no"))), ["  - revoked: no\n", "  + post.Returned {"]),
+        (failure(|| rejected("Ada").then_dead_letter()), ["  - dead letter\n", "  + post.Returned {"]),
+        (failure(|| rejected("nobody").then_dead_letter()), ["  - dead letter\n", "  + revoked:  (forward)\n"]),
+        (failure(|| rejected("Ada").then_error("panicked")), ["  - error: …panicked…\n", "  + post.Returned {"]),
+        (failure(|| rejected("panic").then_nothing()), ["  - nothing\n", "  + error: "]),
+        (failure(|| undone().then_nothing()), ["    a cascade takes back its events 0 to 1\n", "  + post.Returned {"]),
+        (
+            failure(|| Scenario::<Bill>::given(()).when_rejected::<Parcel>(bill, send(), "empty").then_nothing()),
+            ["  - nothing\n", "  + dead letter: empty; no `#[rejected]` method answers to it\n"],
+        ),
+        (
+            failure(|| Scenario::<Bill>::given(()).when_compensate(0..1).then(())),
+            ["    a cascade takes back its event 0\n", "`bill` has no `#[compensate]` method\n"],
+        ),
+        (
+            failure(|| Scenario::<Insurance>::given(()).when_rejected::<Parcel>(bill, send(), "empty").then(())),
+            ["  - no event\n", "  + dead letter: empty; "],
+        ),
+    ] {
+        for part in parts {
+            assert!(text.contains(part), "`{part}` is missing in\n{text}");
+        }
+    }
+    // What came before is told.
+    let text = failure(|| rejected("myself").and_when_compensate(0..1).then(()));
+    assert!(text.contains("\nthen\n    revoked: never mind\n\nwhen\n    a cascade takes back its event 0\n"), "{text}");
+    let text = failure(|| rejected("myself").and_when(Stamp { count: 0 }).then_rejected("x"));
+    assert!(text.contains("\nthen\n    revoked: never mind\n\nwhen\n    Stamp { count: 0 }\n"), "{text}");
+    let noted = Noted { at: String::new() };
+    let text = failure(|| rejected("myself").and_when_fact(noted).then_rejected("x"));
+    assert!(text.contains("\nwhen\n    the fact Noted { at: \"\" }\n"), "{text}");
+}
+
+fn insured() -> Answered<Insurance> {
+    Scenario::<Insurance>::given(()).when_event::<Parcel>(root("parcel", "1"), Insured {})
+}
+
+#[test]
+fn g6_u1_a_process_sends_facts_and_takes_old_events() {
+    let parcel = root("parcel", "1");
+    let week = Duration::from_secs(7 * 86_400);
+    let fact = || Parcel::fact(parcel, Noted { at: "the insurer".to_owned() });
+    let old = |town: &str| prost::Message::encode_to_vec(&TrackedV1 { town: town.to_owned() });
+    let settled = |why: &str| Settled { why: why.to_owned() };
+    insured()
+        .then(Covered { cents: 100 })
+        .then_facts(fact())
+        .then_commands((Bill::command(root("bill", "post"), Charge { cents: 100 }), fact()))
+        .then_timeout("lost", week)
+        .and_when_stored::<Parcel>(parcel, "post.Tracked", 1, old("Ulm"))
+        .then(settled("the town of Ulm"))
+        .then_facts(())
+        .and_when_event::<Parcel>(parcel, Tracked { at: "there".to_owned() })
+        .then(settled("there"))
+        .then_complete();
+    Scenario::<Insurance>::given(Covered { cents: 7 })
+        .when_stored::<Parcel>(parcel, "post.TrackedV1", 1, old("Bonn"))
+        .then(settled("the town of Bonn"))
+        .and_when_timeout("lost")
+        .then(settled("7 for a lost one"))
+        .then_complete();
+    Scenario::<Insurance>::given(())
+        .when_stored::<Parcel>(parcel, "post.Tracked", 9, old("Bonn"))
+        .then_error("version 9");
+}
+
+#[test]
+fn wrong_expectations_of_a_process_fail() {
+    let parcel = root("parcel", "1");
+    let other = || Parcel::fact(parcel, Noted { at: "nobody".to_owned() });
+    let text = failure(|| insured().then_facts(other()));
+    assert!(text.contains(&format!("  - parcel/{parcel}: the fact post.Noted {{\"#1\": \"nobody\"}}\n")), "{text}");
+    assert!(
+        text.contains(&format!("  + parcel/{parcel}: the fact post.Noted {{\"#1\": \"the insurer\"}}\n")),
+        "{text}"
+    );
+    assert!(failure(|| insured().then_facts(())).contains("  - no fact\n"));
+    assert!(failure(|| insured().then_dead_letter()).contains("  - dead letter\n"));
+    let old = prost::Message::encode_to_vec(&TrackedV1 { town: "Ulm".to_owned() });
+    let stored = Scenario::<Insurance>::given(()).when_stored::<Parcel>(parcel, "post.Tracked", 1, old);
+    let text = failure(|| stored.then_nothing());
+    assert!(text.contains("post.Tracked {\"#1\": \"Ulm\"} (stored as version 1)\n"), "{text}");
+    assert!(text.contains("  - nothing\n  + post.Settled {\"#1\": \"the town of Ulm\"}\n"), "{text}");
+    let text = failure(|| Scenario::<Insurance>::given(()).when_stored::<Bill>(parcel, "billing.Sent", 1, []));
+    assert!(text.contains("it listens to parcel, not to `bill`"), "{text}");
 }

@@ -490,7 +490,8 @@ pub async fn b_editions_and_their_streams_are_listed(it: &Subject) {
     let info = |name: &str, streams, events| EditionInfo { name: name.into(), streams, events };
     assert_eq!(it.storage.editions().await.expect("editions"), [info("b", 2, 5), info("c", 1, 1)]);
     let list = |domain: Option<&str>, edition: Option<&str>, after: Option<&StreamKey>, limit| {
-        let filter = StreamFilter { domain: domain.map(str::to_owned), edition: edition.map(str::to_owned) };
+        let (domain, edition) = (domain.map(str::to_owned), edition.map(str::to_owned));
+        let filter = StreamFilter { domain, edition, ..StreamFilter::default() };
         let after = after.cloned();
         async move {
             let streams = it.storage.streams(&filter, after.as_ref(), limit).await.expect("streams");

@@ -245,7 +245,7 @@ pub async fn streams_are_listed_in_order(it: &Subject) {
     it.store(Append { diverged_at: Some(1), ..append(&branch, 1, 1) }).await;
     it.store(with_key(append(&key(9), 0, 0), "k")).await; // no events: not listed
     let list = |domain: Option<&'static str>, after: Option<StreamKey>, limit| async move {
-        let filter = StreamFilter { domain: domain.map(str::to_owned), edition: None };
+        let filter = StreamFilter { domain: domain.map(str::to_owned), ..StreamFilter::default() };
         let streams = it.storage.streams(&filter, after.as_ref(), limit).await.expect("streams");
         streams.into_iter().map(|it| it.key).collect::<Vec<_>>()
     };
@@ -261,6 +261,11 @@ pub async fn streams_are_listed_in_order(it: &Subject) {
     let infos = it.storage.streams(&StreamFilter::default(), Some(&key(3)), 2).await.expect("streams");
     assert_eq!((infos[0].next_sequence, infos[0].last_created_at), (2, 1_001));
     assert_eq!((infos[1].next_sequence, infos[1].last_created_at), (2, 1_000));
+    let every = StreamFilter { without_events: true, ..StreamFilter::default() };
+    let infos = it.storage.streams(&every, Some(&key(3)), 2).await.expect("streams");
+    assert_eq!(infos[0].key, key(9), "it has a dedup key");
+    assert_eq!((infos[0].next_sequence, infos[0].last_created_at, infos[0].diverged_at), (0, 0, None));
+    assert_eq!(infos[1].key, branch);
     assert_eq!(it.storage.domains().await.expect("domains"), ["account", "order"]);
 }
 

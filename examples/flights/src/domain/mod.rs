@@ -1,12 +1,14 @@
-//! The domain: flights, aircraft, and the saga between them.
+//! The domain: flights, aircraft, the saga between them, and the days of aircraft that somebody follows.
 //!
 //! In: commands. Out: events. Never: a clock, a database, a row of the log.
 
 mod aircraft;
+mod day;
 mod flight;
 mod rotation;
 
 pub use aircraft::{Aircraft, Leg};
+pub use day::{Day, DayLeg, Progress};
 pub use flight::{Flight, Phase};
 pub use rotation::Rotation;
 

@@ -5,7 +5,7 @@
 
 mod questions;
 
-pub use questions::{BoardLine, CarrierDay, Figures, Hour};
+pub use questions::{BoardLine, CarrierDay, Departures, Figures, Hour, later_flights, tails};
 
 use std::path::Path;
 

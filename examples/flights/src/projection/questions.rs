@@ -1,6 +1,7 @@
 //! What can be asked of the read model.
 
-use angzarr_runtime::rusqlite::{Connection, Error};
+use angzarr_runtime::Uuid;
+use angzarr_runtime::rusqlite::{Connection, Error, OptionalExtension as _};
 
 /// Figures of all flights, counted from the rows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -173,4 +174,57 @@ impl CarrierDay {
         })?;
         days.collect()
     }
+}
+
+/// What is to leave an airport during the rest of a day, whatever became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Departures {
+    /// Local day of the timetable, as YYYYMMDD.
+    pub day: u32,
+    /// Roots of the flights, by scheduled departure.
+    pub flights: Vec<Uuid>,
+}
+
+impl Departures {
+    /// The departures scheduled at `from` or later, of the day of the timetable to which the first of them belongs.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn rest_of_day(model: &Connection, airport: &str, from: i64) -> Result<Option<Self>, Error> {
+        let first = model.query_row(
+            "SELECT day FROM flight WHERE origin = ?1 AND departs_at >= ?2 ORDER BY departs_at LIMIT 1",
+            (airport, from),
+            |row| row.get::<_, u32>(0),
+        );
+        let Some(day) = first.optional()? else { return Ok(None) };
+        let mut statement = model.prepare(
+            "SELECT id FROM flight WHERE origin = ?1 AND departs_at >= ?2 AND day = ?3 ORDER BY departs_at, id",
+        )?;
+        let flights = statement.query_map((airport, from, day), root)?.collect::<Result<_, _>>()?;
+        Ok(Some(Self { day, flights }))
+    }
+}
+
+/// The flights of an aircraft that are scheduled after a moment, earliest first.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn later_flights(model: &Connection, tail: &str, after: i64) -> Result<Vec<Uuid>, Error> {
+    let mut statement =
+        model.prepare("SELECT id FROM flight WHERE tail = ?1 AND departs_at > ?2 ORDER BY departs_at, id")?;
+    statement.query_map((tail, after), root)?.collect()
+}
+
+/// The tail numbers that a day of the timetable (YYYYMMDD) knows.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn tails(model: &Connection, day: u32) -> Result<Vec<String>, Error> {
+    let mut statement =
+        model.prepare("SELECT DISTINCT tail FROM flight WHERE day = ?1 AND tail <> '' ORDER BY tail")?;
+    statement.query_map([day], |row| row.get(0))?.collect()
+}
+
+fn root(row: &angzarr_runtime::rusqlite::Row<'_>) -> Result<Uuid, Error> {
+    row.get::<_, [u8; 16]>(0).map(Uuid::from_bytes)
 }

@@ -3,10 +3,14 @@
 //! In: figures. Out: text. Never: a query.
 
 mod clock;
+mod rotations;
 mod truths;
+mod what_if;
 
-pub use clock::{parse_time, show_time};
+pub use clock::{parse_day, parse_moment, parse_time, show_time};
+pub use rotations::rotations;
 pub use truths::{Truth, of_the_year};
+pub use what_if::what_if;
 
 use std::fmt::Write as _;
 

@@ -6,7 +6,7 @@
 use rusqlite::ToSql;
 
 use super::super::super::{EditionInfo, Intent, IntentFilter, IntentId, StorageError, StreamFilter, StreamInfo};
-use super::super::codec::{self, integer, large, optional_small, signed, small, stream_key, text};
+use super::super::codec::{self, large, optional_integer, optional_small, signed, stream_key, text};
 use super::Reader;
 use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId};
 use crate::stream::{Name, StreamKey};
@@ -28,10 +28,11 @@ impl Reader<'_> {
         };
         let within = if filter.domain.is_some() { "s.domain = ?1 AND" } else { "" };
         let only = if filter.edition.is_some() { "s.edition = ?5 AND" } else { "" };
+        let join = if filter.without_events { "LEFT JOIN" } else { "JOIN" };
         let sql = format!(
-            "SELECT s.domain, s.edition, s.root, e.sequence, e.created_at, s.diverged_at FROM streams s JOIN events e ON e.stream = s.id
+            "SELECT s.domain, s.edition, s.root, e.sequence, e.created_at, s.diverged_at FROM streams s {join} events e
+               ON e.stream = s.id AND e.sequence = (SELECT max(sequence) FROM events WHERE stream = s.id)
              WHERE {within} {only} (s.domain, s.edition, s.root) > (?1, ?2, ?3)
-               AND e.sequence = (SELECT max(sequence) FROM events WHERE stream = s.id)
              ORDER BY s.domain, s.edition, s.root LIMIT ?4"
         );
         let mut streams = Vec::new();
@@ -41,8 +42,8 @@ impl Reader<'_> {
         self.each(&sql, &parameters, |_, row| {
             streams.push(StreamInfo {
                 key: stream_key(row, 0)?,
-                next_sequence: small(row, 3)?.saturating_add(1),
-                last_created_at: integer(row, 4)?,
+                next_sequence: optional_small(row, 3)?.map_or(0, |last| last.saturating_add(1)),
+                last_created_at: optional_integer(row, 4)?.unwrap_or(0),
                 diverged_at: optional_small(row, 5)?,
             });
             Ok(true)

@@ -1,0 +1,102 @@
+//! Connections: one that writes, one that listens, and a pool for questions.
+//!
+//! In: settings. Out: sessions that are set up for what they are used for. Never: a session of which nobody knows whether
+//! it was set up.
+
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Connection, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::super::StorageError;
+use super::error::{failed, while_doing};
+use super::settings::Settings;
+use super::tls;
+
+/// Questions that may run at the same time.
+pub(super) const READERS: usize = 8;
+
+type TlsStream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
+
+/// What a session is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Writes,
+    Listens,
+    Asks { read_only: bool },
+}
+
+#[derive(Clone)]
+pub(super) struct Connector {
+    pub(super) settings: Settings,
+    tls: MakeRustlsConnect,
+}
+
+impl Connector {
+    pub(super) fn new(settings: Settings) -> Result<Self, StorageError> {
+        let tls = tls::connector(&settings)?;
+        Ok(Self { settings, tls })
+    }
+
+    /// A connection that is driven by a task of its own.
+    pub(super) async fn connect(&self, role: Role) -> Result<Client, StorageError> {
+        let (client, connection) = self.open().await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error = super::error::told(&error), "a connection to the server ended");
+            }
+        });
+        self.set_up(&client, role).await.map_err(while_doing("a session could not be set up"))?;
+        Ok(client)
+    }
+
+    /// A connection that somebody else drives, not set up yet.
+    pub(super) async fn open(&self) -> Result<(Client, Connection<Socket, TlsStream>), StorageError> {
+        let doing = || format!("cannot connect to {}", self.settings.describe());
+        self.settings.config.connect(self.tls.clone()).await.map_err(|error| while_doing(doing())(error))
+    }
+
+    pub(super) async fn set_up(&self, client: &Client, role: Role) -> Result<(), tokio_postgres::Error> {
+        client.batch_execute(&self.set_up_sql(role)).await
+    }
+
+    fn set_up_sql(&self, role: Role) -> String {
+        let patience = self.settings.lock_patience.as_millis().clamp(1, i32::MAX as u128);
+        // Statements of ours are short and many; what a session of the same user is limited to must not end a write.
+        let mut sql = format!(
+            "SET search_path TO {}; SET lock_timeout TO {patience}; SET jit TO off;",
+            self.settings.quoted_schema()
+        );
+        match role {
+            Role::Writes => {
+                // A writer that stops in the middle (suspended, cut off) must not hold up the others for ever.
+                sql += &format!("SET idle_in_transaction_session_timeout TO {patience}; SET statement_timeout TO 0;");
+                if !self.settings.own_durability {
+                    sql += "SELECT set_config('synchronous_commit', 'on', false)
+                            WHERE current_setting('synchronous_commit') = 'off';";
+                }
+            }
+            // What it sends need not be on disk.
+            Role::Listens => sql += "SET synchronous_commit TO off;",
+            Role::Asks { read_only: true } => sql += "SET default_transaction_read_only TO on;",
+            Role::Asks { read_only: false } => {}
+        }
+        sql
+    }
+
+    pub(super) fn pool(&self, read_only: bool) -> Result<Pool, StorageError> {
+        let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(self.settings.config.clone(), self.tls.clone(), config);
+        let sql = self.set_up_sql(Role::Asks { read_only });
+        let set_up = Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
+            let sql = sql.clone();
+            Box::pin(async move { client.batch_execute(&sql).await.map_err(HookError::Backend) })
+        });
+        Pool::builder(manager)
+            .max_size(READERS)
+            .runtime(Runtime::Tokio1)
+            .post_create(set_up)
+            .build()
+            .map_err(|error| failed(format!("no pool of connections: {error}")))
+    }
+}

@@ -1,0 +1,116 @@
+//! Encrypted connections.
+//!
+//! In: what is asked of the server's certificate. Out: what a connection is encrypted with. Never: a certificate that passes
+//! although the URL asks for it to be verified.
+
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::super::StorageError;
+use super::error::failed;
+use super::settings::{Settings, Verify};
+
+pub(super) fn connector(settings: &Settings) -> Result<MakeRustlsConnect, StorageError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let cannot = |error: &dyn std::fmt::Display| failed(format!("encryption cannot be set up: {error}"));
+    let config = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| cannot(&error))?;
+    let verifier: Arc<dyn ServerCertVerifier> = match settings.verify {
+        Verify::Nothing => Arc::new(Lenient { provider, authority: None }),
+        Verify::Authority | Verify::Host => {
+            let roots = Arc::new(roots(settings)?);
+            let strict = WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build();
+            let strict = strict.map_err(|error| cannot(&error))?;
+            match settings.verify {
+                Verify::Host => strict,
+                _ => Arc::new(Lenient { provider, authority: Some(strict) }),
+            }
+        }
+    };
+    let config = config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
+/// From the file that the URL names, or what this machine trusts.
+fn roots(settings: &Settings) -> Result<RootCertStore, StorageError> {
+    let mut roots = RootCertStore::empty();
+    let Some(path) = &settings.root_certificates else {
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
+            return Err(failed(format!(
+                "this machine trusts no certificate at all{why}; name one with `sslrootcert=FILE`"
+            )));
+        }
+        return Ok(roots);
+    };
+    let cannot = |error: &dyn std::fmt::Display| {
+        failed(format!("the certificates in {} cannot be used: {error}; check `sslrootcert`", path.display()))
+    };
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| cannot(&error))? {
+        roots.add(certificate.map_err(|error| cannot(&error))?).map_err(|error| cannot(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(cannot(&"there is none in it"));
+    }
+    Ok(roots)
+}
+
+/// Asks for an authority and not for the name, or for nothing: what `verify-ca` and `require` mean. The other end must have
+/// the key of its certificate all the same.
+#[derive(Debug)]
+struct Lenient {
+    provider: Arc<CryptoProvider>,
+    authority: Option<Arc<WebPkiServerVerifier>>,
+}
+
+impl ServerCertVerifier for Lenient {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let Some(authority) = &self.authority else { return Ok(ServerCertVerified::assertion()) };
+        match authority.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            // The name is looked at last: everything else was in order.
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
