@@ -9,7 +9,6 @@ use std::time::Duration;
 use angzarr_proto as proto;
 use futures_util::{Stream, StreamExt as _};
 use prost::Message as _;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
@@ -22,15 +21,14 @@ pub(super) const BOOK_PAGES: usize = 1_000;
 
 pub(super) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// A stream that keeps its place while it runs and ends when its time is up.
+/// A stream that ends when its time is up.
 pub(super) fn answers<T: Send + 'static>(
-    place: OwnedSemaphorePermit,
     deadline: Option<(Instant, Duration)>,
     stream: impl Stream<Item = Result<T, Status>> + Send + 'static,
 ) -> Answers<T> {
     let stream: Answers<T> = Box::pin(stream);
-    Box::pin(futures_util::stream::unfold(Some((stream, place)), move |running| async move {
-        let (mut stream, place) = running?;
+    Box::pin(futures_util::stream::unfold(Some(stream), move |running| async move {
+        let mut stream = running?;
         let next = match deadline {
             None => stream.next().await,
             Some((at, given)) => match tokio::time::timeout_at(at, stream.next()).await {
@@ -39,7 +37,7 @@ pub(super) fn answers<T: Send + 'static>(
             },
         };
         match next? {
-            Ok(message) => Some((Ok(message), Some((stream, place)))),
+            Ok(message) => Some((Ok(message), Some(stream))),
             Err(status) => Some((Err(status), None)),
         }
     }))

@@ -178,8 +178,8 @@ impl ServerBuilder {
         bounds.default_deadline = bounds.default_deadline.min(bounds.max_deadline);
         let tls = tls_of(identity, client_ca)?;
         let is_tls = tls.is_some();
-        let house = Arc::new(House::new(authorize));
         let calls = Calls::new(bounds);
+        let house = Arc::new(House::new(authorize, calls.clone()));
         // More than we take, so that it is us who refuse: what a client queues by itself, nobody tells it to send later.
         let at_once = u32::try_from(bounds.calls.saturating_add(bounds.streams).saturating_add(64)).unwrap_or(u32::MAX);
         let mut server = tonic::transport::Server::builder()

@@ -36,24 +36,30 @@ pub(super) struct Bounds {
 #[derive(Clone, Copy)]
 pub(super) struct Arrived(pub(super) Instant);
 
+/// The place of a request among those that run, from the door on: before its message is read, so that what does not fit costs no
+/// memory.
+#[derive(Clone)]
+pub(super) struct Place(#[allow(dead_code)] pub(super) Arc<OwnedSemaphorePermit>);
+
 /// What is known of a caller beside the message.
 pub(super) struct Caller {
     pub(super) metadata: MetadataMap,
     arrived: Instant,
+    place: Option<Place>,
 }
 
 impl Caller {
     /// How long it waits, if it says so.
     fn timeout(&self) -> Option<Duration> {
-        parse_timeout(self.metadata.get("grpc-timeout")?.to_str().ok()?)
+        timeout_of(self.metadata.get("grpc-timeout")?.to_str().ok())
     }
 }
 
 /// A request, taken apart.
 pub(super) fn taken<T>(request: Request<T>) -> (Caller, T) {
-    let (metadata, extensions, message) = request.into_parts();
+    let (metadata, mut extensions, message) = request.into_parts();
     let arrived = extensions.get::<Arrived>().map_or_else(Instant::now, |Arrived(at)| *at);
-    (Caller { metadata, arrived }, message)
+    (Caller { metadata, arrived, place: extensions.remove() }, message)
 }
 
 /// Why a call has no answer.
@@ -116,13 +122,13 @@ impl Calls {
     /// Runs a call with one answer. `about` says what the call is about, for whoever waits in vain.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        caller: &Caller,
+        caller: Caller,
         late: Late,
         about: Vec<(&'static str, String)>,
         work: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> Result<Response<T>, Status> {
-        let place = take(&self.unary, "calls", self.bounds.calls)?;
-        let given = caller.timeout().map_or(self.bounds.default_deadline, |given| given.min(self.bounds.max_deadline));
+        let given = self.time_of(caller.timeout());
+        let Caller { arrived, place, .. } = caller;
         let mut task = Running {
             task: tokio::spawn(
                 async move {
@@ -134,7 +140,7 @@ impl Calls {
             ),
             ends_with_caller: matches!(late, Late::Question),
         };
-        match tokio::time::timeout_at(caller.arrived + in_time(given), &mut task.task).await {
+        match tokio::time::timeout_at(arrived + in_time(given), &mut task.task).await {
             Ok(Ok(Ok(answer))) => Ok(Response::new(answer)),
             Ok(Ok(Err(failure))) => Err(self.status(failure)),
             Ok(Err(ended)) => Err(panicked(ended)),
@@ -142,9 +148,19 @@ impl Calls {
         }
     }
 
+    /// A place for a call with one answer.
+    pub(super) fn place(&self) -> Result<Place, Status> {
+        take(&self.unary, "calls", self.bounds.calls)
+    }
+
     /// A place for a call that answers with a stream.
-    pub(super) fn stream(&self) -> Result<OwnedSemaphorePermit, Status> {
+    pub(super) fn stream_place(&self) -> Result<Place, Status> {
         take(&self.streams, "streams", self.bounds.streams)
+    }
+
+    /// How long a call has, by what its caller says.
+    pub(super) fn time_of(&self, given: Option<Duration>) -> Duration {
+        given.map_or(self.bounds.default_deadline, |given| given.min(self.bounds.max_deadline))
     }
 
     /// When a stream has to end; `None` where the caller did not say.
@@ -175,8 +191,8 @@ impl<T> Drop for Running<T> {
     }
 }
 
-fn take(places: &Arc<Semaphore>, what: &str, limit: usize) -> Result<OwnedSemaphorePermit, Status> {
-    places.clone().try_acquire_owned().map_err(|_| {
+fn take(places: &Arc<Semaphore>, what: &str, limit: usize) -> Result<Place, Status> {
+    places.clone().try_acquire_owned().map(|permit| Place(Arc::new(permit))).map_err(|_| {
         let message = format!("{limit} {what} run already, which is as many as this server takes; try again");
         Trouble::new(Code::ResourceExhausted, "OVERLOADED", message)
             .fact("limit", limit.to_string())
@@ -186,7 +202,7 @@ fn take(places: &Arc<Semaphore>, what: &str, limit: usize) -> Result<OwnedSemaph
 }
 
 /// The caller stops to listen at its deadline: an answer has to be there before.
-fn in_time(given: Duration) -> Duration {
+pub(super) fn in_time(given: Duration) -> Duration {
     given - (given / 5).min(Duration::from_millis(100))
 }
 
@@ -217,6 +233,11 @@ fn panicked(ended: tokio::task::JoinError) -> Status {
     }
     let message = format!("the call broke; look for reference {reference} in the log");
     Trouble::new(Code::Internal, "PANICKED", message).fact("reference", reference.to_string()).into()
+}
+
+/// What a caller's `grpc-timeout` says.
+pub(super) fn timeout_of(header: Option<&str>) -> Option<Duration> {
+    parse_timeout(header?)
 }
 
 /// `grpc-timeout`: at most eight digits and a unit. What is malformed counts as not said.

@@ -51,7 +51,7 @@ impl CommandHandlerCoordinatorService for Commands {
         let repeatable = book.and_then(|it| it.pages.first()).is_some_and(|page| is_known(page.header.as_ref()));
         let (about, runtime) = (about_command(book), self.runtime.clone());
         let work = async move { Ok(runtime.handle_command(request).await?) };
-        self.calls.run(&caller, Late::Command { repeatable }, about, work).await
+        self.calls.run(caller, Late::Command { repeatable }, about, work).await
     }
 
     async fn handle_event(
@@ -63,7 +63,7 @@ impl CommandHandlerCoordinatorService for Commands {
         let repeatable = book.and_then(|it| it.pages.first()).is_some_and(|page| is_known(page.header.as_ref()));
         let (about, runtime) = (about(book.and_then(|it| it.cover.as_ref())), self.runtime.clone());
         let work = async move { Ok(runtime.handle_event(request).await?) };
-        self.calls.run(&caller, Late::Command { repeatable }, about, work).await
+        self.calls.run(caller, Late::Command { repeatable }, about, work).await
     }
 
     async fn handle_sync_speculative(
@@ -77,7 +77,7 @@ impl CommandHandlerCoordinatorService for Commands {
             let request = proto::CommandRequest { command: request.command, ..Default::default() };
             Ok(runtime.core().speculate(&request, point).await?.into_response())
         };
-        self.calls.run(&caller, Late::Question, about, work).await
+        self.calls.run(caller, Late::Question, about, work).await
     }
 
     async fn handle_compensation(
@@ -89,6 +89,6 @@ impl CommandHandlerCoordinatorService for Commands {
         let repeatable = book.and_then(|it| it.pages.first()).is_some_and(|page| is_known(page.header.as_ref()));
         let (about, runtime) = (about_command(book), self.runtime.clone());
         let work = async move { Ok(runtime.core().compensate_on_request(&request).await?) };
-        self.calls.run(&caller, Late::Command { repeatable }, about, work).await
+        self.calls.run(caller, Late::Command { repeatable }, about, work).await
     }
 }

@@ -200,7 +200,7 @@ impl SagaCoordinatorService for Components {
             Ok(whole)
         };
         // Each of its commands is known by its provenance.
-        self.calls.run(&caller, Late::Command { repeatable: true }, about, work).await
+        self.calls.run(caller, Late::Command { repeatable: true }, about, work).await
     }
 
     async fn execute_speculative(
@@ -222,7 +222,7 @@ impl SagaCoordinatorService for Components {
             }
             Ok(whole)
         };
-        self.calls.run(&caller, Late::Question, about, work).await
+        self.calls.run(caller, Late::Question, about, work).await
     }
 }
 
@@ -243,7 +243,7 @@ impl ProcessManagerCoordinatorService for Components {
             let given = core.as_stored(given, "trigger").await?;
             Ok(core.run_process(process, &given, cascade).await?)
         };
-        self.calls.run(&caller, Late::Command { repeatable: true }, about, work).await
+        self.calls.run(caller, Late::Command { repeatable: true }, about, work).await
     }
 
     async fn handle_speculative(
@@ -261,7 +261,7 @@ impl ProcessManagerCoordinatorService for Components {
             let process = &core.registry.process_managers[name];
             Ok(core.speculate_process(process, &given, request.process_state.as_ref()).await?)
         };
-        self.calls.run(&caller, Late::Question, about, work).await
+        self.calls.run(caller, Late::Question, about, work).await
     }
 }
 
@@ -278,7 +278,7 @@ impl ProjectorCoordinatorService for Components {
             let given = core.as_stored(given, "events").await?;
             here.projection(wanted.as_deref(), given).await
         };
-        self.calls.run(&caller, Late::Question, about, work).await
+        self.calls.run(caller, Late::Question, about, work).await
     }
 
     async fn handle(&self, request: Request<proto::EventBook>) -> Result<Response<()>, Status> {
@@ -295,7 +295,7 @@ impl ProjectorCoordinatorService for Components {
             }
             Ok(())
         };
-        self.calls.run(&caller, Late::Question, about, work).await
+        self.calls.run(caller, Late::Question, about, work).await
     }
 
     async fn handle_speculative(
@@ -313,7 +313,7 @@ impl ProjectorCoordinatorService for Components {
             Ok(answered(&given, name, projection))
         };
         // It holds the projector's turn and has to give it back in order: it runs to its end.
-        self.calls.run(&caller, Late::Command { repeatable: true }, about, work).await
+        self.calls.run(caller, Late::Command { repeatable: true }, about, work).await
     }
 }
 

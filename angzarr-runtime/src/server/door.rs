@@ -20,7 +20,7 @@ use tonic::{Code, Status};
 use tower_service::Service;
 
 use super::authorize::{Authorize, Call, Denied, bearer};
-use super::calls::Arrived;
+use super::calls::{Arrived, Calls, Place, in_time, timeout_of};
 use super::status::{Trouble, completed};
 use crate::storage::BoxFuture;
 
@@ -39,12 +39,13 @@ pub(super) struct House {
     pub(super) stage: watch::Sender<Stage>,
     /// Requests that are inside, those for the health left out.
     inside: watch::Sender<usize>,
-    pub(super) authorize: Option<Arc<dyn Authorize>>,
+    authorize: Option<Arc<dyn Authorize>>,
+    calls: Calls,
 }
 
 impl House {
-    pub(super) fn new(authorize: Option<Arc<dyn Authorize>>) -> Self {
-        Self { stage: watch::Sender::new(Stage::Serving), inside: watch::Sender::new(0), authorize }
+    pub(super) fn new(authorize: Option<Arc<dyn Authorize>>, calls: Calls) -> Self {
+        Self { stage: watch::Sender::new(Stage::Serving), inside: watch::Sender::new(0), authorize, calls }
     }
 
     /// How many requests are inside.
@@ -108,17 +109,21 @@ pub(super) struct Door<S> {
 enum Kind {
     /// Anybody may ask, until the very end.
     Health,
-    /// Has no end of its own: it ends when the server begins to drain.
+    /// A stream that has no end of its own: it ends when the server begins to drain.
     Endless,
-    Other,
+    /// A stream that ends.
+    Stream,
+    /// One answer.
+    Unary,
 }
 
 fn kind_of(path: &str) -> Kind {
     match path {
         "/angzarr.EventStreamService/Subscribe" | "/angzarr.EventQueryService/Synchronize" => Kind::Endless,
+        "/angzarr.EventQueryService/GetEvents" | "/angzarr.EventQueryService/GetAggregateRoots" => Kind::Stream,
         _ if path.starts_with("/grpc.health.v1.Health/") => Kind::Health,
         _ if path.starts_with("/grpc.reflection.") => Kind::Endless,
-        _ => Kind::Other,
+        _ => Kind::Unary,
     }
 }
 
@@ -135,8 +140,7 @@ where
         self.services.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        request.extensions_mut().insert(Arrived(tokio::time::Instant::now()));
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         // The one that is ready is this one.
         let waiting = self.services.clone();
         let services = std::mem::replace(&mut self.services, waiting);
@@ -145,12 +149,14 @@ where
     }
 }
 
-async fn pass<S>(mut services: S, house: Arc<House>, request: http::Request<Body>) -> http::Response<Body>
+async fn pass<S>(mut services: S, house: Arc<House>, mut request: http::Request<Body>) -> http::Response<Body>
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
 {
+    let arrived = tokio::time::Instant::now();
     let kind = kind_of(request.uri().path());
     let inside = (kind != Kind::Health).then(|| house.enter());
+    let mut place = None;
     if kind != Kind::Health {
         // After it was counted: whoever drains either sees this request or is seen by it.
         if *house.stage.borrow() != Stage::Serving {
@@ -161,18 +167,42 @@ where
         {
             return status.into_http();
         }
+        // Before the message is read.
+        let taken = if kind == Kind::Unary { house.calls.place() } else { house.calls.stream_place() };
+        match taken {
+            Ok(taken) if kind == Kind::Unary => drop(request.extensions_mut().insert(taken)),
+            Ok(taken) => place = Some(taken),
+            Err(status) => return status.into_http(),
+        }
     }
+    request.extensions_mut().insert(Arrived(arrived));
+    let given = request.headers().get("grpc-timeout").and_then(|value| value.to_str().ok());
+    let time = house.calls.time_of(timeout_of(given));
     let response = tokio::select! {
         biased;
         response = services.call(request) => match response {
             Ok(response) => response,
             Err(never) => match never {},
         },
-        () = house.reached(Stage::Over) => return leaving("the server was shut down before there was an answer").into_http(),
+        () = house.reached(Stage::Over) => {
+            return leaving("the server was shut down before there was an answer").into_http();
+        }
+        // Calls keep their deadline by themselves, a moment before; a message that does not end is nobody's call yet.
+        () = tokio::time::sleep_until(arrived + in_time(time) + Duration::from_millis(1)) => {
+            return unread(time).into_http();
+        }
     };
-    let response = if kind == Kind::Other { with_whole_status(response) } else { response };
+    let response = if kind == Kind::Health { response } else { with_whole_status(response) };
     let last = if kind == Kind::Endless { Stage::Draining } else { Stage::Over };
-    response.map(|body| Body::new(Ending { body, end: Some(house.reached(last)), _inside: inside }))
+    response.map(|body| Body::new(Ending { body, end: Some(house.reached(last)), _inside: inside, _place: place }))
+}
+
+fn unread(time: Duration) -> Status {
+    let message = format!("the request did not come to its end within {time:?}; nothing was done");
+    Trouble::new(Code::DeadlineExceeded, "REQUEST_UNFINISHED", message)
+        .fact("deadline_ms", time.as_millis().to_string())
+        .retry_after(Duration::ZERO)
+        .into()
 }
 
 /// What is told of a server that goes: another one, or this one a moment later, will do.
@@ -237,6 +267,7 @@ pin_project_lite::pin_project! {
         body: Body,
         end: Option<BoxFuture<'static, ()>>,
         _inside: Option<Inside>,
+        _place: Option<Place>,
     }
 }
 

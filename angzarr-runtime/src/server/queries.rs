@@ -51,18 +51,17 @@ impl EventQueryService for Queries {
         let (form, runtime, limit) = (form_of(&caller.metadata), self.runtime.clone(), self.calls.bounds.answer_bytes);
         let about = about(query.cover.as_ref());
         let work = async move { one_book(&runtime, &query, form, limit).await };
-        self.calls.run(&caller, Late::Question, about, work).await
+        self.calls.run(caller, Late::Question, about, work).await
     }
 
     type GetEventsStream = Answers<proto::EventBook>;
 
     async fn get_events(&self, request: Request<proto::Query>) -> Result<Response<Self::GetEventsStream>, Status> {
         let (caller, query) = taken(request);
-        let place = self.calls.stream()?;
         let deadline = self.calls.stream_deadline(&caller);
         let books =
             self.books(&query, form_of(&caller.metadata)).await.map_err(|failure| self.calls.status(failure))?;
-        Ok(Response::new(answers(place, deadline, books)))
+        Ok(Response::new(answers(deadline, books)))
     }
 
     type SynchronizeStream = Answers<proto::EventBook>;
@@ -72,7 +71,6 @@ impl EventQueryService for Queries {
         request: Request<Streaming<proto::Query>>,
     ) -> Result<Response<Self::SynchronizeStream>, Status> {
         let (caller, queries) = taken(request);
-        let place = self.calls.stream()?;
         let (deadline, form) = (self.calls.stream_deadline(&caller), form_of(&caller.metadata));
         let here = Self { runtime: self.runtime.clone(), calls: self.calls.clone() };
         let state = (here, queries, None::<Answers<proto::EventBook>>);
@@ -88,7 +86,7 @@ impl EventQueryService for Queries {
                 answering = Some(here.books(&query, form).await.map_err(|failure| here.calls.status(failure))?);
             }
         });
-        Ok(Response::new(answers(place, deadline, books)))
+        Ok(Response::new(answers(deadline, books)))
     }
 
     type GetAggregateRootsStream = Answers<proto::AggregateRoot>;
@@ -97,7 +95,6 @@ impl EventQueryService for Queries {
         &self,
         request: Request<()>,
     ) -> Result<Response<Self::GetAggregateRootsStream>, Status> {
-        let place = self.calls.stream()?;
         let (caller, ()) = taken(request);
         let deadline = self.calls.stream_deadline(&caller);
         let list = Listing::new(
@@ -113,7 +110,7 @@ impl EventQueryService for Queries {
             };
             Ok(next.map(|key| (root(key), (list, calls))))
         });
-        Ok(Response::new(answers(place, deadline, roots)))
+        Ok(Response::new(answers(deadline, roots)))
     }
 }
 

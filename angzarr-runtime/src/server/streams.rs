@@ -46,7 +46,6 @@ impl EventStreamService for Streams {
         request: Request<proto::EventStreamFilter>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let (caller, filter) = taken(request);
-        let place = self.calls.stream()?;
         let deadline = self.calls.stream_deadline(&caller);
         let opened = Following::open(self.runtime.clone(), filter.correlation_id, &caller.metadata).await;
         let following = opened.map_err(|error| self.calls.status(error))?;
@@ -56,7 +55,7 @@ impl EventStreamService for Streams {
             let book = following.next().await.map_err(|error| calls.status(error))?;
             Ok(Some((book, (following, calls))))
         });
-        let mut response = Response::new(answers(place, deadline, books));
+        let mut response = Response::new(answers(deadline, books));
         response.metadata_mut().insert(POSITION, MetadataValue::from(live));
         Ok(response)
     }

@@ -329,6 +329,31 @@ async fn l_what_is_too_large_or_unreadable_is_told() {
     served.end().await;
 }
 
+/// A request that does not come to its end has its deadline like any other, and holds a place only so long.
+#[tokio::test]
+async fn a_request_that_does_not_end_is_given_up() {
+    let served = Served::with(|server| server.concurrency(1).max_deadline(Duration::from_secs(1))).await;
+    let channel = served.channel().await;
+    let never = |channel: Channel| async move {
+        let mut raw = tonic::client::Grpc::new(channel);
+        raw.ready().await.unwrap();
+        let path = "/angzarr.CommandHandlerCoordinatorService/HandleCommand".parse().unwrap();
+        let nothing = futures_util::stream::pending::<bytes::Bytes>();
+        raw.client_streaming(Request::new(nothing), path, Raw).await.unwrap_err()
+    };
+    // The one has its place before it is read, the other is refused without being read.
+    let (one, other) = tokio::join!(never(channel.clone()), never(channel.clone()));
+    let mut reasons = [reason(&one), reason(&other)];
+    reasons.sort();
+    assert_eq!(reasons, ["OVERLOADED", "REQUEST_UNFINISHED"]);
+    let given_up = never(channel.clone()).await;
+    assert_eq!((given_up.code(), reason(&given_up).as_str()), (Code::DeadlineExceeded, "REQUEST_UNFINISHED"));
+    assert!(may_be_retried(&given_up), "nothing was done");
+    CommandHandlerCoordinatorServiceClient::new(channel).handle_command(deposit(Uuid::new_v4())).await.unwrap();
+    assert_eq!(served.runtime.storage().head(), 1);
+    served.end().await;
+}
+
 /// Bytes as they are.
 #[derive(Clone, Default)]
 struct Raw;
