@@ -61,6 +61,8 @@ mod error;
 pub mod reaction;
 pub mod registry;
 mod runtime;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod storage;
 pub mod stream;
 pub mod telemetry;

@@ -56,11 +56,45 @@ pub enum Command {
     Editions(EditionsCommand),
     /// Builds what a projector has written anew from the log.
     Rebuild(RebuildArguments),
+    /// Serves callers in any language by gRPC, until Ctrl-C.
+    #[cfg(feature = "server")]
+    Serve(ServeArguments),
     /// Shows what the program would run with: storage, transport, limits.
     #[command(after_help = "\
 Example:
   config        one setting on each line; `Runtime::builder()` in the program's source is where they are set")]
     Config,
+}
+
+/// Arguments of `serve`.
+#[cfg(feature = "server")]
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  serve                                            on this machine only, in plain text
+  serve --listen 0.0.0.0:50051 --tls-cert server.pem --tls-key server-key.pem --token-env API_TOKENS
+  serve --tls-cert server.pem --tls-key server-key.pem --client-ca clients.pem     mutual TLS
+It ends in order on Ctrl-C or SIGTERM: nothing new is taken, what runs has the drain limit to finish.")]
+#[non_exhaustive]
+pub struct ServeArguments {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:50051")]
+    pub listen: std::net::SocketAddr,
+    /// The server's certificate (PEM), with those that lead to its root.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its key (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Only clients whose certificate this authority (PEM) has signed.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub client_ca: Option<PathBuf>,
+    /// Only calls with a bearer token that stands in this variable of the environment; several with commas between.
+    #[arg(long, value_name = "NAME")]
+    pub token_env: Option<String>,
+    /// Seconds that what runs has to finish.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub drain: u64,
 }
 
 /// Arguments of `check`.

@@ -1,4 +1,5 @@
-//! The user's own binary becomes the tool: `check`, `docs`, `streams`, `show`, `state`, `dead-letters`, `rebuild`, `config`.
+//! The user's own binary becomes the tool: `check`, `docs`, `streams`, `show`, `state`, `dead-letters`, `rebuild`, `config`; with
+//! the feature `server` also `serve`.
 //!
 //! In: a builder and arguments. Out: text for a person, and an exit code: 0 for done, 1 for what went wrong, 2 for arguments
 //! that make no sense. Never: a component that runs, or a write, for a look: the store is opened for questions only. What
@@ -32,10 +33,10 @@
 //!     Tool(cli::Command),
 //! }
 //!
-//! # async fn serve() -> std::process::ExitCode { std::process::ExitCode::SUCCESS }
+//! # async fn shop() -> std::process::ExitCode { std::process::ExitCode::SUCCESS }
 //! # async fn run() -> std::process::ExitCode {
 //! match Arguments::parse().command {
-//!     Command::Serve => serve().await,
+//!     Command::Shop => shop().await,
 //!     Command::Tool(command) => cli::execute(Runtime::builder(), command).await,
 //! }
 //! # }
@@ -53,6 +54,8 @@ mod inspect;
 mod live;
 mod output;
 mod rebuild;
+#[cfg(feature = "server")]
+mod serve;
 mod time;
 
 use std::ffi::OsString;
@@ -61,6 +64,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+#[cfg(feature = "server")]
+pub use arguments::ServeArguments;
 pub use arguments::{
     CheckArguments, Command, DeadLettersCommand, DiscardArguments, DiscardEditionArguments, DocsArguments,
     EditionsCommand, LetterArguments, ListArguments, MergeArguments, RebuildArguments, RetryArguments, ShowArguments,
@@ -133,6 +138,8 @@ async fn execute_to(
         Command::DeadLetters(command) => dead_letters::run(builder, command, out).await,
         Command::Editions(command) => editions::run(builder, command, out).await,
         Command::Rebuild(arguments) => rebuild::run(builder, arguments, out, err, terminal).await,
+        #[cfg(feature = "server")]
+        Command::Serve(arguments) => serve::run(builder, arguments, out).await,
         Command::Config => config::run(&builder, out),
     };
     match done.and_then(|()| Ok(out.flush()?)) {

@@ -633,3 +633,66 @@ async fn a_reader_that_goes_away_is_no_failure() {
         }
     }
 }
+
+#[cfg(feature = "server")]
+mod serving {
+    use clap::Parser as _;
+
+    use super::super::arguments::Arguments;
+    use super::super::{Command, ServeArguments, serve};
+    use super::*;
+
+    fn arguments(given: &[&str]) -> ServeArguments {
+        let all = ["post", "serve", "--listen", "127.0.0.1:0"].into_iter().chain(given.iter().copied());
+        let Command::Serve(arguments) = Arguments::try_parse_from(all).expect("they make sense").command else {
+            panic!("not `serve`");
+        };
+        arguments
+    }
+
+    #[tokio::test]
+    async fn serve_tells_what_it_offers_and_ends_in_order() {
+        let memory = Memory::new();
+        let builder = post_office::builder().storage(memory.clone());
+        let mut out = Vec::new();
+        serve::run_until(builder, arguments(&[]), &mut out, async {}).await.expect("it serves and ends");
+        let out = String::from_utf8(out).expect("text");
+        assert!(out.starts_with("listening on 127.0.0.1:"), "{out}");
+        for part in [
+            "(plain text)",
+            "\n  angzarr.CommandHandlerCoordinatorService\n",
+            "\n  angzarr.ProjectorCoordinatorService\n",
+            "grpcurl -plaintext -d '{\"command\": {\"cover\": {\"domain\": \"",
+            "\nstopped\n",
+        ] {
+            assert!(out.contains(part), "no `{part}` in\n{out}");
+        }
+        assert!(!out.contains("anybody who reaches"), "{out}");
+        // The program has ended in order: its store is closed.
+        post_office::builder()
+            .storage(memory)
+            .build()
+            .await
+            .expect("another one starts")
+            .shutdown()
+            .await
+            .expect("ends");
+    }
+
+    #[tokio::test]
+    async fn errors_of_serve_say_the_next_step() {
+        let builder = || post_office::builder().storage(Memory::new());
+        let answer = ask(builder(), &["serve", "--tls-cert", "a.pem"]).await.is(USAGE());
+        assert!(answer.err.contains("--tls-key"), "{}", answer.err);
+        let answer = ask(builder(), &["serve", "--tls-cert", "no.pem", "--tls-key", "no.pem"]).await.is(USAGE());
+        assert!(answer.err.contains("cannot read no.pem"), "{}", answer.err);
+        let answer = ask(builder(), &["serve", "--token-env", "NO_SUCH_TOKENS"]).await.is(USAGE());
+        assert!(answer.err.contains("help: export NO_SUCH_TOKENS="), "{}", answer.err);
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("an address");
+        let address = taken.local_addr().expect("an address").to_string();
+        let answer = ask(builder(), &["serve", "--listen", &address]).await.is(WRONG());
+        assert!(answer.err.contains("help: another process listens there"), "{}", answer.err);
+        let help = ask(builder(), &["serve", "--help"]).await.is(ExitCode::SUCCESS).out;
+        assert!(help.contains("Examples:") && help.contains("SIGTERM"), "{help}");
+    }
+}

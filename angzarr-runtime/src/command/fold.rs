@@ -80,6 +80,24 @@ impl Core {
             AsOf::Time(until) => (None, Some(until)),
         };
         let read = StreamRead { to, until, ..StreamRead::all() };
+        let mut past = self.part(aggregate, key, edition, read, policy).await?;
+        if as_of != AsOf::Head {
+            let last = past.parts.iter().rev().find_map(|(_, events)| events.last()).map(|event| event.sequence);
+            let last = last.or(past.snapshot.as_ref().map(|(_, snapshot)| snapshot.sequence));
+            past.next_sequence = last.map_or(0, |last| last + 1);
+        }
+        Ok(past)
+    }
+
+    /// A part of a stream, inherited events included. The next sequence is that of the whole stream.
+    pub(crate) async fn part(
+        &self,
+        aggregate: &Aggregate,
+        key: &StreamKey,
+        edition: &Edition,
+        read: StreamRead,
+        policy: Option<&SnapshotPolicy>,
+    ) -> Result<Past> {
         let (snapshot, own) = self.read(aggregate, key, read.clone(), policy).await?;
         let mut past = Past { snapshot, parts: SmallVec::new(), next_sequence: own.next_sequence, diverges_at: None };
         if !key.is_main() {
@@ -90,11 +108,6 @@ impl Core {
             }
         }
         past.parts.push((key.clone(), own.events));
-        if as_of != AsOf::Head {
-            let last = past.parts.iter().rev().find_map(|(_, events)| events.last()).map(|event| event.sequence);
-            let last = last.or(past.snapshot.as_ref().map(|(_, snapshot)| snapshot.sequence));
-            past.next_sequence = last.map_or(0, |last| last + 1);
-        }
         Ok(past)
     }
 
@@ -140,6 +153,9 @@ impl Core {
         }
         let Some(before) = at.checked_sub(1) else { return Ok(()) };
         let read = StreamRead { to: Some(read.to.map_or(before, |to| to.min(before))), ..read };
+        if read.to < Some(read.from) {
+            return Ok(()); // a part behind the place where it left
+        }
         let (snapshot, inherited) = self.read(aggregate, &main, read, policy).await?;
         past.snapshot = snapshot;
         past.parts.push((main, inherited.events));

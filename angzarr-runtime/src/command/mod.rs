@@ -4,6 +4,7 @@
 //! second way; both entries build a `Submission` and run the one pipeline.
 
 mod answer;
+mod books;
 mod decide;
 mod detached;
 mod edition_gate;
@@ -13,9 +14,13 @@ mod payloads;
 mod pipeline;
 mod query;
 mod request;
+#[cfg(feature = "server")]
+mod selection;
 mod send;
 mod settle;
 mod snapshot;
+#[cfg(feature = "server")]
+mod speculate;
 mod state_cache;
 
 pub use answer::{Projection, Receipt};
@@ -23,7 +28,12 @@ pub use fact::RecordFact;
 pub use query::{Preview, PreviewCommand, StateQuery};
 pub use send::{SendCommand, Sending};
 
+#[cfg(feature = "server")]
+pub(crate) use answer::cover_of;
 pub(crate) use answer::event_page;
+pub(crate) use books::Form;
+#[cfg(feature = "server")]
+pub(crate) use decide::COMPLETED;
 pub(crate) use decide::note;
 pub(crate) use detached::detached;
 pub(crate) use edition_gate::{Because, Doubts, EditionGate};
@@ -35,6 +45,12 @@ pub(crate) use pipeline::{
 pub(crate) use request::{
     Alone, Provenance, ReactionCommand, any_of, cover_on, deferred_of, edition_of, external_dedup, external_id_on_main,
 };
+#[cfg(feature = "server")]
+pub(crate) use request::{cascade_error_mode, sync_mode};
+#[cfg(feature = "server")]
+pub(crate) use selection::{Selection, as_of, is_on_timeline};
+#[cfg(feature = "server")]
+pub(crate) use snapshot::decode as decode_state;
 pub(crate) use snapshot::encode as encode_state;
 pub(crate) use state_cache::StateCache;
 

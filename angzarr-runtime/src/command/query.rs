@@ -1,25 +1,21 @@
 //! Questions about a stream: its state, then or now, and what a command would do.
 
-use std::collections::HashMap;
 use std::future::IntoFuture;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use angzarr_proto as proto;
 use uuid::Uuid;
 
-use super::answer::{cover_of, event_page};
 use super::decide::{Events, Why};
-use super::pipeline::{Core, Page, Submission};
+use super::pipeline::{Core, Page, StoredEvents, Submission};
 use super::send::Typed;
 use super::{Loaded, SyncMode};
 use crate::declare::{Aggregate, CommandOf, nanos_of};
 use crate::error::{About, Result};
-use crate::registry;
 use crate::storage::BoxFuture;
 use crate::stream::limits::shorten;
-use crate::stream::{AsOf, Edition, Headers, StoredEvent, StreamKey, Versioned};
+use crate::stream::{AsOf, Edition, Headers, StoredEvent, Versioned};
 
 /// A question for the state of an aggregate. Await it.
 #[must_use = "a query does nothing until it is awaited"]
@@ -168,14 +164,10 @@ impl<A: Aggregate, C: CommandOf<A>> PreviewCommand<A, C> {
             because: None,
             span: tracing::Span::none(),
         };
-        let mut events = Events::default();
-        match core.prepare(&submission, &mut loaded, &mut events) {
-            Ok(_) => Ok(Preview { events: events.stored.into_vec() }),
-            Err(unstored) => match unstored.why {
-                Why::NoEvent | Why::Complete => Ok(Preview { events: Vec::new() }),
-                Why::Error(error) => Err(error),
-                Why::Mismatch { .. } => unreachable!("nothing was expected"),
-            },
+        match core.would_store(&submission, &mut loaded) {
+            Ok(events) => Ok(Preview { events: events.into_vec() }),
+            Err(Why::Error(error)) => Err(error),
+            Err(Why::Mismatch { .. } | Why::NoEvent | Why::Complete) => unreachable!("nothing was expected"),
         }
     }
 }
@@ -193,54 +185,19 @@ impl<A: Aggregate, C: CommandOf<A>> IntoFuture for PreviewCommand<A, C> {
 }
 
 impl Core {
-    /// The book of a stream at its head: the newest snapshot, the events behind it, the next sequence (row M1).
-    pub(crate) async fn event_book(
+    /// The events that a submission gives on a state, which is that after them from then on.
+    pub(super) fn would_store(
         &self,
-        aggregate: &registry::Aggregate,
-        key: &StreamKey,
-        edition: &Edition,
-    ) -> Result<proto::EventBook> {
-        // A snapshot that the caller could not unpack is none: all events go out instead.
-        let policy = aggregate.descriptor.snapshot.as_ref().filter(|_| aggregate.snapshot_url.is_some());
-        let past = self.past(aggregate, key, edition, AsOf::Head, policy).await?;
-        let pages = past.parts.iter().flat_map(|(_, events)| events).map(event_page).collect();
-        let snapshot = past.snapshot.map(|(_, snapshot)| proto::Snapshot {
-            sequence: snapshot.sequence,
-            state: Some(prost_types::Any {
-                type_url: aggregate.snapshot_url.clone().unwrap_or_default(),
-                value: snapshot.state.to_vec(),
-            }),
-            retention: snapshot.retention as i32,
-            created_at: Some(proto::TimestampExt::from_unix_nanos(snapshot.created_at)),
-        });
-        Ok(proto::EventBook {
-            cover: Some(cover_of(key, "", None)),
-            snapshot,
-            pages,
-            next_sequence: past.next_sequence,
-        })
-    }
-
-    /// Every book of a workflow, across domains (row I4).
-    pub(crate) async fn books_of_correlation(&self, correlation_id: &str) -> Result<Vec<proto::EventBook>> {
-        self.limits.check_id("correlation_id", correlation_id)?;
-        let mut books: Vec<proto::EventBook> = Vec::new();
-        let mut places: HashMap<StreamKey, usize> = HashMap::new();
-        for found in self.storage.read_correlation(correlation_id).await? {
-            let page = event_page(&found.event);
-            if let Some(place) = places.get(&found.stream) {
-                books[*place].pages.push(page);
-                continue;
-            }
-            books.push(proto::EventBook {
-                cover: Some(cover_of(&found.stream, correlation_id, found.event.headers.ext())),
-                snapshot: None,
-                pages: vec![page],
-                // Other events may follow in the stream that belong to other workflows.
-                next_sequence: self.head(&found.stream).await?,
-            });
-            places.insert(found.stream, books.len() - 1);
+        submission: &Submission<'_>,
+        loaded: &mut Loaded,
+    ) -> std::result::Result<StoredEvents, Why> {
+        let mut events = Events::default();
+        match self.prepare(submission, loaded, &mut events) {
+            Ok(_) => Ok(events.stored),
+            Err(unstored) => match unstored.why {
+                Why::NoEvent | Why::Complete => Ok(StoredEvents::new()),
+                why => Err(why),
+            },
         }
-        Ok(books)
     }
 }

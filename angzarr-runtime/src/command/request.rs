@@ -269,6 +269,23 @@ impl Core {
         self.run_now(&submission).ok_or(Some(submission.span))
     }
 
+    /// Lets something be done with a request that would be run; without the sequences that it expects, if it is told to.
+    #[cfg(feature = "server")]
+    pub(super) async fn with_parsed<T>(
+        &self,
+        request: &proto::CommandRequest,
+        with_expected: bool,
+        then: impl AsyncFnOnce(&Submission<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let parsed = self.parse_or_tell(request)?;
+        let mut pages = parsed.pages();
+        if !with_expected {
+            pages.iter_mut().for_each(|page| page.expected = None);
+        }
+        let submission = parsed.submission(&pages, None, Some(Span::none()));
+        then(&submission).await
+    }
+
     fn parse_or_tell<'r>(
         &'r self,
         request: &'r proto::CommandRequest,
@@ -327,19 +344,23 @@ impl Core {
         self.limits.check_domain(&cover.domain)?;
         let aggregate =
             self.registry.aggregates.get(cover.domain.as_str()).ok_or_else(|| self.unknown_domain(&cover.domain))?;
-        if cover.root.is_none() {
-            return Err(missing("cover.root", "a UUID of 16 bytes"));
-        }
-        let root = cover.root_bytes().map(Uuid::from_bytes).ok_or_else(|| {
-            let length = cover.root.as_ref().map_or(0, |root| root.value.len());
-            Error::invalid_argument("cover.root", format!("a root has 16 bytes, this one has {length}"))
-        })?;
-        let edition = edition_of(cover);
+        let (root, edition) = (self.root_of(cover)?, edition_of(cover));
         let key = self.key(aggregate, &edition, root)?;
         Ok((aggregate, key, edition))
     }
 
-    pub(super) fn headers(&self, cover: &proto::Cover) -> Result<Headers> {
+    /// The root that a cover names.
+    pub(super) fn root_of(&self, cover: &proto::Cover) -> Result<Uuid> {
+        if cover.root.is_none() {
+            return Err(missing("cover.root", "a UUID of 16 bytes"));
+        }
+        cover.root_bytes().map(Uuid::from_bytes).ok_or_else(|| {
+            let length = cover.root.as_ref().map_or(0, |root| root.value.len());
+            Error::invalid_argument("cover.root", format!("a root has 16 bytes, this one has {length}"))
+        })
+    }
+
+    pub(crate) fn headers(&self, cover: &proto::Cover) -> Result<Headers> {
         if !cover.correlation_id.is_empty() {
             self.limits.check_id("cover.correlation_id", &cover.correlation_id)?;
         }
@@ -445,7 +466,7 @@ fn missing(field: impl Into<Cow<'static, str>>, what: &str) -> Error {
     Error::invalid_argument(field, format!("missing; send {what}"))
 }
 
-pub(super) fn sync_mode(value: i32, field: impl FnOnce() -> Cow<'static, str>) -> Result<SyncMode> {
+pub(crate) fn sync_mode(value: i32, field: impl FnOnce() -> Cow<'static, str>) -> Result<SyncMode> {
     match proto::SyncMode::try_from(value) {
         Ok(proto::SyncMode::Async) => Ok(SyncMode::Async),
         Ok(proto::SyncMode::Simple) => Ok(SyncMode::Simple),
@@ -456,7 +477,7 @@ pub(super) fn sync_mode(value: i32, field: impl FnOnce() -> Cow<'static, str>) -
     }
 }
 
-fn cascade_error_mode(value: i32) -> Result<CascadeErrorMode> {
+pub(crate) fn cascade_error_mode(value: i32) -> Result<CascadeErrorMode> {
     match proto::CascadeErrorMode::try_from(value) {
         Ok(mode) => Ok(CascadeErrorMode::from_proto(mode)),
         Err(_) => Err(Error::invalid_argument("cascade_error_mode", format!("{value} is no CascadeErrorMode"))),

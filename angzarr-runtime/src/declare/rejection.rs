@@ -171,6 +171,17 @@ impl ReactionError {
     pub fn message(&self) -> &str {
         &self.message
     }
+
+    /// As the answer of a call.
+    #[cfg(feature = "server")]
+    pub(crate) fn of(self, handler: &str) -> crate::error::Error {
+        crate::error::Error::Reaction {
+            handler: handler.to_owned(),
+            message: self.message,
+            permanent: self.permanent,
+            subject: Default::default(),
+        }
+    }
 }
 
 // Not `std::error::Error`, so that any such error converts by `?` (the same choice as anyhow's).

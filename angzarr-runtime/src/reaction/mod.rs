@@ -32,8 +32,12 @@ mod call;
 mod cascade;
 #[cfg(any(feature = "sqlite", feature = "sqlx-sqlite"))]
 mod checkpoints;
+#[cfg(feature = "server")]
+mod compensation;
 mod emission;
 mod failed_event;
+#[cfg(feature = "server")]
+mod given;
 mod given_up;
 mod intents;
 mod lanes;
@@ -74,6 +78,8 @@ pub use wait_board::Missing;
 
 pub(crate) use call::{project, react};
 pub(crate) use cascade::{Cascade, CascadeLink};
+#[cfg(feature = "server")]
+pub(crate) use given::Given;
 pub(crate) use intents::IntentDesk;
 pub(crate) use merged::{letter_on_main, on_main};
 pub(crate) use ownership::{Ownership, PARTITIONS, RELAY};

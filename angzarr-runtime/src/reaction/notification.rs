@@ -35,7 +35,7 @@ pub(super) const INTENTS: Uuid = Uuid::from_u128(0x7d10_6e8a_40c3_5b7f_9a51_c2e6
 
 /// Kinds of dedup keys beside that of commands (row K5): a notification is never taken for the command that it speaks of.
 const NOTIFIED: u8 = b'n';
-const COMPENSATED: u8 = b'c';
+pub(super) const COMPENSATED: u8 = b'c';
 
 /// A compensation gave up and asks for a person (row K4).
 #[derive(Clone, Debug, PartialEq)]
@@ -147,19 +147,20 @@ impl About {
 }
 
 /// What goes with the decision of a `#[rejected]` or `#[compensate]` method.
-struct AfterRevocation<'a> {
-    settle: Settle,
-    letter_id: DeadLetterId,
-    about: &'a About,
-    reason: &'a str,
-    revocation: Mutex<Option<Revocation>>,
+pub(super) struct AfterRevocation<'a> {
+    /// The intent that is carried out; none for what is asked from outside.
+    pub(super) settle: Option<Settle>,
+    pub(super) letter_id: DeadLetterId,
+    pub(super) about: &'a About,
+    pub(super) reason: &'a str,
+    pub(super) revocation: Mutex<Option<Revocation>>,
     /// The letter exists already (row E4).
-    has_letter: bool,
+    pub(super) has_letter: bool,
 }
 
 impl Along for AfterRevocation<'_> {
     fn extras(&self, core: &Core, decided: &Decided<'_>) -> Result<Extras, Refusal> {
-        let mut extras = Extras { settles: vec![self.settle], ..Extras::default() };
+        let mut extras = Extras { settles: self.settle.into_iter().collect(), ..Extras::default() };
         let revocation = self.revocation.lock();
         // Before the write, so that a crash in between calls again instead of not at all.
         if let Some(revocation) = revocation.as_ref().filter(|it| it.response.escalate) {
@@ -184,10 +185,10 @@ impl Along for AfterRevocation<'_> {
 }
 
 /// A rejected command on its way to the aggregate whose event it was sent for.
-struct RejectedWork<'a> {
-    method: &'static RejectedDescriptor,
-    about: &'a About,
-    after: &'a AfterRevocation<'a>,
+pub(super) struct RejectedWork<'a> {
+    pub(super) method: &'static RejectedDescriptor,
+    pub(super) about: &'a About,
+    pub(super) after: &'a AfterRevocation<'a>,
 }
 
 impl Decoded for RejectedWork<'_> {
@@ -202,11 +203,11 @@ impl Decoded for RejectedWork<'_> {
 }
 
 /// A compensation on its way to the aggregate whose events it takes back.
-struct CompensateWork<'a> {
-    method: &'static CompensateDescriptor,
-    compensate: &'a proto::Compensate,
-    about: &'a About,
-    after: &'a AfterRevocation<'a>,
+pub(super) struct CompensateWork<'a> {
+    pub(super) method: &'static CompensateDescriptor,
+    pub(super) compensate: &'a proto::Compensate,
+    pub(super) about: &'a About,
+    pub(super) after: &'a AfterRevocation<'a>,
 }
 
 impl Decoded for CompensateWork<'_> {
@@ -377,7 +378,7 @@ impl Core {
             .await
             .map_err(|error| Undelivered::of(error.into()))?;
         let after = AfterRevocation {
-            settle,
+            settle: Some(settle),
             letter_id,
             about,
             reason: &about.rejected.reason,
@@ -578,7 +579,7 @@ impl Core {
         let (letter_id, _) =
             dead_letter::in_use(self, settle.id).await.map_err(|error| Undelivered::of(error.into()))?;
         let after = AfterRevocation {
-            settle,
+            settle: Some(settle),
             letter_id,
             about,
             reason: &compensate.reason,

@@ -14,7 +14,7 @@ use crate::declare::{Aftermath, Emission, ReactionError, TimeoutAt};
 use crate::error::{Error, nearest};
 use crate::registry::ProcessManager;
 use crate::storage::{Extras, Intent, IntentKind, Settle};
-use crate::stream::{Edition, Name, StreamKey};
+use crate::stream::{Edition, Name, StoredEvent, StreamKey};
 
 /// The parts of a split event have their emissions this far apart.
 pub(super) const PART: u32 = 1 << 16;
@@ -53,6 +53,15 @@ pub(super) struct Plan<'a> {
     pub(super) planned: Mutex<Vec<(Intent, Claim)>>,
     /// For a rehearsal: what was decided, and when.
     pub(super) decided: Option<Mutex<(Aftermath, i64)>>,
+    /// For a caller who has given the trigger: what was sent.
+    pub(super) told: Option<&'a Mutex<Told>>,
+}
+
+/// What a caller who has given a trigger is told.
+#[derive(Default)]
+pub(super) struct Told {
+    pub(super) events: Vec<StoredEvent>,
+    pub(super) intents: Vec<Intent>,
 }
 
 impl Along for Plan<'_> {
@@ -199,4 +208,46 @@ pub(super) fn timeout_work_on_main(work: &[u8]) -> Option<Vec<u8>> {
     let mut work = TimeoutWork::decode(work).ok()?;
     work.cover.as_mut()?.edition = None;
     Some(work.encode_to_vec())
+}
+
+/// What a process sends, as the wire has it.
+#[cfg(feature = "server")]
+pub(super) enum Sent {
+    Command(proto::CommandBook),
+    Fact(proto::EventBook),
+}
+
+/// `None` for a timeout.
+#[cfg(feature = "server")]
+pub(super) fn sent(intent: &Intent) -> Option<Sent> {
+    use proto::{CommandBookExt as _, PageHeaderExt as _};
+    if !matches!(intent.kind, IntentKind::Command | IntentKind::Fact) {
+        return None;
+    }
+    let work = SendWork::decode(intent.work.clone()).ok()?;
+    let book = work.book?;
+    if intent.kind == IntentKind::Command {
+        return Some(Sent::Command(book));
+    }
+    let event = book.first_command().cloned()?;
+    let external_id = match work.external_id {
+        Some(id) => id,
+        None => {
+            let header = book.pages.first()?.header.as_ref()?;
+            Provenance::from_proto(header.provenance()?)?.external_id()
+        }
+    };
+    Some(Sent::Fact(fact_book(book.cover?, event, external_id)))
+}
+
+/// A fact on its way to its target.
+#[cfg(feature = "server")]
+pub(super) fn fact_book(cover: proto::Cover, event: prost_types::Any, external_id: String) -> proto::EventBook {
+    use proto::PageHeaderExt as _;
+    let page = proto::EventPage {
+        header: Some(proto::PageHeader::external(external_id, "")),
+        payload: Some(proto::event_page::Payload::Event(event)),
+        ..Default::default()
+    };
+    proto::EventBook { cover: Some(cover), pages: vec![page], ..Default::default() }
 }

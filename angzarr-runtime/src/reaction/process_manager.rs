@@ -14,7 +14,7 @@ use super::emission::{Sender, command_of};
 use super::lanes::in_lanes;
 use super::notification::{About, Undelivered, notified};
 use super::ownership::TAKEN_OVER;
-use super::plan::{PART, Plan, SendWork, TimeoutWork, unknown_timeout};
+use super::plan::{PART, Plan, SendWork, TimeoutWork, Told, unknown_timeout};
 use super::subscription::context_of;
 use super::{CascadeLink, ComponentKind};
 use crate::command::{Alone, Because, Core, Decider, Decoded, Outcome, Provenance, Refusal, any_of, note};
@@ -205,7 +205,7 @@ impl ProcessManagerRunner {
         {
             return core.stop_cascade(self.name, ComponentKind::ProcessManager, item, failure, link).await;
         }
-        match self.react(core, stream, item.event.clone(), link.as_ref()).await {
+        match self.react(core, stream, item.event.clone(), link.as_ref(), None).await {
             Ok(()) => {
                 core.waits.handled(self.name, stream, sequence, Ok(None));
                 Ok(())
@@ -224,6 +224,7 @@ impl ProcessManagerRunner {
         stream: &StreamKey,
         stored: StoredEvent,
         link: Option<&CascadeLink>,
+        told: Option<&Mutex<Told>>,
     ) -> Result<(), Failure> {
         let upcast: Upcasted = core
             .upcast(stream, stored)
@@ -234,11 +235,12 @@ impl ProcessManagerRunner {
                 self.skip(stream, &event);
                 continue;
             }
-            self.trigger(core, stream, &event, part, handler, link).await?;
+            self.trigger(core, stream, &event, part, handler, link, told).await?;
         }
         Ok(())
     }
 
+    #[allow(clippy::too_many_arguments)]
     async fn trigger(
         &self,
         core: &Core,
@@ -247,6 +249,7 @@ impl ProcessManagerRunner {
         part: u32,
         handler: &'static ProcessHandlerDescriptor,
         link: Option<&CascadeLink>,
+        told: Option<&Mutex<Told>>,
     ) -> Result<(), Failure> {
         let headers = &event.headers;
         let key = process_key(self.name, &stream.edition, headers.correlation_id());
@@ -278,6 +281,7 @@ impl ProcessManagerRunner {
                 settle: None,
                 planned: Mutex::default(),
                 decided: None,
+                told,
             };
             let dedup = provenance.dedup_as(TRIGGERED);
             let step = Step { key: &key, headers, decider, work: &work, dedup, plan: &plan, link, only_open: true };
@@ -288,6 +292,9 @@ impl ProcessManagerRunner {
                         telemetry::process_is_over(self.at(stream, event));
                     } else {
                         telemetry::handled(handler.method, Some(plan.planned.lock().len()));
+                    }
+                    if let Some(told) = told {
+                        told.lock().events.extend(outcome.events);
                     }
                     return Ok(());
                 }
@@ -309,13 +316,38 @@ impl ProcessManagerRunner {
         }
     }
 
+    /// One event that a caller gives: it is told what its process stores and sends. One that fails becomes no letter: the log
+    /// brings it as well.
+    #[cfg(feature = "server")]
+    pub(super) async fn run_given(
+        &self,
+        core: &Core,
+        stream: &StreamKey,
+        event: StoredEvent,
+        link: Option<&CascadeLink>,
+        told: &Mutex<Told>,
+    ) -> Result<()> {
+        self.react(core, stream, event, link, Some(told)).await.map_err(|failure| match failure {
+            Failure::Held(reason) => {
+                crate::storage::StorageError::new(crate::storage::StorageErrorKind::Unavailable, "reaction", reason)
+                    .into()
+            }
+            Failure::Event(failure) => Error::Reaction {
+                handler: self.name.to_owned(),
+                message: failure.reason,
+                permanent: !failure.transient,
+                subject: Default::default(),
+            },
+        })
+    }
+
     /// Tries an event of the dead letters again. What was done the first time is known.
     pub(crate) async fn retry(&self, core: &Core, id: DeadLetterId) -> Result<()> {
         let _turn = self.retries.lock().await;
         let letter = dead_letter::open(core, id).await?;
         let item = dead_letter::parked_event(&letter)?;
         let span = telemetry::reaction_span(self.at(&item.stream, &item.event));
-        let message = match telemetry::within(span, self.react(core, &item.stream, item.event, None)).await {
+        let message = match telemetry::within(span, self.react(core, &item.stream, item.event, None, None)).await {
             Ok(()) => return dead_letter::resolve(core, id, Resolution::Retried { at: core.now() }).await,
             Err(Failure::Held(reason)) => reason,
             Err(Failure::Event(failure)) => {
@@ -377,6 +409,9 @@ impl ProcessManager {
         let planned = std::mem::take(&mut *plan.planned.lock());
         if plan.decided.is_some() {
             return Ok(outcome); // a rehearsal sends nothing
+        }
+        if let Some(told) = plan.told {
+            told.lock().intents.extend(planned.iter().map(|(intent, _)| intent.clone()));
         }
         for (intent, _claim) in &planned {
             core.carry_out(intent, link).await;
@@ -440,7 +475,14 @@ impl Core {
         let headers = &about.headers;
         let key = process_key(name, about.edition.name(), headers.correlation_id());
         let work = ProcessWork { core: self, trigger: Trigger::Rejection { method, about }, key: &key, headers, name };
-        let plan = Plan { process: name, source: None, settle: Some(settle), planned: Mutex::default(), decided: None };
+        let plan = Plan {
+            process: name,
+            source: None,
+            settle: Some(settle),
+            planned: Mutex::default(),
+            decided: None,
+            told: None,
+        };
         let decider = Decider {
             method: method.method,
             location: method.location,
@@ -474,7 +516,14 @@ impl Core {
         let key = &intent.stream;
         let trigger = Trigger::Timeout { method, due: intent.due };
         let work = ProcessWork { core: self, trigger, key, headers: &headers, name };
-        let plan = Plan { process: name, source: None, settle: Some(settle), planned: Mutex::default(), decided: None };
+        let plan = Plan {
+            process: name,
+            source: None,
+            settle: Some(settle),
+            planned: Mutex::default(),
+            decided: None,
+            told: None,
+        };
         let decider = Decider {
             method: method.method,
             location: method.location,

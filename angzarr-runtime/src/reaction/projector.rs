@@ -368,6 +368,45 @@ impl ProjectorRunner {
         super::project(core, projector, &side.instance, &item.stream, upcast, unit, side.replay).await
     }
 
+    /// What it would make of events that a caller gives: the last projection. It runs in a transaction that is undone.
+    #[cfg(feature = "server")]
+    pub(super) async fn speculate(
+        &self,
+        core: &Core,
+        stream: &StreamKey,
+        events: &[crate::stream::StoredEvent],
+    ) -> Result<Option<crate::command::Projection>> {
+        let live = self.live();
+        let Some(model) = live.read_model.as_deref() else {
+            let hint = "its handlers write to no read model of the framework, so nothing of it could be taken back";
+            return Err(Error::not_offered("a speculative projection", hint));
+        };
+        // A read model takes one writer at a time: batches wait.
+        let _turn = self.turn.lock().await;
+        let (unit, mut last) = (model.unit(), None);
+        let projector = &core.registry.projectors[self.name];
+        for event in events {
+            let upcast = core.upcast(stream, event.clone())?;
+            match super::project(core, projector, &live.instance, stream, upcast, Some(&unit), true).await {
+                Ok(None) => {}
+                Ok(Some(projection)) => {
+                    let (projector, sequence) = (self.name.to_owned(), event.sequence);
+                    last = Some(crate::command::Projection { projector, sequence, projection });
+                }
+                Err(error) => {
+                    return Err(match roll_back(model, unit, error).await {
+                        Failure::Handler(error) => error.of(self.name),
+                        Failure::Outage(reason) => {
+                            Error::Component { component: self.name.to_owned(), message: reason }
+                        }
+                    });
+                }
+            }
+        }
+        model.rollback(unit).await.map_err(|error| error.of(self.name))?;
+        Ok(last)
+    }
+
     /// Streams that are parked.
     pub(super) fn parked_streams(&self) -> usize {
         self.parked.lock().len()

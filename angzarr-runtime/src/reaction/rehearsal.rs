@@ -118,6 +118,7 @@ impl ProcessManager {
             settle: None,
             planned: Mutex::default(),
             decided: Some(Mutex::default()),
+            told: None,
         };
         let decider = Decider { method, location, merge: None, full_name: || "trigger".to_owned() };
         let dedup = source.dedup_as(TRIGGERED);

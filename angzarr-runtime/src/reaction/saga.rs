@@ -91,6 +91,18 @@ impl SagaRunner {
         Ok(())
     }
 
+    /// What it sends for an event that a caller gives, in the order in which a delivery would number it (row G2).
+    #[cfg(feature = "server")]
+    pub(super) fn would_send(&self, core: &Core, stream: &StreamKey, stored: &StoredEvent) -> Result<Vec<Emission>> {
+        let mut all = Vec::new();
+        for event in core.upcast(stream, stored.clone())? {
+            let emissions = super::react(core, self.saga(core), &self.instance, stream, &event);
+            let checked = emissions.and_then(|emissions| core.check_emissions(&emissions).map(|()| emissions));
+            all.extend(checked.map_err(|error| error.of(self.name))?);
+        }
+        Ok(all)
+    }
+
     /// The same, and a letter if the saga cannot handle it.
     async fn handle_one(&self, core: &Core, item: &LogEvent, in_doubt: bool) -> Result<(), String> {
         let (stream, sequence) = (&item.stream, item.event.sequence);

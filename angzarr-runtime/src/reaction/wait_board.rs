@@ -176,7 +176,7 @@ impl WaitBoard {
         }
         let waited_for = events.iter().zip(sync).filter(|(_, sync)| sync.waits());
         let waited_for = waited_for.map(|(event, sync)| (event, None, *sync == SyncMode::Cascade));
-        self.note(core, &submission.key, waited_for, submission.link)
+        self.note(core, &submission.key, waited_for, submission.link, None)
     }
 
     /// The same for events that an earlier run of the command stored (row C10).
@@ -192,7 +192,7 @@ impl WaitBoard {
         let everybody = submission.pages.iter().any(|page| page.sync == SyncMode::Cascade);
         let waited_for = events.iter().filter(|event| !event.isolated);
         let waited_for = waited_for.map(|event| (event, Some(event.position), everybody));
-        self.note(core, &submission.key, waited_for, submission.link)
+        self.note(core, &submission.key, waited_for, submission.link, None)
     }
 
     /// The same for an event that a reaction in another process has caused.
@@ -203,7 +203,20 @@ impl WaitBoard {
         event: &StoredEvent,
         link: &CascadeLink,
     ) -> Option<Waiting> {
-        self.note(core, key, std::iter::once((event, Some(event.position), true)), Some(link))
+        self.note(core, key, std::iter::once((event, Some(event.position), true)), Some(link), None)
+    }
+
+    /// The same for stored events that a caller gives, in one projector.
+    #[cfg(feature = "server")]
+    pub(crate) fn expect_given(
+        &self,
+        core: &Core,
+        key: &StreamKey,
+        events: &[StoredEvent],
+        projector: &str,
+    ) -> Option<Waiting> {
+        let waited_for = events.iter().map(|event| (event, Some(event.position), false));
+        self.note(core, key, waited_for, None, Some(projector))
     }
 
     /// Each event comes with its position, if it is stored, and with whether sagas and process managers count.
@@ -213,6 +226,7 @@ impl WaitBoard {
         key: &StreamKey,
         events: impl Iterator<Item = (&'e StoredEvent, Option<u64>, bool)>,
         link: Option<&CascadeLink>,
+        only: Option<&str>,
     ) -> Option<Waiting> {
         let domain = key.domain.as_str();
         let mut open = Vec::new();
@@ -228,7 +242,9 @@ impl WaitBoard {
             };
             for projector in registry.projectors.values() {
                 let descriptor = projector.descriptor;
-                let sees = descriptor.domains.contains(&domain) && (key.is_main() || descriptor.all_editions);
+                let sees = only.is_none_or(|only| only == descriptor.name)
+                    && descriptor.domains.contains(&domain)
+                    && (key.is_main() || descriptor.all_editions);
                 if sees && projector.handlers.contains_key(name) {
                     concerns(descriptor.name, ComponentKind::Projector);
                 }
@@ -461,7 +477,7 @@ mod tests {
         let event = an_event(projector.handlers.keys().next().expect("a handler"));
         let board = &core.waits;
         let waiting =
-            board.note(&core, &key, [(&event, None, false)].into_iter(), None).expect("something to wait for");
+            board.note(&core, &key, [(&event, None, false)].into_iter(), None, None).expect("something to wait for");
         assert_eq!(board.0.waiting.load(Ordering::Acquire), 1);
         assert_eq!(board.0.notes.lock().expectations.len(), 1);
         drop(waiting);

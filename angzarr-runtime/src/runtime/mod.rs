@@ -21,7 +21,7 @@ pub use edition::{EditionHandle, MergeConflict, Merged};
 pub(crate) use inspect::Inspection;
 pub use rebuild::Rebuild;
 
-use crate::command::{Core, PreviewCommand, Receipt, RecordFact, SendCommand, StateQuery, detached};
+use crate::command::{Core, Form, PreviewCommand, Receipt, RecordFact, SendCommand, StateQuery, detached};
 use crate::dead_letter::DeadLetters;
 use crate::declare::{Aggregate, CommandOf, Message};
 use crate::error::{Error, Result};
@@ -176,7 +176,7 @@ impl Runtime {
     /// # Errors
     /// The id is malformed, or the store fails.
     pub async fn books_by_correlation(&self, correlation_id: &str) -> Result<Vec<proto::EventBook>> {
-        self.inner.core.books_of_correlation(correlation_id).await
+        self.inner.core.books_of_correlation(correlation_id, Form::Stored).await
     }
 
     /// A branch of the timeline, to merge or discard it.
@@ -292,6 +292,12 @@ impl Runtime {
 
     pub(crate) fn core(&self) -> &Core {
         &self.inner.core
+    }
+
+    /// Says when the runtime shuts down.
+    #[cfg(feature = "server")]
+    pub(crate) fn stopped(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.inner.publishing.stopped()
     }
 
     pub(crate) fn component(&self, name: &str) -> Option<&Component> {

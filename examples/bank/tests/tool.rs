@@ -191,3 +191,37 @@ fn b5_b6_the_tool_ends_a_branch() {
     assert!(answer(directory, &["editions", "list"]).starts_with("no editions"));
     assert!(!answer(directory, &["streams"]).contains("account@bonus/"));
 }
+
+/// The tool as a server: it says where it listens, answers, and ends in order when it is told to.
+#[cfg(unix)]
+#[test]
+fn r6_the_tool_serves_until_it_is_told_to_stop() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::Stdio;
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let directory = directory.path();
+    let story = Command::new(env!("CARGO_BIN_EXE_bank")).current_dir(directory).output().expect("it runs");
+    assert!(story.status.success());
+    let mut serving = Command::new(env!("CARGO_BIN_EXE_bank-tool"))
+        .current_dir(directory)
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut lines = BufReader::new(serving.stdout.take().expect("its output")).lines().map_while(Result::ok);
+    let first = lines.next().expect("a line");
+    let address = first.strip_prefix("listening on ").and_then(|rest| rest.split(' ').next()).expect("an address");
+    std::net::TcpStream::connect(address).expect("somebody listens");
+    let told: Vec<String> = lines.by_ref().take_while(|line| !line.contains("Ctrl-C")).collect();
+    assert!(told.iter().any(|line| line.trim() == "angzarr.CommandHandlerCoordinatorService"), "{told:?}");
+    assert!(told.iter().any(|line| line.contains("type.googleapis.com/bank.AddPoints")), "{told:?}");
+    // The store is its own while it runs.
+    let other = tool(directory, &["serve", "--listen", "127.0.0.1:0"]);
+    assert!(String::from_utf8_lossy(&other.stderr).contains("`runtime.serve(…)`"));
+    let killed = Command::new("kill").args(["-TERM", &serving.id().to_string()]).status().expect("it runs");
+    assert!(killed.success());
+    assert!(serving.wait().expect("it ends").success());
+    assert_eq!(lines.last().as_deref(), Some("stopped"));
+    answer(directory, &["streams"]);
+}

@@ -1,4 +1,4 @@
-//! The same program as a tool: `check`, `docs`, `streams`, `show`, `state`, `dead-letters`, `rebuild`, `config`.
+//! The same program as a tool: `check`, `docs`, `streams`, `show`, `state`, `dead-letters`, `rebuild`, `serve`, `config`.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use bank::Balances;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // For a look the read model is never opened; `rebuild` and `dead-letters retry` start the program and open it.
+    // For a look the read model is never opened; `rebuild`, `serve` and `dead-letters retry` start the program and open it.
     let pool = match sqlx::SqlitePool::connect_lazy("sqlite:balances.db") {
         Ok(pool) => pool,
         Err(error) => {
