@@ -444,3 +444,13 @@ proptest! {
         run(Store::sqlite(), &steps);
     }
 }
+
+#[cfg(feature = "postgres")]
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn b1_b2_m1_n4_n6_t1_t2_u1_every_read_equals_a_plain_fold_in_postgres(steps in prop::collection::vec(step(), 1..50)) {
+        run(Store::postgres(), &steps);
+    }
+}

@@ -46,6 +46,8 @@ mod notification;
 mod ownership;
 mod parking;
 mod plan;
+#[cfg(any(feature = "postgres", feature = "sqlx-postgres"))]
+mod postgres_checkpoints;
 #[cfg(feature = "postgres")]
 mod postgres_read_model;
 mod process_manager;
@@ -59,6 +61,8 @@ mod seen_events;
 mod sqlite_copy;
 #[cfg(feature = "sqlite")]
 mod sqlite_read_model;
+#[cfg(feature = "sqlx-postgres")]
+mod sqlx_postgres_read_model;
 #[cfg(feature = "sqlx-sqlite")]
 mod sqlx_read_model;
 mod subscription;

@@ -6,6 +6,7 @@ use deadpool_postgres::{ClientWrapper, Object, Pool};
 use futures_util::FutureExt as _;
 use futures_util::future::try_join;
 
+use super::postgres_checkpoints::{FIND, LOCK, STORE, TABLE};
 use super::{Checkpoint, ReadModel};
 use crate::declare::ReactionError;
 use crate::storage::postgres::ReadModelSource;
@@ -67,17 +68,6 @@ pub struct PostgresTransaction {
     open: bool,
 }
 
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS angzarr_checkpoints (
-    name text COLLATE \"C\" PRIMARY KEY,
-    store uuid NOT NULL,
-    position bigint NOT NULL
-)";
-const FIND: &str = "SELECT store, position FROM angzarr_checkpoints WHERE name = $1";
-/// Whoever else is about to commit a checkpoint of that name waits until this transaction has ended, also before there is one.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '.' || $1, 1095649114))";
-const STORE: &str = "INSERT INTO angzarr_checkpoints AS stored (name, store, position) VALUES ($1, $2, $3)
-    ON CONFLICT (name) DO UPDATE SET store = excluded.store, position = excluded.position
-    WHERE excluded.store <> stored.store OR excluded.position > stored.position";
 /// A checkpoint of a letter has the projector's name and more; names hold no space.
 const OTHER_OWNER: &str = "SELECT name FROM angzarr_checkpoints
     WHERE name <> $1 AND NOT starts_with(name, $1 || ' ') ORDER BY name LIMIT 1";
@@ -221,8 +211,8 @@ impl Drop for PostgresTransaction {
 async fn find(client: &ClientWrapper, name: &str) -> Result<Option<Checkpoint>, ReactionError> {
     let statement = client.prepare_cached(FIND).await?;
     let Some(row) = client.query_opt(&statement, &[&name]).await? else { return Ok(None) };
-    let position: i64 = row.try_get(1)?;
-    Ok(Some(Checkpoint { store: row.try_get(0)?, position: position.cast_unsigned() }))
+    let (store, position): (&str, i64) = (row.try_get(0)?, row.try_get(1)?);
+    Ok(Some(Checkpoint { store: store.parse()?, position: position.cast_unsigned() }))
 }
 
 impl ReadModel for PostgresReadModel {
@@ -265,7 +255,8 @@ impl ReadModel for PostgresReadModel {
             let position = checkpoint.position.cast_signed();
             let statement = transaction.prepare_cached(STORE).await?;
             // If a statement of the transaction has failed, whatever the handler made of that, the first one fails too.
-            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&name, &checkpoint.store, &position];
+            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+                [&name, &checkpoint.store.to_string(), &position];
             try_join(transaction.execute(&statement, &parameters), transaction.batch_execute("COMMIT")).await?;
             transaction.ended();
             Ok(())

@@ -35,10 +35,13 @@ async fn next(feed: &mut Feed) -> LogEvent {
 /// What a feed hands out until there is nothing more. It is asked with little patience, so that it is often interrupted.
 async fn rest(feed: &mut Feed) -> Vec<LogEvent> {
     let mut seen = Vec::new();
+    // A question to the store that is given up is asked again from the start: it gets longer each time.
+    let mut patience = Duration::from_millis(1);
     eventually("the feed is at the head", async || {
-        while let Ok(event) = timeout(Duration::from_millis(1), feed.next()).await {
+        while let Ok(event) = timeout(patience, feed.next()).await {
             seen.push(event.expect("it can be read"));
         }
+        patience = (patience * 2).min(Duration::from_millis(200));
         feed.lag() == 0
     })
     .await;

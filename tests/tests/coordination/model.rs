@@ -461,3 +461,10 @@ fn model_programs_with_restarts_in_memory() {
 fn model_programs_with_restarts_on_sqlite() {
     check(programs(60, 40), 10, true, Some(Store::sqlite));
 }
+
+/// There the old program and the new one share the store for a moment.
+#[cfg(feature = "postgres")]
+#[test]
+fn model_programs_with_restarts_on_postgres() {
+    check(programs(40, 60), 10, true, Some(Store::postgres));
+}

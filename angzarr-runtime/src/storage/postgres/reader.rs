@@ -153,29 +153,19 @@ impl Reader {
     }
 
     async fn stream_as_it_is(&mut self, key: &StreamKey, read: &StreamRead) -> Result<StreamSlice, StorageError> {
-        let sql = "SELECT s.id, s.diverged_at, e.sequence, e.created_at FROM streams s
-                   LEFT JOIN LATERAL (SELECT sequence, created_at FROM events
-                                      WHERE stream = s.id ORDER BY sequence DESC LIMIT 1) e ON TRUE
-                   WHERE s.domain = $1 AND s.edition = $2 AND s.root = $3";
-        let found = self
-            .one(sql, &[&key.domain.as_str(), &key.edition.as_str(), &key.root], |row| {
-                let last = optional_small(row, 2)?;
-                Ok((value::<i64>(row, 0)?, optional_small(row, 1)?, last, value::<Option<i64>>(row, 3)?.unwrap_or(0)))
-            })
-            .await?;
-        let Some((id, diverged_at, last, last_created_at)) = found else { return Ok(StreamSlice::default()) };
-        let mut slice = StreamSlice {
-            next_sequence: last.map_or(diverged_at.unwrap_or(0), |sequence| sequence.saturating_add(1)),
-            last_created_at,
-            diverged_at,
-            ..StreamSlice::default()
-        };
-        let Some(newest) = last else { return Ok(slice) };
+        let Some((mut id, mut slice)) = self.end_of(key).await? else { return Ok(StreamSlice::default()) };
         if let Some((type_name, version)) = &read.snapshot {
-            // One of an event that came after what was looked up first would not fit to it.
-            let read = StreamRead { to: Some(read.to.unwrap_or(newest).min(newest)), ..read.clone() };
-            (slice.snapshot, slice.foreign_snapshot) = self.newest_snapshot(id, type_name, *version, &read).await?;
+            (slice.snapshot, slice.foreign_snapshot) = self.newest_snapshot(id, type_name, *version, read).await?;
+            let newest = slice.snapshot.as_ref().map(|it| it.sequence).max(slice.foreign_snapshot);
+            if newest.is_some_and(|newest| newest >= slice.next_sequence) {
+                // It may be of an event that came after the end was looked up.
+                let Some((id_now, slice_now)) = self.end_of(key).await? else { return Ok(StreamSlice::default()) };
+                id = id_now;
+                let (snapshot, foreign_snapshot) = (slice.snapshot.take(), slice.foreign_snapshot);
+                slice = StreamSlice { snapshot, foreign_snapshot, ..slice_now };
+            }
         }
+        let Some(newest) = slice.next_sequence.checked_sub(1) else { return Ok(slice) };
         let from = slice.snapshot.as_ref().map_or(read.from, |it| it.sequence.saturating_add(1).max(read.from));
         let to = read.to.unwrap_or(newest).min(newest);
         if from > to {
@@ -202,6 +192,25 @@ impl Reader {
             }
         }
         Ok(slice)
+    }
+
+    /// The number of a stream and where it ends, without what is in it.
+    async fn end_of(&self, key: &StreamKey) -> Result<Option<(i64, StreamSlice)>, StorageError> {
+        let sql = "SELECT s.id, s.diverged_at, e.sequence, e.created_at FROM streams s
+                   LEFT JOIN LATERAL (SELECT sequence, created_at FROM events
+                                      WHERE stream = s.id ORDER BY sequence DESC LIMIT 1) e ON TRUE
+                   WHERE s.domain = $1 AND s.edition = $2 AND s.root = $3";
+        self.one(sql, &[&key.domain.as_str(), &key.edition.as_str(), &key.root], |row| {
+            let (diverged_at, last) = (optional_small(row, 1)?, optional_small(row, 2)?);
+            let slice = StreamSlice {
+                next_sequence: last.map_or(diverged_at.unwrap_or(0), |sequence| sequence.saturating_add(1)),
+                last_created_at: value::<Option<i64>>(row, 3)?.unwrap_or(0),
+                diverged_at,
+                ..StreamSlice::default()
+            };
+            Ok((value(row, 0)?, slice))
+        })
+        .await
     }
 
     /// The newest snapshot that fits, and the sequence of a newer one that is of another type or version.
