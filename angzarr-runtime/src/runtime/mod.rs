@@ -1,10 +1,13 @@
 //! Who owns what: builder, handle, shutdown.
 
 mod builder;
+#[cfg(feature = "config")]
+mod config;
 mod edition;
 #[cfg(feature = "cli")]
 mod inspect;
 mod rebuild;
+mod settings;
 mod snapshot;
 
 use std::sync::atomic::Ordering;
@@ -16,10 +19,13 @@ use futures_util::FutureExt as _;
 use uuid::Uuid;
 
 pub use builder::{Builder, OpenStorage};
+#[cfg(feature = "config")]
+pub use config::Config;
 pub use edition::{EditionHandle, MergeConflict, Merged};
 #[cfg(feature = "cli")]
 pub(crate) use inspect::Inspection;
 pub use rebuild::Rebuild;
+pub use settings::{Origin, ServerConfig, Setting, TelemetryConfig};
 
 use crate::command::{Core, PreviewCommand, Receipt, RecordFact, SendCommand, StateQuery, detached};
 use crate::dead_letter::DeadLetters;
