@@ -65,9 +65,9 @@ enum Command {
     },
     /// The storm of 8 and 9 February in figures.
     Storm {
-        /// The event store.
-        #[arg(long, default_value = "flights.db")]
-        db: PathBuf,
+        /// The event store: flights.db, or what the configuration says (`config` shows it).
+        #[arg(long, value_name = "FILE|URL")]
+        db: Option<PathBuf>,
     },
     /// Look into the program and its store.
     #[command(flatten)]
@@ -79,9 +79,9 @@ struct RunArguments {
     /// The whole year: flights.csv, or the .gz or .zip that holds it.
     #[arg(long, value_name = "PATH")]
     all: Option<PathBuf>,
-    /// The event store; the read model stands beside it.
-    #[arg(long, default_value = "flights.db")]
-    db: PathBuf,
+    /// The event store: flights.db, or what the configuration says (`config` shows it). The read model stands beside it.
+    #[arg(long, value_name = "FILE|URL")]
+    db: Option<PathBuf>,
     /// Answer before the disk has it: faster, and the last moments may be lost with the power.
     #[arg(long)]
     relaxed: bool,
@@ -95,9 +95,9 @@ struct Question {
     /// As it was known then: "2013-02-08 14:00" (UTC); a day alone is its end. Now, if nothing is said.
     #[arg(long, value_parser = report::parse_time)]
     as_of: Option<i64>,
-    /// The event store.
-    #[arg(long, default_value = "flights.db")]
-    db: PathBuf,
+    /// The event store: flights.db, or what the configuration says (`config` shows it).
+    #[arg(long, value_name = "FILE|URL")]
+    db: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -111,8 +111,8 @@ async fn main() -> ExitCode {
         Some(Command::Flight { flight, day, question }) => show_flight(&flight, &day, &question).await,
         Some(Command::Board { airport, question }) => show_board(&airport, &question).await,
         Some(Command::Aircraft { tail, question }) => show_aircraft(&tail, &question).await,
-        Some(Command::Storm { db }) => storm(&World::at(&db)).await.map(|()| ExitCode::SUCCESS),
-        Some(Command::Tool(tool)) => match World::at(&cli.run.db).inspector() {
+        Some(Command::Storm { db }) => storm(&World::choose(db.as_deref())).await.map(|()| ExitCode::SUCCESS),
+        Some(Command::Tool(tool)) => match World::choose(cli.run.db.as_deref()).inspector() {
             Ok(builder) => return angzarr_runtime::cli::execute(builder, tool).await,
             Err(error) => Err(error.into()),
         },
@@ -143,7 +143,7 @@ fn is_closed_pipe(error: &(dyn Error + 'static)) -> bool {
 }
 
 async fn run(arguments: RunArguments) -> Result<ExitCode, Box<dyn Error>> {
-    let world = World::at(&arguments.db);
+    let world = World::choose(arguments.db.as_deref());
     if arguments.fresh {
         world.remove()?;
     }
@@ -207,7 +207,7 @@ async fn storm(world: &World) -> Result<(), Box<dyn Error>> {
 }
 
 async fn show_flight(flight: &str, day: &str, question: &Question) -> Result<ExitCode, Box<dyn Error>> {
-    let world = existing(&question.db)?;
+    let world = existing(question.db.as_deref())?;
     let (flight, wanted) = (flight.to_uppercase(), day.replace('-', ""));
     let wanted: u32 = wanted.parse().map_err(|_| format!("`{day}` is no day; write it like 2013-02-08"))?;
     let found = model(&world)?
@@ -235,7 +235,7 @@ async fn show_flight(flight: &str, day: &str, question: &Question) -> Result<Exi
 }
 
 async fn show_board(airport: &str, question: &Question) -> Result<ExitCode, Box<dyn Error>> {
-    let world = existing(&question.db)?;
+    let world = existing(question.db.as_deref())?;
     let airport = airport.to_uppercase();
     // "Now", for a log of 2013, is the end of what it tells.
     let model = model(&world)?;
@@ -250,7 +250,7 @@ async fn show_board(airport: &str, question: &Question) -> Result<ExitCode, Box<
 }
 
 async fn show_aircraft(tail: &str, question: &Question) -> Result<ExitCode, Box<dyn Error>> {
-    let world = existing(&question.db)?;
+    let world = existing(question.db.as_deref())?;
     let tail = tail.to_uppercase();
     let runtime: Runtime = world.builder(false)?.build().await?;
     let state = runtime.state::<Aircraft>(aircraft_root(&tail));
@@ -266,11 +266,14 @@ async fn show_aircraft(tail: &str, question: &Question) -> Result<ExitCode, Box<
     Ok(ExitCode::SUCCESS)
 }
 
-fn existing(db: &Path) -> Result<World, Box<dyn Error>> {
-    if db.exists() {
-        return Ok(World::at(db));
+fn existing(db: Option<&Path>) -> Result<World, Box<dyn Error>> {
+    let world = World::choose(db);
+    match world.file() {
+        Some(file) if !file.exists() => {
+            Err(format!("there is no {} yet; run `flights run --db {}` first", file.display(), file.display()).into())
+        }
+        _ => Ok(world),
     }
-    Err(format!("there is no {} yet; run `flights run --db {}` first", db.display(), db.display()).into())
 }
 
 fn model(world: &World) -> Result<angzarr_runtime::SqliteReadModel, rusqlite::Error> {
