@@ -25,6 +25,8 @@ pub use edition::{EditionHandle, MergeConflict, Merged};
 #[cfg(feature = "cli")]
 pub(crate) use inspect::Inspection;
 pub use rebuild::Rebuild;
+#[cfg(feature = "otel")]
+pub(crate) use settings::mask;
 pub use settings::{Origin, ServerConfig, Setting, TelemetryConfig};
 
 use crate::command::{Core, PreviewCommand, Receipt, RecordFact, SendCommand, StateQuery, detached};

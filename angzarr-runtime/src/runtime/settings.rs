@@ -101,6 +101,7 @@ pub(super) struct Key {
 }
 
 /// What a setting may be, and its place in the builder.
+#[cfg_attr(not(feature = "config"), allow(dead_code, reason = "only a file and the environment ask"))]
 pub(super) enum Slot {
     Url(Url),
     Switch { get: fn(&Builder) -> bool, set: fn(&mut Builder, bool) },
@@ -373,7 +374,7 @@ pub(super) fn time_text(time: Duration) -> String {
 }
 
 /// Takes the secrets out of a URL: the password, or a user that is a token, and options that are named like one.
-pub(super) fn mask(text: &str) -> String {
+pub(crate) fn mask(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let (address, options) = match rest.split_once('?') {
         // A password may hold a `?`; a host name cannot stand behind one.

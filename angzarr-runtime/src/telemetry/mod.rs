@@ -67,6 +67,8 @@
 //! Others, of start, shutdown and store, carry the target of their module.
 
 mod command;
+#[cfg(feature = "otel")]
+pub mod otel;
 mod reaction;
 mod transport;
 
@@ -86,9 +88,24 @@ pub(crate) use transport::{
 
 use tracing::{Instrument as _, Span};
 
+use crate::stream::Headers;
+
 /// A future inside its span. Where nobody listens it runs as it is.
 pub(crate) async fn within<F: Future>(span: Span, future: F) -> F::Output {
     if span.is_disabled() { future.await } else { future.instrument(span).await }
+}
+
+/// What goes with the events of a command: the trace context of its span. A command that nothing here led to goes on with the
+/// trace that its headers bring. Where nobody traces, they are handed on as they are.
+#[cfg(feature = "otel")]
+pub(crate) fn traced(headers: Headers, span: &Span) -> Headers {
+    otel::traced(headers, span)
+}
+
+/// Without the feature `otel` nobody traces.
+#[cfg(not(feature = "otel"))]
+pub(crate) fn traced(headers: Headers, _: &Span) -> Headers {
+    headers
 }
 
 /// A text, unless it is empty.

@@ -48,7 +48,7 @@ impl<'a> AtEvent<'a> {
 /// The span around an event that a component handles.
 pub(crate) fn reaction_span(about: AtEvent<'_>) -> Span {
     let AtEvent { component, kind, stream, event } = about;
-    tracing::debug_span!(
+    let span = tracing::debug_span!(
         target: TARGET,
         "reaction",
         component,
@@ -59,7 +59,12 @@ pub(crate) fn reaction_span(about: AtEvent<'_>) -> Span {
         edition = known(stream.edition.as_str()),
         sequence = event.sequence,
         correlation_id = about.correlation_id(),
-    )
+    );
+    #[cfg(feature = "otel")]
+    if let Some(trace) = event.headers.trace() {
+        super::otel::continue_from(&span, trace);
+    }
+    span
 }
 
 /// A handler has returned.

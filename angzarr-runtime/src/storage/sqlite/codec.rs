@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::super::{Intent, IntentKind, StorageError};
 use super::error::{corrupt, while_doing};
 use crate::dead_letter::{DeadLetter, Resolution};
-use crate::stream::{Headers, Name, Retention, StreamKey};
+use crate::stream::{Headers, Name, Retention, StreamKey, TraceContext};
 
 fn wrong(row: &Row<'_>, column: usize) -> StorageError {
     let name = row.as_ref().column_name(column).unwrap_or("?").to_owned();
@@ -94,7 +94,8 @@ pub(super) struct LastHeaders {
 }
 
 impl LastHeaders {
-    /// Headers from the columns `column` (correlation id), `column + 1` (extension) and `column + 2` (divergences).
+    /// Headers from the columns `column` (correlation id), `column + 1` (extension), `column + 2` (divergences) and
+    /// `column + 3` (trace).
     pub(super) fn read(&mut self, row: &Row<'_>, column: usize) -> Result<Headers, StorageError> {
         let correlation_id = match value(row, column)? {
             ValueRef::Null => "",
@@ -102,17 +103,22 @@ impl LastHeaders {
             _ => return Err(wrong(row, column)),
         };
         let (ext, divergences) = (optional_blob(row, column + 1)?, optional_blob(row, column + 2)?);
-        if correlation_id.is_empty() && ext.is_empty() && divergences.is_empty() {
+        let trace = match optional_blob(row, column + 3)? {
+            [] => None,
+            trace => Some(TraceContext::from_bytes(trace).ok_or_else(|| wrong(row, column + 3))?),
+        };
+        if correlation_id.is_empty() && ext.is_empty() && divergences.is_empty() && trace.is_none() {
             return Ok(Headers::default());
         }
-        if self.headers.correlation_id() != correlation_id || self.ext != ext || self.divergences != divergences {
+        let same_texts = self.headers.correlation_id() == correlation_id && self.headers.trace() == trace;
+        if !same_texts || self.ext != ext || self.divergences != divergences {
             let any = match ext {
                 [] => None,
                 ext => Some(prost_types::Any::decode(ext).map_err(|_| wrong(row, column + 1))?),
             };
             let edition = proto::Edition::decode(divergences).map_err(|_| wrong(row, column + 2))?;
             let points = edition.divergences.into_iter().map(|it| (Name::from(it.domain), it.sequence)).collect();
-            self.headers = Headers::new(correlation_id, any).with_divergences(points);
+            self.headers = Headers::new(correlation_id, any).with_divergences(points).with_trace(trace);
             self.ext = ext.to_vec();
             self.divergences = divergences.to_vec();
         }
