@@ -365,7 +365,7 @@ impl Reader<'_> {
         let mut events = Vec::new();
         let mut left = bytes;
         self.each(sql, parameters, |reader, row| {
-            let stream = reader.key_of(integer(row, 9)?)?;
+            let stream = reader.key_of(integer(row, 10)?)?;
             let event = reader.event(row, &mut headers)?;
             left = left.saturating_sub(event.payload.len());
             events.push(LogEvent { stream, event });
