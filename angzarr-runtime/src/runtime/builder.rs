@@ -356,6 +356,16 @@ impl Builder {
         let mut problems = self.problems.clone();
         problems.extend(found);
         self.check_expected(&registry, &mut problems);
+        if cfg!(not(feature = "metrics")) && self.telemetry.prometheus_listen.is_some() {
+            let problem = Problem::warning("`telemetry.prometheus_listen` is set, and this build serves no figures");
+            problems.push(problem.hint("turn the feature `metrics` of angzarr-runtime on"));
+        }
+        if cfg!(not(feature = "otel")) && self.telemetry.otlp_endpoint.is_some() {
+            let problem = Problem::warning("`telemetry.otlp_endpoint` is set, and this build sends no traces");
+            problems.push(
+                problem.hint("turn the feature `otel` of angzarr-runtime on, and call `telemetry::otel::install`"),
+            );
+        }
         (registry, problems)
     }
 
@@ -419,19 +429,41 @@ impl Builder {
         for warning in registry.warnings() {
             tracing::warn!("{warning}");
         }
+        #[cfg(feature = "metrics")]
+        let listener = self.listen_for_metrics().await?;
         let storage = match self.storage.take() {
             Some(storage) => storage.open().await?,
             None => Arc::new(Memory::new()),
         };
         let kept = storage.clone();
         match self.start(registry, storage).await {
-            Ok(runtime) => Ok(runtime),
+            Ok(runtime) => {
+                #[cfg(feature = "metrics")]
+                if let Some(Ok(endpoint)) = listener.map(|it| crate::telemetry::prometheus::serve_on(&runtime, it)) {
+                    tracing::info!(address = %endpoint.address(), "figures for Prometheus are served at /metrics");
+                    let _ = runtime.inner.metrics.set(endpoint);
+                }
+                Ok(runtime)
+            }
             Err(error) => {
                 // Whoever mends it tries again, on a store that nobody holds.
                 if let Err(error) = kept.close().await {
                     tracing::warn!(%error, "the store was not closed properly after a start that failed");
                 }
                 Err(error)
+            }
+        }
+    }
+
+    /// Before anything is opened: an address that is taken stops the start.
+    #[cfg(feature = "metrics")]
+    async fn listen_for_metrics(&self) -> Result<Option<tokio::net::TcpListener>> {
+        let Some(address) = self.telemetry.prometheus_listen else { return Ok(None) };
+        match tokio::net::TcpListener::bind(address).await {
+            Ok(listener) => Ok(Some(listener)),
+            Err(error) => {
+                let message = format!("`telemetry.prometheus_listen`: nobody can listen on {address}: {error}");
+                Err(WiringErrors::new(vec![Problem::error(message)]).into())
             }
         }
     }
@@ -462,7 +494,16 @@ impl Builder {
         let subscriptions = Subscriptions::start(&core, all).await?;
         let publishing = Publishing::start(&core, relay);
         let (ending, drain_limit) = (OnceLock::new(), self.drain_limit);
-        Ok(Runtime { inner: Arc::new(Inner { core, subscriptions, publishing, ending, drain_limit }) })
+        let inner = Inner {
+            core,
+            subscriptions,
+            publishing,
+            ending,
+            drain_limit,
+            #[cfg(feature = "metrics")]
+            metrics: OnceLock::new(),
+        };
+        Ok(Runtime { inner: Arc::new(inner) })
     }
 
     /// Everything that the way of a command needs, on an open store.

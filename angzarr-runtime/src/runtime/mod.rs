@@ -46,6 +46,19 @@ pub struct Runtime {
     inner: Arc<Inner>,
 }
 
+/// A handle that keeps nothing alive.
+#[cfg(feature = "metrics")]
+#[derive(Clone)]
+pub(crate) struct WeakRuntime(std::sync::Weak<Inner>);
+
+#[cfg(feature = "metrics")]
+impl WeakRuntime {
+    /// The runtime, while it is there.
+    pub(crate) fn upgrade(&self) -> Option<Runtime> {
+        self.0.upgrade().map(|inner| Runtime { inner })
+    }
+}
+
 struct Inner {
     core: Arc<Core>,
     subscriptions: Subscriptions,
@@ -53,6 +66,9 @@ struct Inner {
     /// The shutdown, once somebody has asked for it.
     ending: OnceLock<Ending>,
     drain_limit: Duration,
+    /// Where figures are served, if the configuration says so.
+    #[cfg(feature = "metrics")]
+    metrics: OnceLock<crate::telemetry::prometheus::Endpoint>,
 }
 
 /// The store has at least this long to close.
@@ -263,6 +279,12 @@ impl Runtime {
         DeadLetters::new(self.clone())
     }
 
+    /// Where figures for Prometheus are served: where the configuration says, with a port of its own if that was 0.
+    #[cfg(feature = "metrics")]
+    pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {
+        self.inner.metrics.get().map(crate::telemetry::prometheus::Endpoint::address)
+    }
+
     /// What the program declares.
     pub fn registry(&self) -> &Registry {
         &self.inner.core.registry
@@ -294,6 +316,11 @@ impl Runtime {
                 .shared()
         });
         ending.clone().await.map_err(Error::from)
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn downgrade(&self) -> WeakRuntime {
+        WeakRuntime(Arc::downgrade(&self.inner))
     }
 
     pub(crate) fn core(&self) -> &Core {

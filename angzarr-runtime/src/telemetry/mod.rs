@@ -67,8 +67,15 @@
 //! Others, of start, shutdown and store, carry the target of their module.
 
 mod command;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(not(feature = "metrics"))]
+#[path = "no_metrics.rs"]
+mod metrics;
 #[cfg(feature = "otel")]
 pub mod otel;
+#[cfg(feature = "metrics")]
+pub mod prometheus;
 mod reaction;
 mod transport;
 
@@ -76,6 +83,7 @@ pub(crate) use command::{
     accepted_or_refused, at_hand, command_span, decided, done_or_refused, folded, panicked, raced, refused_early,
     retried, stored, waited,
 };
+pub(crate) use metrics::{batch_committed, begins, ended, letters_in, letters_stored};
 pub(crate) use reaction::{
     AtCommand, AtEvent, command_dead_lettered, command_rejected, command_sent, committed, escalated, escalation_failed,
     event_dead_lettered, failed, fell_back, fresh_left_behind, handled, intent_failed, intent_held_back,

@@ -5,7 +5,7 @@
 use tracing::Span;
 use uuid::Uuid;
 
-use super::known;
+use super::{known, metrics};
 use crate::command::Outcome;
 use crate::dead_letter::DeadLetter;
 use crate::declare::{AnyCommand, ReactionError};
@@ -97,6 +97,7 @@ pub(crate) fn command_sent(command: &AnyCommand, edition: &Edition, outcome: &Ou
 
 /// A handler failed.
 pub(crate) fn failed(about: AtEvent<'_>, attempt: u32, error: &ReactionError) {
+    metrics::reaction_failed(about.component, about.kind.as_str());
     tell!(
         warn,
         about,
