@@ -63,6 +63,10 @@
 //! | `feed read the log` | DEBUG | `feed`, `events`, `position` | it begins, messages are missing, or none can come |
 //! | `feed without messages; it goes on from the store` | WARN | `feed`, `code`, `error` | the connection is lost, or cannot be made; it is tried again |
 //!
+//! # Beyond this process
+//! With the feature `otel`, `otel::install` sends these spans to an OpenTelemetry collector, as one trace from a command to
+//! everything that it led to. With the feature `metrics`, `prometheus` serves figures: their names stand in a table there.
+//!
 //! Warnings and errors say by themselves what they are about: a program that listens to no more than those has no spans.
 //! Others, of start, shutdown and store, carry the target of their module.
 
