@@ -253,7 +253,12 @@ pub mod docs;
 pub use reaction::{PostgresReadModel, PostgresTransaction};
 #[cfg(feature = "sqlite")]
 pub use reaction::{SqliteReadModel, SqliteTransaction};
-pub use runtime::{Builder, EditionHandle, MergeConflict, Merged, OpenStorage, Rebuild, Runtime, Statistics};
+#[cfg(feature = "config")]
+pub use runtime::Config;
+pub use runtime::{
+    Builder, EditionHandle, MergeConflict, Merged, OpenStorage, Origin, Rebuild, Runtime, ServerConfig, Setting,
+    Statistics, TelemetryConfig,
+};
 #[cfg(feature = "sqlite")]
 pub use rusqlite;
 pub use storage::Memory;

@@ -28,6 +28,7 @@ Examples:
   dead-letters list                    what could not be done
   editions list                        branches of the timeline
   rebuild balances                     a projector's state anew from the log
+  config                               what the program would run with, and who said so
 Every command has --help with more."
 )]
 pub(super) struct Arguments {
@@ -59,11 +60,36 @@ pub enum Command {
     /// Serves callers in any language by gRPC, until Ctrl-C.
     #[cfg(feature = "server")]
     Serve(ServeArguments),
-    /// Shows what the program would run with: storage, transport, limits.
-    #[command(after_help = "\
-Example:
-  config        one setting on each line; `Runtime::builder()` in the program's source is where they are set")]
-    Config,
+    /// Shows what the program would run with, and who said so: the source, a file, the environment.
+    Config(ConfigArguments),
+}
+
+/// Arguments of `config`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "\
+Examples:
+  config                                   one setting on each line, with its value and where it comes from
+  config --format toml > angzarr.toml      a file with all of them, to be changed
+  ANGZARR_STORAGE=memory: PROGRAM config   as it would be with this variable
+Variables of the environment win over the file (angzarr.toml in the working directory, or the one that ANGZARR_CONFIG names),
+and the file wins over the program's source. `limits.id_bytes` is the variable ANGZARR_LIMITS_ID_BYTES. Passwords are never
+shown.")]
+#[non_exhaustive]
+pub struct ConfigArguments {
+    /// A table for a person, or a file that can be loaded again.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ConfigFormat,
+}
+
+/// How `config` answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[non_exhaustive]
+pub enum ConfigFormat {
+    /// A table.
+    #[default]
+    Table,
+    /// A file that can be loaded again.
+    Toml,
 }
 
 /// Arguments of `serve`.

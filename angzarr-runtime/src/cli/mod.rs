@@ -1,7 +1,7 @@
 //! The user's own binary becomes the tool: `check`, `docs`, `streams`, `show`, `state`, `dead-letters`, `rebuild`, `config`; with
 //! the feature `server` also `serve`.
 //!
-//! In: a builder and arguments. Out: text for a person, and an exit code: 0 for done, 1 for what went wrong, 2 for arguments
+//! In: a builder and arguments; file and environment are put on the builder first ([`Config`](crate::Config)). Out: text for a person, and an exit code: 0 for done, 1 for what went wrong, 2 for arguments
 //! that make no sense. Never: a component that runs, or a write, for a look: the store is opened for questions only. What
 //! changes something (`rebuild`, `dead-letters retry`, `dead-letters discard`) starts the program and shuts it down in order.
 //!
@@ -67,9 +67,9 @@ use clap::Parser as _;
 #[cfg(feature = "server")]
 pub use arguments::ServeArguments;
 pub use arguments::{
-    CheckArguments, Command, DeadLettersCommand, DiscardArguments, DiscardEditionArguments, DocsArguments,
-    EditionsCommand, LetterArguments, ListArguments, MergeArguments, RebuildArguments, RetryArguments, ShowArguments,
-    StateArguments, StreamsArguments,
+    CheckArguments, Command, ConfigArguments, ConfigFormat, DeadLettersCommand, DiscardArguments,
+    DiscardEditionArguments, DocsArguments, EditionsCommand, LetterArguments, ListArguments, MergeArguments,
+    RebuildArguments, RetryArguments, ShowArguments, StateArguments, StreamsArguments,
 };
 
 use crate::Builder;
@@ -129,6 +129,7 @@ async fn execute_to(
     err: &mut (dyn Write + Send),
     terminal: bool,
 ) -> ExitCode {
+    let builder = builder.configure();
     let done = match command {
         Command::Check(arguments) => check::run(&builder, &arguments, out),
         Command::Docs(arguments) => docs::run(&builder, &arguments, out),
@@ -140,7 +141,7 @@ async fn execute_to(
         Command::Rebuild(arguments) => rebuild::run(builder, arguments, out, err, terminal).await,
         #[cfg(feature = "server")]
         Command::Serve(arguments) => serve::run(builder, arguments, out).await,
-        Command::Config => config::run(&builder, out),
+        Command::Config(arguments) => config::run(&builder, &arguments, out),
     };
     match done.and_then(|()| Ok(out.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,

@@ -446,10 +446,52 @@ async fn config_shows_every_setting() {
     let builder = post_office::builder().storage(Memory::new()).command_attempts(3);
     let answer = ask(builder, &["config"]).await.is(ExitCode::SUCCESS);
     let rows: Vec<Vec<_>> = answer.out.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[0], ["SETTING", "VALUE"]);
-    for row in [["storage", "memory"], ["transport", "local"], ["command_attempts", "3"], ["sync_deadline", "5s"]] {
+    assert_eq!(rows[0], ["SETTING", "VALUE", "FROM"]);
+    for row in [
+        ["storage", "memory", "builder"],
+        ["transport", "local", "default"],
+        ["command_attempts", "3", "builder"],
+        ["sync_deadline", "5s", "default"],
+        ["server.listen", "(none)", "default"],
+    ] {
         assert!(rows.contains(&row.to_vec()), "{row:?} is missing in\n{}", answer.out);
     }
+}
+
+#[tokio::test]
+async fn config_writes_a_file_that_says_the_same() {
+    let said = "storage = \"sqlite:it's.db?durability=relaxed\"\nreaction_backoff_min = \"1500us\"\n[limits]\nid_bytes = 99\n\
+                [server]\nlisten = \"127.0.0.1:1\"\ntls_cert = \"a \\\"b\\\".pem\"\ntls_key = \"k.pem\"\n[telemetry]\n\
+                service_name = \"Überweisung\"";
+    let configured = |text: &str| post_office::builder().configured_by(crate::Config::from_toml("a.toml", text));
+    let written = ask(configured(said), &["config", "--format", "toml"]).await.is(ExitCode::SUCCESS).out;
+    let values =
+        |builder: Builder| -> Vec<_> { builder.settings().into_iter().map(|it| (it.name, it.value)).collect() };
+    assert_eq!(values(configured(&written)), values(configured(said)), "{written}");
+    assert!(configured(&written).problems().is_empty());
+    for setting in configured(said).settings() {
+        let name = setting.name.rsplit_once('.').map_or(setting.name, |(_, name)| name);
+        assert!(written.lines().any(|line| line.trim_start_matches("# ").starts_with(&format!("{name} = "))), "{name}");
+        assert!(written.contains(setting.about) && written.contains(&setting.variable), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn config_shows_mistakes_and_never_a_password() {
+    let said =
+        "storage = \"nosuch://ada:s3cr3t@host/bank\"\ntransport = \"nosuch://ada:s3cr3t@host\"\nsync_dedline = \"5s\"";
+    for format in ["table", "toml"] {
+        let builder = post_office::builder().configured_by(crate::Config::from_toml("a.toml", said));
+        let answer = ask(builder, &["config", "--format", format]).await.is(ExitCode::FAILURE);
+        assert!(answer.out.contains("sync_deadline") && !answer.out.contains("a.toml"), "{}", answer.out);
+        assert!(answer.err.contains("a.toml:3: there is no setting `sync_dedline`"), "{}", answer.err);
+        assert!(answer.err.contains("a.toml:1: `nosuch://ada:***@host/bank` is no storage"), "{}", answer.err);
+        assert!(!answer.out.contains("s3cr3t") && !answer.err.contains("s3cr3t"), "{} {}", answer.out, answer.err);
+    }
+    // A look never opens another store than the one that was meant.
+    let builder = post_office::builder().configured_by(crate::Config::from_toml("a.toml", said));
+    let answer = ask(builder, &["streams"]).await.is(ExitCode::FAILURE);
+    assert!(answer.err.contains("is no storage") && !answer.err.contains("s3cr3t"), "{}", answer.err);
 }
 
 #[tokio::test]

@@ -249,7 +249,7 @@ impl Core {
             return Err(Error::invalid_argument("events.pages", "missing; a fact is at least one page"));
         };
         let span = telemetry::command_span(aggregate, &key, &headers, first.decider.full_name, pages.len());
-        let headers = headers.with_divergences(edition.named_divergences());
+        let headers = telemetry::traced(headers, &span).with_divergences(edition.named_divergences());
         let submission = Submission {
             aggregate,
             key,

@@ -219,6 +219,13 @@ enum Attempt {
 impl Core {
     /// Runs a submission to its end: retried inside against other writers (rows C6, C9), never twice.
     pub(crate) async fn execute(&self, submission: &Submission<'_>) -> Result<Outcome> {
+        let began = telemetry::begins();
+        let outcome = self.execute_to_its_end(submission).await;
+        telemetry::ended(began, submission, &outcome);
+        outcome
+    }
+
+    async fn execute_to_its_end(&self, submission: &Submission<'_>) -> Result<Outcome> {
         let _in_flight = self.begin()?;
         let mut backoff = None;
         for attempt in 1..=self.attempts {
@@ -331,6 +338,13 @@ impl Core {
     /// The same without waiting, where nothing has to be waited for: the state is at hand, nobody works on the stream, and
     /// the store commits at once. `None` where that is not so; nothing has happened then.
     pub(crate) fn execute_now(&self, submission: &Submission<'_>) -> Option<Result<Outcome>> {
+        let began = telemetry::begins();
+        let outcome = self.execute_at_once(submission)?;
+        telemetry::ended(began, submission, &outcome);
+        Some(outcome)
+    }
+
+    fn execute_at_once(&self, submission: &Submission<'_>) -> Option<Result<Outcome>> {
         let waits = submission.pages.iter().any(|page| page.sync.waits());
         if waits || submission.dedup.is_some() || !submission.key.is_main() || !self.storage.commits_now() {
             return None;

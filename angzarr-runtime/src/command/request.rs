@@ -223,7 +223,7 @@ impl<E: Fn() -> prost_types::Any + Send + Sync> Parsed<'_, E> {
         let span = span.unwrap_or_else(|| {
             telemetry::command_span(aggregate, key, headers, pages[0].decider.full_name, pages.len())
         });
-        let (key, headers, dedup) = (key.clone(), headers.clone(), dedup.clone());
+        let (key, headers, dedup) = (key.clone(), telemetry::traced(headers.clone(), &span), dedup.clone());
         Submission {
             aggregate,
             key,
@@ -612,7 +612,7 @@ impl Core {
         let sync = if link.is_some() { SyncMode::Cascade } else { SyncMode::Async };
         let pages = [Page { decider, command: work, expected: None, merge: None, sync }];
         let span = telemetry::command_span(aggregate, &key, &headers, decider.full_name, 1);
-        let headers = headers.with_divergences(edition.named_divergences());
+        let headers = telemetry::traced(headers, &span).with_divergences(edition.named_divergences());
         let submission = Submission {
             aggregate,
             key,

@@ -209,6 +209,7 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
             Err(error) => return Now::Answer(Err(error)),
         };
         let span = telemetry::command_span(aggregate, &target.key, &target.headers, C::full_name, 1);
+        let target = Target { headers: telemetry::traced(target.headers, &span), ..target };
         if self.sync.waits() || target.dedup.is_some() || !target.key.is_main() {
             return Now::Waits(target, span);
         }

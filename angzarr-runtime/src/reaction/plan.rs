@@ -33,6 +33,9 @@ pub(super) struct SendWork {
     pub(super) at: Option<i64>,
     #[prost(string, optional, tag = "3")]
     pub(super) external_id: Option<String>,
+    /// The span that it was decided in.
+    #[prost(bytes = "vec", tag = "4")]
+    pub(super) trace: Vec<u8>,
 }
 
 /// A timeout, as it waits in the store. What is scheduled by an event carries that event's correlation id and extension.
@@ -42,6 +45,9 @@ pub(super) struct TimeoutWork {
     pub(super) name: String,
     #[prost(message, optional, tag = "2")]
     pub(super) cover: Option<proto::Cover>,
+    /// The span that it was scheduled in.
+    #[prost(bytes = "vec", tag = "3")]
+    pub(super) trace: Vec<u8>,
 }
 
 /// What is stored together with the events of a reaction (row P1).
@@ -145,7 +151,7 @@ pub(super) fn send_intent(emission: &Emission, provenance: &Provenance, decided:
         link: None,
         because: None,
     };
-    let work = SendWork { book: Some(reaction.book()), at: command.at, external_id };
+    let work = SendWork { book: Some(reaction.book()), at: command.at, external_id, trace: trace_of(decided) };
     Intent {
         id: intent_id(&[b"send", &provenance.dedup().0]),
         kind,
@@ -154,6 +160,10 @@ pub(super) fn send_intent(emission: &Emission, provenance: &Provenance, decided:
         attempts: 0,
         work: work.encode_to_vec().into(),
     }
+}
+
+fn trace_of(decided: &Decided<'_>) -> Vec<u8> {
+    decided.headers.trace().map_or_else(Vec::new, |trace| trace.to_bytes().to_vec())
 }
 
 /// Whether this says of a timeout that it was taken back.
@@ -177,7 +187,7 @@ pub(super) fn timeout_intent(id: uuid::Uuid, name: &str, to: TimeoutAt, decided:
     };
     let edition = Edition::of(&decided.key.edition, decided.headers.divergences());
     let cover = crate::command::cover_on(decided.key, &edition, decided.headers);
-    let work = TimeoutWork { name: name.to_owned(), cover: Some(cover) };
+    let work = TimeoutWork { name: name.to_owned(), cover: Some(cover), trace: trace_of(decided) };
     Intent {
         id,
         kind: IntentKind::Timeout,

@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::registry::ProcessManager;
 use crate::storage::{Extras, Intent, IntentKind, Settle};
 use crate::stream::upcast::Upcasted;
-use crate::stream::{Edition, Headers, LogEvent, Name, StoredEvent, StreamKey, root};
+use crate::stream::{Edition, Headers, LogEvent, Name, StoredEvent, StreamKey, TraceContext, root};
 use crate::telemetry::{self, AtEvent};
 
 /// Processes that one process manager works on at a time; each of them in order.
@@ -427,6 +427,7 @@ impl Core {
     pub(super) async fn send_intent(&self, intent: &Intent, link: Option<&CascadeLink>) -> Result<(), Undelivered> {
         let unreadable = || Undelivered::Failed { reason: "the intent cannot be read".to_owned(), permanent: true };
         let work = SendWork::decode(intent.work.clone()).map_err(|_| unreadable())?;
+        let trace = TraceContext::from_bytes(&work.trace);
         let notification =
             proto::RejectionNotification { rejected_command: work.book, rejection_reason: String::new() };
         let About { provenance, rejected, edition, headers, .. } = About::of(notification).ok_or_else(unreadable)?;
@@ -436,7 +437,7 @@ impl Core {
             source: &provenance.source,
             source_seq: provenance.source_seq,
             edition,
-            headers,
+            headers: headers.with_trace(trace),
             link,
             // It is in the store as long as it is neither done nor told as rejected.
             in_doubt: false,
@@ -503,7 +504,8 @@ impl Core {
         let cover = work.cover.ok_or_else(unreadable)?;
         let edition = crate::command::edition_of(&cover);
         let headers = Headers::new(cover.correlation_id.as_str(), cover.ext.clone())
-            .with_divergences(edition.named_divergences());
+            .with_divergences(edition.named_divergences())
+            .with_trace(TraceContext::from_bytes(&work.trace));
         let process = self.registry.process_managers.get(cover.domain.as_str()).ok_or_else(|| {
             let reason = format!("no process manager has the domain `{}`", cover.domain);
             Undelivered::Failed { reason, permanent: true }

@@ -36,6 +36,13 @@ impl Problem {
         self
     }
 
+    /// The same with a place in front that is not in the source.
+    #[cfg(feature = "config")]
+    pub(crate) fn in_front(mut self, place: &str) -> Self {
+        self.message.insert_str(0, place);
+        self
+    }
+
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self

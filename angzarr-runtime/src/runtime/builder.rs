@@ -1,11 +1,12 @@
 //! From a description to a running program, or to every mistake at once.
 
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::settings::{KEYS, Origin, ServerConfig, Setting, TelemetryConfig, Url, mask};
 use super::{Inner, Runtime};
 use crate::command::{Core, Doubts, EditionGate, StateCache};
 use crate::declare::{Clock, IdSource, Instance, RandomIds, SystemClock};
@@ -14,7 +15,7 @@ use crate::reaction::{
     Component, Escalate, Escalation, IntentDesk, Ownership, PARTITIONS, ProcessManagerRunner, ProjectorRunner,
     SagaRunner, Subscription, Subscriptions, WaitBoard,
 };
-use crate::registry::{Problem, Registry, WiringErrors};
+use crate::registry::{Problem, Registry, Severity, WiringErrors};
 use crate::storage::{BoxFuture, Extras, Memory, Storage, StorageError, Write, WriteError, Writer};
 use crate::stream::{Limits, Name};
 use crate::transport::{Local, Publishing, Relay, Transport};
@@ -42,6 +43,11 @@ pub trait OpenStorage: Send + 'static {
 
     /// What it will be, for `config`.
     fn describe(&self) -> String;
+
+    /// The URL that says the same; `None` if there is none.
+    fn url(&self) -> Option<String> {
+        None
+    }
 }
 
 #[diagnostic::do_not_recommend]
@@ -70,6 +76,9 @@ impl OpenStorage for crate::storage::Sqlite {
     fn describe(&self) -> String {
         crate::storage::Sqlite::describe(self)
     }
+    fn url(&self) -> Option<String> {
+        crate::storage::Sqlite::url(self)
+    }
 }
 
 #[cfg(feature = "postgres")]
@@ -89,23 +98,32 @@ impl OpenStorage for crate::storage::Postgres {
 pub struct Builder {
     storage: Option<Box<dyn OpenStorage>>,
     transport: Option<Arc<dyn Transport>>,
-    outbox: bool,
+    pub(super) outbox: bool,
     instances: Vec<(TypeId, &'static str, Instance)>,
     expected_domains: Vec<String>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
-    limits: Limits,
-    cache_bytes: u64,
-    sync_deadline: Duration,
-    drain_limit: Duration,
-    attempts: u32,
-    reaction_attempts: u32,
-    reaction_backoff: (Duration, Duration),
-    cascade_depth: u32,
+    pub(super) limits: Limits,
+    pub(super) cache_bytes: u64,
+    pub(super) sync_deadline: Duration,
+    pub(super) drain_limit: Duration,
+    pub(super) attempts: u32,
+    pub(super) reaction_attempts: u32,
+    pub(super) reaction_backoff: (Duration, Duration),
+    pub(super) cascade_depth: u32,
     escalate: Option<Arc<Escalate>>,
-    partitions: u32,
-    lease_time: Duration,
-    problems: Vec<Problem>,
+    pub(super) partitions: u32,
+    pub(super) lease_time: Duration,
+    pub(super) server: ServerConfig,
+    pub(super) telemetry: TelemetryConfig,
+    /// The URLs of storage and transport, where they were given by one.
+    urls: (Option<String>, Option<String>),
+    /// Who has set what, by the names of the settings.
+    pub(super) origins: BTreeMap<&'static str, Origin>,
+    /// Whether file and environment were asked.
+    #[cfg(feature = "config")]
+    pub(super) is_configured: bool,
+    pub(super) problems: Vec<Problem>,
 }
 
 impl Default for Builder {
@@ -129,6 +147,12 @@ impl Default for Builder {
             escalate: None,
             partitions: 16,
             lease_time: Duration::from_secs(6),
+            server: ServerConfig::default(),
+            telemetry: TelemetryConfig::default(),
+            urls: (None, None),
+            origins: BTreeMap::new(),
+            #[cfg(feature = "config")]
+            is_configured: false,
             problems: Vec::new(),
         }
     }
@@ -139,7 +163,8 @@ impl Builder {
     #[must_use]
     pub fn storage(mut self, storage: impl OpenStorage) -> Self {
         self.storage = Some(Box::new(storage));
-        self
+        self.urls.0 = None;
+        self.said("storage")
     }
 
     /// The storage by URL: `memory:`, `sqlite:bank.db`, `sqlite:bank.db?durability=relaxed`, `postgres://host/database`. A URL that cannot work is
@@ -147,29 +172,36 @@ impl Builder {
     #[must_use]
     pub fn storage_url(mut self, url: &str) -> Self {
         match crate::storage::by_url(url) {
-            Ok(storage) => self.storage = Some(storage),
-            Err(problem) => self.problems.push(Problem::error(problem)),
+            Ok(storage) => {
+                self.storage = Some(storage);
+                self.urls.0 = Some(url.to_owned());
+            }
+            Err(problem) => self.problems.push(Problem::error(problem.replace(url, &mask(url)))),
         }
-        self
+        self.said("storage")
     }
 
     /// How subscribers are woken; within this process if nothing is said.
     #[must_use]
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
-        self
+        self.urls.1 = None;
+        self.said("transport")
     }
 
     /// The transport by URL: `local:`.
     #[must_use]
     pub fn transport_url(mut self, url: &str) -> Self {
         match url {
-            "local:" | "local" => self.transport = Some(Arc::new(Local::new())),
-            _ => self
-                .problems
-                .push(Problem::error(format!("`{url}` is no transport of this version")).hint("write `local:`")),
+            "local:" | "local" => {
+                self.transport = Some(Arc::new(Local::new()));
+                self.urls.1 = Some(url.to_owned());
+            }
+            _ => self.problems.push(
+                Problem::error(format!("`{}` is no transport of this version", mask(url))).hint("write `local:`"),
+            ),
         }
-        self
+        self.said("transport")
     }
 
     /// Whether the relay stores how far it has published; `true` if nothing is said. Of no consequence for a transport that
@@ -186,7 +218,7 @@ impl Builder {
     #[must_use]
     pub fn outbox(mut self, outbox: bool) -> Self {
         self.outbox = outbox;
-        self
+        self.said("outbox")
     }
 
     /// The instance of a component that holds something. Unit structs need none.
@@ -220,8 +252,45 @@ impl Builder {
 
     /// What is refused for its size or form.
     #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+    pub fn limits(self, limits: Limits) -> Self {
+        self.said_all_that_changes(|it| it.limits = limits)
+    }
+
+    /// What a server of this program is told, as far as neither file nor environment say it.
+    #[must_use]
+    pub fn server_defaults(self, server: ServerConfig) -> Self {
+        self.said_all_that_changes(|it| it.server = server)
+    }
+
+    /// Where telemetry of this program goes, as far as neither file nor environment say it.
+    #[must_use]
+    pub fn telemetry_defaults(self, telemetry: TelemetryConfig) -> Self {
+        self.said_all_that_changes(|it| it.telemetry = telemetry)
+    }
+
+    /// What a server of this program is told.
+    pub fn server_config(&self) -> &ServerConfig {
+        &self.server
+    }
+
+    /// Where telemetry of this program goes.
+    pub fn telemetry_config(&self) -> &TelemetryConfig {
+        &self.telemetry
+    }
+
+    fn said(mut self, setting: &'static str) -> Self {
+        self.origins.insert(setting, Origin::Builder);
+        self
+    }
+
+    fn said_all_that_changes(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        let before = self.settings();
+        change(&mut self);
+        for (before, after) in before.into_iter().zip(self.settings()) {
+            if before.value != after.value {
+                self.origins.insert(after.name, Origin::Builder);
+            }
+        }
         self
     }
 
@@ -230,49 +299,49 @@ impl Builder {
     #[must_use]
     pub fn state_cache_bytes(mut self, bytes: u64) -> Self {
         self.cache_bytes = bytes;
-        self
+        self.said("state_cache_bytes")
     }
 
     /// How long a SIMPLE command waits for projectors; 5 s if nothing is said (row S9).
     #[must_use]
     pub fn sync_deadline(mut self, deadline: Duration) -> Self {
         self.sync_deadline = deadline;
-        self
+        self.said("sync_deadline")
     }
 
     /// How long a shutdown waits for what runs; 30 s if nothing is said (row R6).
     #[must_use]
     pub fn drain_limit(mut self, limit: Duration) -> Self {
         self.drain_limit = limit;
-        self
+        self.said("drain_limit")
     }
 
     /// Tries of a command against other writers (row C6), at least 1; 16 if nothing is said.
     #[must_use]
     pub fn command_attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts.max(1);
-        self
+        self.said("command_attempts")
     }
 
     /// Retries of an event in a saga or projector before it is dead-lettered (rows G3, J2, D4); 8 if nothing is said.
     #[must_use]
     pub fn reaction_attempts(mut self, attempts: u32) -> Self {
         self.reaction_attempts = attempts;
-        self
+        self.said("reaction_attempts")
     }
 
     /// The pauses between those retries: they grow from `min` to `max`, with jitter; 5 ms to 500 ms if nothing is said.
     #[must_use]
     pub fn reaction_backoff(mut self, min: Duration, max: Duration) -> Self {
         self.reaction_backoff = (min, max.max(min));
-        self
+        self.said("reaction_backoff_min").said("reaction_backoff_max")
     }
 
     /// Reactions one after the other in a CASCADE before it is stopped; 32 if nothing is said (row S8).
     #[must_use]
     pub fn cascade_depth(mut self, reactions: u32) -> Self {
         self.cascade_depth = reactions;
-        self
+        self.said("cascade_depth")
     }
 
     /// Who is called when a compensation gives up and escalates (row K4). It may be called again for the same one after a
@@ -288,7 +357,7 @@ impl Builder {
     #[must_use]
     pub fn partitions(mut self, partitions: u32) -> Self {
         self.partitions = partitions.clamp(1, 1_024);
-        self
+        self.said("partitions")
     }
 
     /// For a store that several processes share: for how long a process that is not heard of keeps its part of the work, at least
@@ -297,7 +366,7 @@ impl Builder {
     #[must_use]
     pub fn lease_time(mut self, time: Duration) -> Self {
         self.lease_time = time.max(Duration::from_secs(1));
-        self
+        self.said("lease_time")
     }
 
     /// Checks the wiring without starting anything: what [`build`](Self::build) would tell.
@@ -321,34 +390,45 @@ impl Builder {
         let mut problems = self.problems.clone();
         problems.extend(found);
         self.check_expected(&registry, &mut problems);
+        if cfg!(not(feature = "metrics")) && self.telemetry.prometheus_listen.is_some() {
+            let problem = Problem::warning("`telemetry.prometheus_listen` is set, and this build serves no figures");
+            problems.push(problem.hint("turn the feature `metrics` of angzarr-runtime on"));
+        }
+        if cfg!(not(feature = "otel")) && self.telemetry.otlp_endpoint.is_some() {
+            let problem = Problem::warning("`telemetry.otlp_endpoint` is set, and this build sends no traces");
+            problems.push(
+                problem.hint("turn the feature `otel` of angzarr-runtime on, and call `telemetry::otel::install`"),
+            );
+        }
         (registry, problems)
     }
 
-    /// What this builder would use: (setting, value).
-    pub fn settings(&self) -> Vec<(&'static str, String)> {
-        let storage = self.storage.as_ref().map_or_else(|| "memory".to_owned(), |storage| storage.describe());
-        let transport = self.transport.as_ref().map_or_else(|| "local".to_owned(), |transport| transport.describe());
-        vec![
-            ("storage", storage),
-            ("transport", transport),
-            ("outbox", self.outbox.to_string()),
-            ("state_cache_bytes", self.cache_bytes.to_string()),
-            ("sync_deadline", format!("{:?}", self.sync_deadline)),
-            ("drain_limit", format!("{:?}", self.drain_limit)),
-            ("command_attempts", self.attempts.to_string()),
-            ("partitions", self.partitions.to_string()),
-            ("lease_time", format!("{:?}", self.lease_time)),
-            ("cascade_depth", self.cascade_depth.to_string()),
-            ("reaction_attempts", self.reaction_attempts.to_string()),
-            ("reaction_backoff", format!("{:?} to {:?}", self.reaction_backoff.0, self.reaction_backoff.1)),
-            ("limits.payload_bytes", self.limits.payload_bytes.to_string()),
-            ("limits.ext_bytes", self.limits.ext_bytes.to_string()),
-            ("limits.events_per_command", self.limits.events_per_command.to_string()),
-            ("limits.pages_per_book", self.limits.pages_per_book.to_string()),
-            ("limits.domain_name_chars", self.limits.domain_name_chars.to_string()),
-            ("limits.edition_name_chars", self.limits.edition_name_chars.to_string()),
-            ("limits.id_bytes", self.limits.id_bytes.to_string()),
-        ]
+    /// What this builder would use, setting by setting, and who said so. Passwords are masked.
+    pub fn settings(&self) -> Vec<Setting> {
+        KEYS.iter().map(|key| key.setting(self)).collect()
+    }
+
+    /// What was said on this builder and cannot work.
+    #[cfg(feature = "cli")]
+    pub(crate) fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// Storage or transport: what a person is told, and the URL that says the same.
+    pub(super) fn engine(&self, which: Url) -> (String, Option<String>) {
+        match which {
+            Url::Storage => {
+                let described = self.storage.as_ref().map_or_else(|| "memory".to_owned(), |it| it.describe());
+                let url = self.urls.0.clone().or_else(|| self.storage.as_ref().and_then(|storage| storage.url()));
+                let url = url.or_else(|| (described == "memory").then(|| "memory:".to_owned()));
+                (described, url)
+            }
+            Url::Transport => {
+                let described = self.transport.as_ref().map_or_else(|| "local".to_owned(), |it| it.describe());
+                let url = self.urls.1.clone().or_else(|| (described == "local").then(|| "local:".to_owned()));
+                (described, url)
+            }
+        }
     }
 
     /// Opens the store for questions only and starts nothing: for tools that look at what a running process writes.
@@ -356,6 +436,10 @@ impl Builder {
     /// # Errors
     /// The store cannot be opened.
     pub async fn open_store(mut self) -> Result<Arc<dyn Storage>> {
+        // A storage that could not be named must not read as an empty one.
+        if self.problems.iter().any(|problem| problem.severity() == Severity::Error) {
+            return Err(WiringErrors::new(std::mem::take(&mut self.problems)).into());
+        }
         self.open_read_only().await
     }
 
@@ -379,19 +463,41 @@ impl Builder {
         for warning in registry.warnings() {
             tracing::warn!("{warning}");
         }
+        #[cfg(feature = "metrics")]
+        let listener = self.listen_for_metrics().await?;
         let storage = match self.storage.take() {
             Some(storage) => storage.open().await?,
             None => Arc::new(Memory::new()),
         };
         let kept = storage.clone();
         match self.start(registry, storage).await {
-            Ok(runtime) => Ok(runtime),
+            Ok(runtime) => {
+                #[cfg(feature = "metrics")]
+                if let Some(Ok(endpoint)) = listener.map(|it| crate::telemetry::prometheus::serve_on(&runtime, it)) {
+                    tracing::info!(address = %endpoint.address(), "figures for Prometheus are served at /metrics");
+                    let _ = runtime.inner.metrics.set(endpoint);
+                }
+                Ok(runtime)
+            }
             Err(error) => {
                 // Whoever mends it tries again, on a store that nobody holds.
                 if let Err(error) = kept.close().await {
                     tracing::warn!(%error, "the store was not closed properly after a start that failed");
                 }
                 Err(error)
+            }
+        }
+    }
+
+    /// Before anything is opened: an address that is taken stops the start.
+    #[cfg(feature = "metrics")]
+    async fn listen_for_metrics(&self) -> Result<Option<tokio::net::TcpListener>> {
+        let Some(address) = self.telemetry.prometheus_listen else { return Ok(None) };
+        match tokio::net::TcpListener::bind(address).await {
+            Ok(listener) => Ok(Some(listener)),
+            Err(error) => {
+                let message = format!("`telemetry.prometheus_listen`: nobody can listen on {address}: {error}");
+                Err(WiringErrors::new(vec![Problem::error(message)]).into())
             }
         }
     }
@@ -427,7 +533,16 @@ impl Builder {
         forward_changes(&core);
         let publishing = Publishing::start(&core, relay);
         let (ending, drain_limit) = (OnceLock::new(), self.drain_limit);
-        Ok(Runtime { inner: Arc::new(Inner { core, subscriptions, publishing, ending, drain_limit }) })
+        let inner = Inner {
+            core,
+            subscriptions,
+            publishing,
+            ending,
+            drain_limit,
+            #[cfg(feature = "metrics")]
+            metrics: OnceLock::new(),
+        };
+        Ok(Runtime { inner: Arc::new(inner) })
     }
 
     /// Everything that the way of a command needs, on an open store.

@@ -1,10 +1,13 @@
 //! Who owns what: builder, handle, shutdown.
 
 mod builder;
+#[cfg(feature = "config")]
+mod config;
 mod edition;
 #[cfg(feature = "cli")]
 mod inspect;
 mod rebuild;
+mod settings;
 mod snapshot;
 
 use std::sync::atomic::Ordering;
@@ -16,10 +19,15 @@ use futures_util::FutureExt as _;
 use uuid::Uuid;
 
 pub use builder::{Builder, OpenStorage};
+#[cfg(feature = "config")]
+pub use config::Config;
 pub use edition::{EditionHandle, MergeConflict, Merged};
 #[cfg(feature = "cli")]
 pub(crate) use inspect::Inspection;
 pub use rebuild::Rebuild;
+#[cfg(feature = "otel")]
+pub(crate) use settings::mask;
+pub use settings::{Origin, ServerConfig, Setting, TelemetryConfig};
 
 use crate::command::{Core, Form, PreviewCommand, Receipt, RecordFact, SendCommand, StateQuery, detached};
 use crate::dead_letter::DeadLetters;
@@ -38,6 +46,19 @@ pub struct Runtime {
     inner: Arc<Inner>,
 }
 
+/// A handle that keeps nothing alive.
+#[cfg(feature = "metrics")]
+#[derive(Clone)]
+pub(crate) struct WeakRuntime(std::sync::Weak<Inner>);
+
+#[cfg(feature = "metrics")]
+impl WeakRuntime {
+    /// The runtime, while it is there.
+    pub(crate) fn upgrade(&self) -> Option<Runtime> {
+        self.0.upgrade().map(|inner| Runtime { inner })
+    }
+}
+
 struct Inner {
     core: Arc<Core>,
     subscriptions: Subscriptions,
@@ -45,6 +66,9 @@ struct Inner {
     /// The shutdown, once somebody has asked for it.
     ending: OnceLock<Ending>,
     drain_limit: Duration,
+    /// Where figures are served, if the configuration says so.
+    #[cfg(feature = "metrics")]
+    metrics: OnceLock<crate::telemetry::prometheus::Endpoint>,
 }
 
 /// The store has at least this long to close.
@@ -257,6 +281,12 @@ impl Runtime {
         DeadLetters::new(self.clone())
     }
 
+    /// Where figures for Prometheus are served: where the configuration says, with a port of its own if that was 0.
+    #[cfg(feature = "metrics")]
+    pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {
+        self.inner.metrics.get().map(crate::telemetry::prometheus::Endpoint::address)
+    }
+
     /// What the program declares.
     pub fn registry(&self) -> &Registry {
         &self.inner.core.registry
@@ -288,6 +318,11 @@ impl Runtime {
                 .shared()
         });
         ending.clone().await.map_err(Error::from)
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn downgrade(&self) -> WeakRuntime {
+        WeakRuntime(Arc::downgrade(&self.inner))
     }
 
     pub(crate) fn core(&self) -> &Core {

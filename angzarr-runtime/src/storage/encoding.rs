@@ -8,7 +8,7 @@ use prost::Message;
 
 use super::IntentKind;
 use crate::dead_letter::Resolution;
-use crate::stream::{Headers, Name, Nanos, Retention};
+use crate::stream::{Headers, Name, Nanos, Retention, TraceContext};
 
 /// The headers of the row before: events of one append follow each other and share theirs.
 #[derive(Default)]
@@ -23,6 +23,7 @@ pub(super) struct LastHeaders {
 pub(super) enum WrongHeader {
     Ext,
     Divergences,
+    Trace,
 }
 
 impl LastHeaders {
@@ -32,18 +33,24 @@ impl LastHeaders {
         correlation_id: &str,
         ext: &[u8],
         divergences: &[u8],
+        trace: &[u8],
     ) -> Result<Headers, WrongHeader> {
-        if correlation_id.is_empty() && ext.is_empty() && divergences.is_empty() {
+        let trace = match trace {
+            [] => None,
+            trace => Some(TraceContext::from_bytes(trace).ok_or(WrongHeader::Trace)?),
+        };
+        if correlation_id.is_empty() && ext.is_empty() && divergences.is_empty() && trace.is_none() {
             return Ok(Headers::default());
         }
-        if self.headers.correlation_id() != correlation_id || self.ext != ext || self.divergences != divergences {
+        let same_texts = self.headers.correlation_id() == correlation_id && self.headers.trace() == trace;
+        if !same_texts || self.ext != ext || self.divergences != divergences {
             let any = match ext {
                 [] => None,
                 ext => Some(prost_types::Any::decode(ext).map_err(|_| WrongHeader::Ext)?),
             };
             let edition = proto::Edition::decode(divergences).map_err(|_| WrongHeader::Divergences)?;
             let points = edition.divergences.into_iter().map(|it| (Name::from(it.domain), it.sequence)).collect();
-            self.headers = Headers::new(correlation_id, any).with_divergences(points);
+            self.headers = Headers::new(correlation_id, any).with_divergences(points).with_trace(trace);
             self.ext = ext.to_vec();
             self.divergences = divergences.to_vec();
         }

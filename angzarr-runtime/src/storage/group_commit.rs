@@ -21,6 +21,7 @@ use tokio::task::AbortHandle;
 
 use super::batch::{Callers, Joining};
 use super::{OpenBatch, Storage, StorageError, StorageErrorKind, Write, WriteError, Written};
+use crate::telemetry;
 
 /// Writes in one batch. Beyond that a larger transaction gains nothing and makes the last caller wait.
 const BATCH_WRITES: usize = 1_024;
@@ -155,12 +156,22 @@ impl Writer {
     /// Commits at once where the store can, otherwise gives the write back.
     #[allow(clippy::result_large_err)]
     pub(crate) fn commit_now(&self, write: Write) -> Result<Outcome, Write> {
-        self.shared.storage.commit_now(write)
+        let letters = telemetry::letters_in(&write);
+        let outcome = self.shared.storage.commit_now(write)?;
+        telemetry::letters_stored(letters, &outcome);
+        Ok(outcome)
     }
 
     /// Commits together with whatever else waits. Once this was polled for the first time and had room, the write will
     /// be tried, whether the caller still waits or not.
     pub(crate) async fn commit(&self, write: Write) -> Outcome {
+        let letters = telemetry::letters_in(&write);
+        let outcome = self.commit_to_its_end(write).await;
+        telemetry::letters_stored(letters, &outcome);
+        outcome
+    }
+
+    async fn commit_to_its_end(&self, write: Write) -> Outcome {
         let write = match self.shared.storage.commit_now(write) {
             Ok(outcome) => return outcome,
             Err(write) => write,
@@ -201,6 +212,12 @@ impl Writer {
     pub(crate) async fn drain(&self) {
         // The queue is served in order: what comes after everything else is answered after everything else.
         let _ = self.commit(Write::default()).await;
+    }
+
+    /// Writes that wait for the store.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn waiting(&self) -> usize {
+        self.shared.lobby.queue.lock().waiting.len()
     }
 
     /// Number of submitted writes that failed.
@@ -381,6 +398,7 @@ impl Callers for Batch {
             self.lobby.expected.store(expected.min(BATCH_WRITES), Ordering::Relaxed);
             std::mem::take(&mut joined.answers)
         };
+        telemetry::batch_committed(answers.len());
         let (outcomes, otherwise) = match outcomes {
             Ok(outcomes) => (outcomes, silent()),
             Err(error) => (Vec::new(), error),

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use std::sync::Arc;
 
-use super::{Name, StreamKey};
+use super::{Name, StreamKey, TraceContext};
 use crate::error::{Error, Result, Subject};
 
 /// Nanoseconds since 1970-01-01T00:00:00Z.
@@ -24,7 +24,7 @@ pub struct StoredEvent {
     pub schema_version: u32,
     /// The encoded payload.
     pub payload: Bytes,
-    /// What came with the command: correlation id, extension, divergences.
+    /// What came with the command: correlation id, extension, divergences, trace.
     pub headers: Headers,
     /// Stored by an ISOLATED command: no subscriber may ever see it (row S5).
     pub isolated: bool,
@@ -43,6 +43,8 @@ pub struct HeaderFields {
     pub ext: Option<prost_types::Any>,
     /// The explicit divergence points of the command's edition (row B4).
     pub divergences: Vec<(Name, u32)>,
+    /// The span that the command ran in, if somebody traces.
+    pub trace: Option<TraceContext>,
 }
 
 impl Headers {
@@ -52,7 +54,7 @@ impl Headers {
         if correlation_id.is_empty() && ext.is_none() {
             return Self(None);
         }
-        Self(Some(Arc::new(HeaderFields { correlation_id, ext, divergences: Vec::new() })))
+        Self(Some(Arc::new(HeaderFields { correlation_id, ext, ..HeaderFields::default() })))
     }
 
     /// The same with the explicit divergence points of the command's edition (row B4): domain and sequence.
@@ -61,9 +63,24 @@ impl Headers {
         if divergences.as_slice() == self.divergences() {
             return self;
         }
+        self.changed(|fields| fields.divergences = divergences)
+    }
+
+    /// The same with the span that the command runs in. Where nobody traces there is none, and nothing is stored for it.
+    #[must_use]
+    pub fn with_trace(self, trace: Option<TraceContext>) -> Self {
+        if trace == self.trace() { self } else { self.changed(|fields| fields.trace = trace) }
+    }
+
+    fn changed(self, change: impl FnOnce(&mut HeaderFields)) -> Self {
         let mut fields = self.0.map(Arc::unwrap_or_clone).unwrap_or_default();
-        fields.divergences = divergences;
+        change(&mut fields);
         if fields == HeaderFields::default() { Self(None) } else { Self(Some(Arc::new(fields))) }
+    }
+
+    /// The span that the command ran in, if somebody traced it.
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.0.as_deref().and_then(|fields| fields.trace)
     }
 
     /// The explicit divergence points of the command's edition (row B4); empty on the main timeline.

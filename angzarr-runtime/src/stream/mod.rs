@@ -7,6 +7,7 @@ mod event;
 mod key;
 pub(crate) mod limits;
 mod name;
+mod trace;
 pub(crate) mod upcast;
 mod view;
 
@@ -15,4 +16,5 @@ pub use event::{HeaderFields, Headers, LogEvent, Nanos, Retention, StoredEvent, 
 pub use key::{StreamKey, root};
 pub use limits::Limits;
 pub use name::Name;
+pub use trace::{NoTraceContext, TraceContext};
 pub use view::{AsOf, Versioned};

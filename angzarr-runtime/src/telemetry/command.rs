@@ -6,7 +6,7 @@ use tracing::field::Empty;
 use tracing::{Level, Span};
 use uuid::Uuid;
 
-use super::known;
+use super::{known, metrics};
 use crate::command::{Outcome, Receipt, Submission};
 use crate::declare::Location;
 use crate::error::{Error, Result};
@@ -42,11 +42,13 @@ pub(crate) fn command_span(
 
 /// The state was in the cache.
 pub(crate) fn at_hand(key: &StreamKey, next_sequence: u32) {
+    metrics::state_loaded(&key.domain, "cache");
     tracing::debug!(target: TARGET, stream = %key, source = "cache", events = 0, next_sequence, "state loaded");
 }
 
 /// The state was folded from what is stored.
 pub(crate) fn folded(key: &StreamKey, snapshot: Option<u32>, events: usize, next_sequence: u32) {
+    metrics::state_loaded(&key.domain, "store");
     tracing::debug!(target: TARGET, stream = %key, source = "store", snapshot, events, next_sequence, "state loaded");
 }
 
@@ -71,11 +73,13 @@ pub(crate) fn panicked(submission: &Submission<'_>, reference: Uuid, handler: &s
 
 /// Somebody else wrote first.
 pub(crate) fn raced(key: &StreamKey) {
+    metrics::command_retried("raced");
     tracing::debug!(target: TARGET, stream = %key, "raced by another writer");
 }
 
 /// The caller wants a mismatch to be tried again.
 pub(crate) fn retried(expected: u32, actual: u32) {
+    metrics::command_retried("sequence");
     tracing::debug!(target: TARGET, expected, actual, "retried with the fresh sequence");
 }
 

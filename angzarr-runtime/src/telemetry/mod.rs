@@ -66,10 +66,23 @@
 //! | `feed read the log` | DEBUG | `feed`, `events`, `position` | it begins, messages are missing, or none can come |
 //! | `feed without messages; it goes on from the store` | WARN | `feed`, `code`, `error` | the connection is lost, or cannot be made; it is tried again |
 //!
+//! # Beyond this process
+//! With the feature `otel`, `otel::install` sends these spans to an OpenTelemetry collector, as one trace from a command to
+//! everything that it led to. With the feature `metrics`, `prometheus` serves figures: their names stand in a table there.
+//!
 //! Warnings and errors say by themselves what they are about: a program that listens to no more than those has no spans.
 //! Others, of start, shutdown and store, carry the target of their module.
 
 mod command;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(not(feature = "metrics"))]
+#[path = "no_metrics.rs"]
+mod metrics;
+#[cfg(feature = "otel")]
+pub mod otel;
+#[cfg(feature = "metrics")]
+pub mod prometheus;
 mod reaction;
 mod transport;
 
@@ -77,6 +90,7 @@ pub(crate) use command::{
     accepted_or_refused, at_hand, command_span, decided, done_or_refused, folded, panicked, raced, refused_early,
     retried, stored, waited,
 };
+pub(crate) use metrics::{batch_committed, begins, ended, letters_in, letters_stored};
 pub(crate) use reaction::{
     AtCommand, AtEvent, command_dead_lettered, command_rejected, command_sent, committed, escalated, escalation_failed,
     event_dead_lettered, failed, fell_back, fresh_left_behind, handled, intent_failed, intent_held_back,
@@ -90,9 +104,24 @@ pub(crate) use transport::{
 
 use tracing::{Instrument as _, Span};
 
+use crate::stream::Headers;
+
 /// A future inside its span. Where nobody listens it runs as it is.
 pub(crate) async fn within<F: Future>(span: Span, future: F) -> F::Output {
     if span.is_disabled() { future.await } else { future.instrument(span).await }
+}
+
+/// What goes with the events of a command: the trace context of its span. A command that nothing here led to goes on with the
+/// trace that its headers bring. Where nobody traces, they are handed on as they are.
+#[cfg(feature = "otel")]
+pub(crate) fn traced(headers: Headers, span: &Span) -> Headers {
+    otel::traced(headers, span)
+}
+
+/// Without the feature `otel` nobody traces.
+#[cfg(not(feature = "otel"))]
+pub(crate) fn traced(headers: Headers, _: &Span) -> Headers {
+    headers
 }
 
 /// A text, unless it is empty.

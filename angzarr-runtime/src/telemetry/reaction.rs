@@ -5,7 +5,7 @@
 use tracing::Span;
 use uuid::Uuid;
 
-use super::known;
+use super::{known, metrics};
 use crate::command::Outcome;
 use crate::dead_letter::DeadLetter;
 use crate::declare::{AnyCommand, ReactionError};
@@ -48,7 +48,7 @@ impl<'a> AtEvent<'a> {
 /// The span around an event that a component handles.
 pub(crate) fn reaction_span(about: AtEvent<'_>) -> Span {
     let AtEvent { component, kind, stream, event } = about;
-    tracing::debug_span!(
+    let span = tracing::debug_span!(
         target: TARGET,
         "reaction",
         component,
@@ -59,7 +59,12 @@ pub(crate) fn reaction_span(about: AtEvent<'_>) -> Span {
         edition = known(stream.edition.as_str()),
         sequence = event.sequence,
         correlation_id = about.correlation_id(),
-    )
+    );
+    #[cfg(feature = "otel")]
+    if let Some(trace) = event.headers.trace() {
+        super::otel::continue_from(&span, trace);
+    }
+    span
 }
 
 /// A handler has returned.
@@ -92,6 +97,7 @@ pub(crate) fn command_sent(command: &AnyCommand, edition: &Edition, outcome: &Ou
 
 /// A handler failed.
 pub(crate) fn failed(about: AtEvent<'_>, attempt: u32, error: &ReactionError) {
+    metrics::reaction_failed(about.component, about.kind.as_str());
     tell!(
         warn,
         about,

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::known;
+use super::{known, metrics};
 use crate::stream::LogEvent;
 use crate::transport::{Taken, TransportError};
 
@@ -17,6 +17,7 @@ pub(crate) fn relay_started(outbox: bool, position: u64) {
 
 /// The transport has confirmed events.
 pub(crate) fn published(events: usize, position: u64) {
+    metrics::published(events);
     tracing::debug!(target: TARGET, events, position, "published");
 }
 

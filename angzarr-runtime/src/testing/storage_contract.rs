@@ -25,7 +25,7 @@ use crate::storage::{
     SnapshotWrite, Storage, StorageErrorKind, StreamFilter, StreamMerge, StreamRead, StreamSlice, Write, WriteError,
     Written,
 };
-use crate::stream::{Headers, LogEvent, Name, Nanos, Retention, StoredEvent, StoredSnapshot, StreamKey};
+use crate::stream::{Headers, LogEvent, Name, Nanos, Retention, StoredEvent, StoredSnapshot, StreamKey, TraceContext};
 
 mod appends;
 mod branches;

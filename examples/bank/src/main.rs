@@ -148,6 +148,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .storage(Sqlite::open("bank.db")) // Memory::new() · storage_url("sqlite:bank.db")
         .transport(Local::new())
         .with(Balances { pool }) // instances of components that hold something; unit structs need none
+        .configure() // angzarr.toml and the environment win over what stands above: ANGZARR_STORAGE=sqlite:other.db
         .build() // every wiring mistake of the whole program, in one error
         .await?;
 

@@ -49,7 +49,7 @@ fn the_tool_looks_into_the_program_and_its_store() {
     assert!(answer(directory, &["state", "account", id]).contains("    balance: 70,\n"));
     assert!(answer(directory, &["state", "account", id, "--as-of-sequence", "1"]).contains("    balance: 120,\n"));
     assert!(answer(directory, &["state", "account", id, "--edition", "bonus"]).contains("    balance: 111,\n"));
-    assert!(answer(directory, &["config"]).contains("sqlite bank.db (durable)\n"));
+    assert!(answer(directory, &["config"]).contains("sqlite bank.db (durable)  builder\n"));
     assert!(answer(directory, &["docs"]).starts_with("# Domain reference\n"));
 }
 
@@ -224,4 +224,27 @@ fn r6_the_tool_serves_until_it_is_told_to_stop() {
     assert!(serving.wait().expect("it ends").success());
     assert_eq!(lines.last().as_deref(), Some("stopped"));
     answer(directory, &["streams"]);
+#[test]
+fn a_url_in_the_environment_or_a_file_puts_the_program_on_another_store() {
+    for (variable, file) in [(Some("sqlite:other.db"), None), (None, Some("storage = \"sqlite:other.db\"\n"))] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let directory = directory.path();
+        if let Some(file) = file {
+            std::fs::write(directory.join("angzarr.toml"), file).expect("it is written");
+        }
+        let run = |program: &str, arguments: &[&str]| {
+            let mut command = Command::new(program);
+            command.current_dir(directory).args(arguments).envs(variable.map(|url| ("ANGZARR_STORAGE", url)));
+            let Output { status, stdout, stderr } = command.output().expect("it runs");
+            assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+            String::from_utf8(stdout).expect("text")
+        };
+        assert!(run(env!("CARGO_BIN_EXE_bank"), &[]).contains("Ada has 70 after 3 events"));
+        assert!(directory.join("other.db").exists() && !directory.join("bank.db").exists());
+        assert!(run(env!("CARGO_BIN_EXE_bank-tool"), &["streams"]).contains("2 streams\n"));
+        let origin = if variable.is_some() { "ANGZARR_STORAGE" } else { "angzarr.toml:1" };
+        let config = run(env!("CARGO_BIN_EXE_bank-tool"), &["config"]);
+        assert!(config.contains(&format!("sqlite other.db (durable)  {origin}\n")), "{config}");
+    }
+
 }

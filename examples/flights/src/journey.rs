@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use angzarr_runtime::prelude::*;
-use angzarr_runtime::rusqlite;
+use angzarr_runtime::{Origin, rusqlite};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::{mpsc, watch};
 
@@ -23,19 +23,35 @@ const LANES: usize = 512;
 /// How far the fastest lane may run ahead of the slowest, in moments.
 const AHEAD: usize = 4;
 
-/// Where a world lives: the events in one file, the read model in another.
+/// Where a world lives: the events in one place, the read model in a file.
 #[derive(Clone, Debug)]
 pub struct World {
-    /// The events.
-    pub events: PathBuf,
+    /// The events: a file, or a URL.
+    events: PathBuf,
     /// The read model.
     pub boards: PathBuf,
+    /// Whether file and environment may put the events elsewhere.
+    movable: bool,
 }
 
 impl World {
-    /// The files that belong to `db`.
+    /// The world of `db`, the file of the events or their URL, whatever a deployment says.
     pub fn at(db: &Path) -> Self {
-        Self { events: db.to_owned(), boards: db.with_extension("boards.db") }
+        let boards = if is_url(db) { "flights.boards.db".into() } else { db.with_extension("boards.db") };
+        Self { events: db.to_owned(), boards, movable: false }
+    }
+
+    /// The same, or `flights.db` or whatever a deployment says (`ANGZARR_STORAGE`).
+    pub fn choose(db: Option<&Path>) -> Self {
+        db.map_or_else(|| Self { movable: true, ..Self::at(Path::new("flights.db")) }, Self::at)
+    }
+
+    /// The file of the events, if they are in one that we know.
+    pub fn file(&self) -> Option<&Path> {
+        let moved = || {
+            self.storage(false).settings().into_iter().any(|it| it.name == "storage" && it.origin != Origin::Builder)
+        };
+        (!is_url(&self.events) && !(self.movable && moved())).then_some(&*self.events)
     }
 
     /// Both files' bytes, with what is not merged into them yet.
@@ -44,15 +60,16 @@ impl World {
             let wal = PathBuf::from(format!("{}-wal", path.display()));
             [path, &wal].iter().filter_map(|path| std::fs::metadata(path).ok()).map(|it| it.len()).sum()
         };
-        (size(&self.events), size(&self.boards))
+        (self.file().map_or(0, size), size(&self.boards))
     }
 
     /// Removes both, to begin anew.
     ///
     /// # Errors
-    /// A process runs on them, or a file cannot be removed.
+    /// A process runs on them, a file cannot be removed, or the events are not in one.
     pub fn remove(&self) -> Result<(), Box<dyn std::error::Error>> {
-        Sqlite::open(&self.events).remove()?;
+        let file = self.file().ok_or("the events are in no file of ours: empty that store by yourself")?;
+        Sqlite::open(file).remove()?;
         for suffix in ["", "-wal", "-shm"] {
             match std::fs::remove_file(format!("{}{suffix}", self.boards.display())) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
@@ -67,8 +84,7 @@ impl World {
     /// # Errors
     /// The schema of the read model is wrong.
     pub fn inspector(&self) -> Result<angzarr_runtime::Builder, rusqlite::Error> {
-        let storage = Sqlite::open(&self.events);
-        Ok(Runtime::builder().storage(storage).transport(Local::new()).with(Boards::in_memory()?))
+        Ok(self.storage(false).with(Boards::in_memory()?))
     }
 
     /// Describes the runtime of this world.
@@ -76,10 +92,28 @@ impl World {
     /// # Errors
     /// The read model cannot be opened.
     pub fn builder(&self, relaxed: bool) -> Result<angzarr_runtime::Builder, rusqlite::Error> {
-        let storage = Sqlite::open(&self.events);
-        let storage = if relaxed { storage.relaxed() } else { storage };
-        Ok(Runtime::builder().storage(storage).transport(Local::new()).with(Boards::open(&self.boards)?))
+        Ok(self.storage(relaxed).with(Boards::open(&self.boards)?))
     }
+
+    /// What was chosen on the command line comes behind the configuration, and so wins.
+    fn storage(&self, relaxed: bool) -> angzarr_runtime::Builder {
+        let builder = Runtime::builder().transport(Local::new());
+        let builder = if self.movable { builder } else { builder.configure() };
+        let builder = match self.events.to_str().filter(|_| is_url(&self.events)) {
+            Some(url) => builder.storage_url(url),
+            None => {
+                let storage = Sqlite::open(&self.events);
+                builder.storage(if relaxed { storage.relaxed() } else { storage })
+            }
+        };
+        builder.configure()
+    }
+}
+
+/// `sqlite:…` and `postgres://…` are, `flights.db` and `C:\flights.db` are not.
+fn is_url(db: &Path) -> bool {
+    let scheme = db.to_str().and_then(|db| db.split_once(':')).map_or("", |(scheme, _)| scheme);
+    scheme.len() > 1 && scheme.bytes().all(|it| it.is_ascii_alphanumeric())
 }
 
 /// What a run came to.

@@ -72,9 +72,9 @@ enum Command {
     },
     /// The storm of 8 and 9 February in figures.
     Storm {
-        /// The event store.
-        #[arg(long, default_value = "flights.db")]
-        db: PathBuf,
+        /// The event store: flights.db, or what the configuration says (`config` shows it).
+        #[arg(long, value_name = "FILE|URL")]
+        db: Option<PathBuf>,
     },
     /// The legs of a day that could no longer be flown, because their aircraft was not there.
     ///
@@ -89,9 +89,9 @@ enum Command {
         /// Local day of the timetable.
         #[arg(default_value = "2013-02-08", value_parser = report::parse_day)]
         day: u32,
-        /// The event store.
-        #[arg(long, default_value = "flights.db")]
-        db: PathBuf,
+        /// The event store: flights.db, or what the configuration says (`config` shows it).
+        #[arg(long, value_name = "FILE|URL")]
+        db: Option<PathBuf>,
     },
     /// What if an airport had closed? Told in an edition, compared with what happened, and thrown away.
     ///
@@ -109,9 +109,9 @@ Times are UTC; New York is five hours behind in February.")]
         /// From when on, in UTC. Flights count by their scheduled departure.
         #[arg(long, value_name = "TIME", default_value = "2013-02-08 20:00", value_parser = report::parse_moment)]
         from: i64,
-        /// The event store.
-        #[arg(long, default_value = "flights.db")]
-        db: PathBuf,
+        /// The event store: flights.db, or what the configuration says (`config` shows it).
+        #[arg(long, value_name = "FILE|URL")]
+        db: Option<PathBuf>,
     },
     /// Look into the program and its store.
     #[command(flatten)]
@@ -123,9 +123,9 @@ struct RunArguments {
     /// The whole year: flights.csv, or the .gz or .zip that holds it.
     #[arg(long, value_name = "PATH")]
     all: Option<PathBuf>,
-    /// The event store; the read model stands beside it.
-    #[arg(long, default_value = "flights.db")]
-    db: PathBuf,
+    /// The event store: flights.db, or what the configuration says (`config` shows it). The read model stands beside it.
+    #[arg(long, value_name = "FILE|URL")]
+    db: Option<PathBuf>,
     /// Answer before the disk has it: faster, and the last moments may be lost with the power.
     #[arg(long)]
     relaxed: bool,
@@ -143,9 +143,9 @@ struct Question {
     /// As it was known then: "2013-02-08 14:00" (UTC); a day alone is its end. Now, if nothing is said.
     #[arg(long, value_parser = report::parse_time)]
     as_of: Option<i64>,
-    /// The event store.
-    #[arg(long, default_value = "flights.db")]
-    db: PathBuf,
+    /// The event store: flights.db, or what the configuration says (`config` shows it).
+    #[arg(long, value_name = "FILE|URL")]
+    db: Option<PathBuf>,
 }
 
 mod not_followed;
@@ -162,10 +162,10 @@ async fn main() -> ExitCode {
         Some(Command::Flight { flight, day, question }) => show_flight(&flight, &day, &question).await,
         Some(Command::Board { airport, question }) => show_board(&airport, &question).await,
         Some(Command::Aircraft { tail, question }) => show_aircraft(&tail, &question).await,
-        Some(Command::Storm { db }) => storm(&World::at(&db)).await.map(|()| ExitCode::SUCCESS),
-        Some(Command::Rotations { day, db }) => show_rotations(day, &db).await,
-        Some(Command::WhatIf { airport, from, db }) => show_what_if(&airport, from, &db).await,
-        Some(Command::Tool(tool)) => match World::at(&cli.run.db).inspector() {
+        Some(Command::Storm { db }) => storm(&World::choose(db.as_deref())).await.map(|()| ExitCode::SUCCESS),
+        Some(Command::Rotations { day, db }) => show_rotations(day, db.as_deref()).await,
+        Some(Command::WhatIf { airport, from, db }) => show_what_if(&airport, from, db.as_deref()).await,
+        Some(Command::Tool(tool)) => match World::choose(cli.run.db.as_deref()).inspector() {
             Ok(builder) => return angzarr_runtime::cli::execute(builder, tool).await,
             Err(error) => Err(error.into()),
         },
@@ -196,7 +196,7 @@ fn is_closed_pipe(error: &(dyn Error + 'static)) -> bool {
 }
 
 async fn run(arguments: RunArguments) -> Result<ExitCode, Box<dyn Error>> {
-    let world = World::at(&arguments.db);
+    let world = World::choose(arguments.db.as_deref());
     if arguments.fresh {
         world.remove()?;
     }
@@ -268,7 +268,7 @@ async fn storm(world: &World) -> Result<(), Box<dyn Error>> {
 }
 
 async fn show_flight(flight: &str, day: &str, question: &Question) -> Result<ExitCode, Box<dyn Error>> {
-    let world = existing(&question.db)?;
+    let world = existing(question.db.as_deref())?;
     let (flight, wanted) = (flight.to_uppercase(), report::parse_day(day)?);
     let found = model(&world)?
         .query(move |model| {
@@ -295,7 +295,7 @@ async fn show_flight(flight: &str, day: &str, question: &Question) -> Result<Exi
 }
 
 async fn show_board(airport: &str, question: &Question) -> Result<ExitCode, Box<dyn Error>> {
-    let world = existing(&question.db)?;
+    let world = existing(question.db.as_deref())?;
     let airport = airport.to_uppercase();
     // "Now", for a log of 2013, is the end of what it tells.
     let model = model(&world)?;
@@ -310,7 +310,7 @@ async fn show_board(airport: &str, question: &Question) -> Result<ExitCode, Box<
 }
 
 async fn show_aircraft(tail: &str, question: &Question) -> Result<ExitCode, Box<dyn Error>> {
-    let world = existing(&question.db)?;
+    let world = existing(question.db.as_deref())?;
     let tail = tail.to_uppercase();
     let runtime: Runtime = world.builder(false)?.build().await?;
     let state = runtime.state::<Aircraft>(aircraft_root(&tail));
@@ -326,16 +326,16 @@ async fn show_aircraft(tail: &str, question: &Question) -> Result<ExitCode, Box<
     Ok(ExitCode::SUCCESS)
 }
 
-async fn show_rotations(day: u32, db: &Path) -> Result<ExitCode, Box<dyn Error>> {
+async fn show_rotations(day: u32, db: Option<&Path>) -> Result<ExitCode, Box<dyn Error>> {
     let world = existing(db)?;
     let runtime = world.builder(false)?.build().await?;
     let rotations = Rotations::of(&runtime, &model(&world)?, day).await;
     runtime.shutdown().await?;
     let rotations = rotations?;
     if rotations.aircraft.is_empty() {
-        let db = db.display();
+        let db = db.map_or_else(String::new, |db| format!(" --db {}", db.display()));
         return Err(format!(
-            "no aircraft is followed on that day; `flights run --db {db} --fresh --follow-aircraft` tells everything anew"
+            "no aircraft is followed on that day; `flights run{db} --fresh --follow-aircraft` tells everything anew"
         )
         .into());
     }
@@ -343,7 +343,7 @@ async fn show_rotations(day: u32, db: &Path) -> Result<ExitCode, Box<dyn Error>>
     Ok(ExitCode::SUCCESS)
 }
 
-async fn show_what_if(airport: &str, from: i64, db: &Path) -> Result<ExitCode, Box<dyn Error>> {
+async fn show_what_if(airport: &str, from: i64, db: Option<&Path>) -> Result<ExitCode, Box<dyn Error>> {
     let world = existing(db)?;
     let closure = Closure { airport: airport.to_uppercase(), from };
     let runtime = world.builder(false)?.build().await?;
@@ -353,11 +353,14 @@ async fn show_what_if(airport: &str, from: i64, db: &Path) -> Result<ExitCode, B
     Ok(ExitCode::SUCCESS)
 }
 
-fn existing(db: &Path) -> Result<World, Box<dyn Error>> {
-    if db.exists() {
-        return Ok(World::at(db));
+fn existing(db: Option<&Path>) -> Result<World, Box<dyn Error>> {
+    let world = World::choose(db);
+    match world.file() {
+        Some(file) if !file.exists() => {
+            Err(format!("there is no {} yet; run `flights run --db {}` first", file.display(), file.display()).into())
+        }
+        _ => Ok(world),
     }
-    Err(format!("there is no {} yet; run `flights run --db {}` first", db.display(), db.display()).into())
 }
 
 fn model(world: &World) -> Result<angzarr_runtime::SqliteReadModel, rusqlite::Error> {

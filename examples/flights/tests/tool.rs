@@ -55,7 +55,7 @@ fn the_tool_looks_into_the_program_and_its_store() {
         line.trim_end_matches(',').parse::<u32>().expect("a number")
     };
     assert!(flown(&then) < flown(&now), "{then}\n{now}");
-    assert!(tool(&["config"]).contains("sqlite week.db (durable)"));
+    assert!(tool(&["config"]).contains("sqlite week.db (durable)  builder\n"));
 
     // The example of `--help`: in the air by then, down an hour and a half later.
     let flight = tool(&["flight", "B6625", "2013-02-08", "--as-of", "2013-02-08 20:00", "--db", "week.db"]);
@@ -93,4 +93,20 @@ fn the_tool_looks_into_the_program_and_its_store() {
     ] {
         assert_eq!(unread(directory, arguments), (Some(0), String::new()), "{arguments:?}");
     }
+}
+
+#[test]
+fn the_environment_says_where_unless_the_command_line_does() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let storage = |arguments: &[&str]| {
+        let mut command = flights(directory.path(), arguments);
+        let output = command.env("ANGZARR_STORAGE", "sqlite:elsewhere.db").output().expect("it runs");
+        let config = String::from_utf8(output.stdout).expect("text");
+        let line = config.lines().find_map(|line| line.strip_prefix("storage ")).expect("the setting");
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(storage(&["config"]), "sqlite elsewhere.db (durable) ANGZARR_STORAGE");
+    assert_eq!(storage(&["--db", "chosen.db", "config"]), "sqlite chosen.db (durable) builder");
+    let url = "sqlite:chosen.db?durability=relaxed";
+    assert_eq!(storage(&["--db", url, "config"]), "sqlite chosen.db (relaxed) builder");
 }

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use angzarr_runtime::Builder;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::testing::ManualClock;
 use clap::Parser;
@@ -14,7 +15,8 @@ use shop::{Inventory, Order, Payment, Report, ReportLine, euros, report_file, st
 /// A shop: orders, stock, payments, and what happens when something is refused, late or missing.
 #[derive(Parser)]
 struct Arguments {
-    /// Where events are kept; the report stands beside it. Without it, in a directory that goes away.
+    /// Where events are kept; the report stands beside it. Without it, where the configuration says (`ANGZARR_STORAGE`), or in a
+    /// directory that goes away.
     #[arg(long)]
     db: Option<PathBuf>,
 }
@@ -23,8 +25,11 @@ struct Arguments {
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let directory = tempfile::tempdir()?;
-    let db = arguments.db.unwrap_or_else(|| directory.path().join("shop.db"));
-    match tell(&db).await {
+    let db = arguments.db.as_ref().map_or_else(|| directory.path().join("shop.db"), Clone::clone);
+    let builder = shop::builder(&db)?.configure();
+    // What was chosen on the command line wins over the configuration.
+    let builder = if arguments.db.is_some() { builder.storage(Sqlite::open(&db)) } else { builder };
+    match tell(&db, builder).await {
         // `shop | head`: the reader has seen enough.
         Err(error) if is_closed_pipe(error.as_ref()) => Ok(()),
         told => told,
@@ -40,10 +45,10 @@ fn say(line: impl AsRef<str>) -> io::Result<()> {
     writeln!(io::stdout(), "{}", line.as_ref())
 }
 
-async fn tell(db: &Path) -> Result<(), Box<dyn Error>> {
+async fn tell(db: &Path, builder: Builder) -> Result<(), Box<dyn Error>> {
     // The story moves the clock on: nobody wants to wait a quarter of an hour for it.
     let clock = ManualClock::at(SystemTime::now());
-    let runtime = shop::builder(db)?.clock(clock.clone()).build().await?;
+    let runtime = builder.clock(clock.clone()).build().await?;
     let shop = Shop { runtime: runtime.clone(), clock };
     let told = async {
         shop.everything_is_well().await?;

@@ -48,3 +48,18 @@ fn the_program_tells_its_story_and_the_tool_looks_into_it() {
     assert!(answer(tool, directory, &["docs"]).starts_with("# Domain reference\n"));
     assert!(answer(tool, directory, &["streams", "--domain", "checkout"]).contains("checkout/"));
 }
+
+#[test]
+fn the_environment_says_where_unless_the_command_line_does() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shop"));
+        command.current_dir(&directory).env("ANGZARR_STORAGE", "sqlite:elsewhere.db").args(arguments);
+        assert!(command.output().expect("it runs").status.success());
+    };
+    let is_there = |file: &str| directory.path().join(file).exists();
+    run(&["--db", "chosen.db"]);
+    assert!(is_there("chosen.db") && !is_there("elsewhere.db"));
+    run(&[]);
+    assert!(is_there("elsewhere.db"));
+}

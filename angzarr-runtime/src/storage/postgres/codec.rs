@@ -48,17 +48,19 @@ pub(super) fn bytes(row: &Row, column: usize) -> Result<Bytes, StorageError> {
 pub(super) struct LastHeaders(encoding::LastHeaders);
 
 impl LastHeaders {
-    /// Headers from the columns `column` (correlation id), `column + 1` (extension) and `column + 2` (divergences).
+    /// Headers from the columns `column` (correlation id), `column + 1` (extension), `column + 2` (divergences) and
+    /// `column + 3` (trace).
     pub(super) fn read(&mut self, row: &Row, column: usize) -> Result<Headers, StorageError> {
         let correlation_id: Option<&str> = value(row, column)?;
         let ext: Option<&[u8]> = value(row, column + 1)?;
         let divergences: Option<&[u8]> = value(row, column + 2)?;
-        let none = <&[u8]>::default;
-        let headers =
-            self.0.read(correlation_id.unwrap_or(""), ext.unwrap_or_else(none), divergences.unwrap_or_else(none));
+        let trace: Option<&[u8]> = value(row, column + 3)?;
+        let [ext, divergences, trace] = [ext, divergences, trace].map(Option::unwrap_or_default);
+        let headers = self.0.read(correlation_id.unwrap_or(""), ext, divergences, trace);
         headers.map_err(|it| match it {
             WrongHeader::Ext => wrong(row, column + 1),
             WrongHeader::Divergences => wrong(row, column + 2),
+            WrongHeader::Trace => wrong(row, column + 3),
         })
     }
 }

@@ -77,6 +77,7 @@ pub(super) struct Events<'w> {
     pub(super) workflow: Vec<Option<&'w str>>,
     pub(super) ext: Vec<Option<Vec<u8>>>,
     pub(super) divergences: Vec<Option<Vec<u8>>>,
+    pub(super) trace: Vec<Option<Vec<u8>>>,
     pub(super) payload: Vec<&'w [u8]>,
 }
 
@@ -386,6 +387,7 @@ impl<'w, 'k> Plan<'w, 'k> {
         }
         let ext = encode_ext(&append.headers);
         let divergences = encode_divergences(&append.headers);
+        let trace = append.headers.trace().map(|trace| trace.to_bytes().to_vec());
         let workflow = Some(append.headers.correlation_id()).filter(|it| !it.is_empty());
         let rows = &mut self.rows.events;
         for (sequence, event) in (append.expected..).zip(&append.events) {
@@ -397,6 +399,7 @@ impl<'w, 'k> Plan<'w, 'k> {
             rows.workflow.push(workflow);
             rows.ext.push(ext.clone());
             rows.divergences.push(divergences.clone());
+            rows.trace.push(trace.clone());
             rows.payload.push(&event.payload);
         }
         self.position = written.last_position;

@@ -25,8 +25,7 @@ const PIECE: i64 = 1_000;
 /// And how many bytes its payloads have together: from there on the next piece begins.
 const PIECE_BYTES: usize = 16 << 20;
 /// What an event is read from.
-const EVENT: &str =
-    "e.position, e.sequence, e.created_at, e.type, e.isolated, e.correlation_id, e.ext, e.divergences, e.payload";
+const EVENT: &str = "e.position, e.sequence, e.created_at, e.type, e.isolated, e.correlation_id, e.ext, e.divergences, e.trace, e.payload";
 
 const ASKING: &str = "cannot read";
 
@@ -133,7 +132,7 @@ impl Reader {
             created_at: value(row, 2)?,
             type_name,
             schema_version,
-            payload: bytes(row, 8)?,
+            payload: bytes(row, 9)?,
             headers: last.read(row, 5)?,
             isolated: value(row, 4)?,
         })
@@ -306,7 +305,7 @@ impl Reader {
             let Some(last) = rows.last() else { break };
             let next_after: i64 = value(last, 0)?;
             for row in &rows {
-                let stream = next_stream_key(row, 9, events.last().map(|it| &it.stream))?;
+                let stream = next_stream_key(row, 10, events.last().map(|it| &it.stream))?;
                 let event = self.event(row, &mut headers)?;
                 left = left.saturating_sub(event.payload.len());
                 events.push(LogEvent { stream, event });

@@ -41,6 +41,7 @@ CREATE TABLE events (
     correlation_id text COLLATE "C",
     ext bytea,
     divergences bytea,
+    trace bytea,
     payload bytea NOT NULL
 );
 CREATE UNIQUE INDEX events_of_stream ON events (stream, sequence);
@@ -151,15 +152,16 @@ $$;
 CREATE FUNCTION append_events(
     lock_key integer, known bigint, last_position bigint,
     event_streams bigint[], event_sequences bigint[], event_times bigint[], event_types integer[], event_isolated boolean[],
-    event_workflows text[], event_exts bytea[], event_divergences bytea[], event_payloads bytea[]
+    event_workflows text[], event_exts bytea[], event_divergences bytea[], event_traces bytea[],
+    event_payloads bytea[]
 ) RETURNS bigint LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM begin_write(lock_key, known);
-    INSERT INTO events (position, stream, sequence, created_at, type, isolated, correlation_id, ext, divergences, payload)
-    SELECT last_position + e.n, e.stream, e.sequence, e.created_at, e.type, e.isolated, e.workflow, e.ext, e.points, e.payload
+    INSERT INTO events (position, stream, sequence, created_at, type, isolated, correlation_id, ext, divergences, trace, payload)
+    SELECT last_position + e.n, e.stream, e.sequence, e.created_at, e.type, e.isolated, e.workflow, e.ext, e.points, e.trace, e.payload
     FROM unnest(event_streams, event_sequences, event_times, event_types, event_isolated, event_workflows, event_exts,
-                event_divergences, event_payloads) WITH ORDINALITY
-        AS e (stream, sequence, created_at, type, isolated, workflow, ext, points, payload, n);
+                event_divergences, event_traces, event_payloads) WITH ORDINALITY
+        AS e (stream, sequence, created_at, type, isolated, workflow, ext, points, trace, payload, n);
     RETURN nextval('version');
 END
 $$;
@@ -169,7 +171,8 @@ $$;
 CREATE FUNCTION commit_batch(
     lock_key integer, known bigint, last_position bigint,
     event_streams bigint[], event_sequences bigint[], event_times bigint[], event_types integer[], event_isolated boolean[],
-    event_workflows text[], event_exts bytea[], event_divergences bytea[], event_payloads bytea[],
+    event_workflows text[], event_exts bytea[], event_divergences bytea[], event_traces bytea[],
+    event_payloads bytea[],
     stream_ids bigint[], stream_domains text[], stream_editions text[], stream_roots uuid[], stream_divergences bigint[],
     diverged_ids bigint[], diverged_places bigint[],
     dedup_streams bigint[], dedup_keys bytea[], dedup_firsts bigint[], dedup_counts bigint[], dedup_lasts bigint[],
@@ -204,11 +207,11 @@ BEGIN
         SELECT * FROM unnest(dedup_streams, dedup_keys, dedup_firsts, dedup_counts, dedup_lasts);
     END IF;
     IF cardinality(event_streams) > 0 THEN
-        INSERT INTO events (position, stream, sequence, created_at, type, isolated, correlation_id, ext, divergences, payload)
-        SELECT last_position + e.n, e.stream, e.sequence, e.created_at, e.type, e.isolated, e.workflow, e.ext, e.points, e.payload
+        INSERT INTO events (position, stream, sequence, created_at, type, isolated, correlation_id, ext, divergences, trace, payload)
+        SELECT last_position + e.n, e.stream, e.sequence, e.created_at, e.type, e.isolated, e.workflow, e.ext, e.points, e.trace, e.payload
         FROM unnest(event_streams, event_sequences, event_times, event_types, event_isolated, event_workflows, event_exts,
-                    event_divergences, event_payloads) WITH ORDINALITY
-            AS e (stream, sequence, created_at, type, isolated, workflow, ext, points, payload, n);
+                    event_divergences, event_traces, event_payloads) WITH ORDINALITY
+            AS e (stream, sequence, created_at, type, isolated, workflow, ext, points, trace, payload, n);
     END IF;
     -- One after the other: what a snapshot makes superfluous depends on those before it.
     FOR n IN 1 .. cardinality(snapshot_streams) LOOP

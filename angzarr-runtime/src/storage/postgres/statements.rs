@@ -46,9 +46,9 @@ const ADD_LETTER: &str =
 /// The same events on another stream, in order of their positions; they were decided on the main timeline's past, so they
 /// hand on no divergences.
 const MERGE_EVENTS: &str =
-    "INSERT INTO events (position, stream, sequence, created_at, type, isolated, correlation_id, ext, payload)
+    "INSERT INTO events (position, stream, sequence, created_at, type, isolated, correlation_id, ext, trace, payload)
      SELECT $1 + row_number() OVER (ORDER BY e.position), m.main, e.sequence, e.created_at, e.type, e.isolated,
-            e.correlation_id, e.ext, e.payload
+            e.correlation_id, e.ext, e.trace, e.payload
      FROM unnest($2::bigint[], $3::bigint[]) AS m (branch, main) JOIN events e ON e.stream = m.branch";
 /// One that main knows already stays what it is.
 const MERGE_DEDUP: &str = "INSERT INTO dedup (stream, key, first_sequence, count, last_position)
@@ -145,7 +145,7 @@ impl Session {
         let rows = &plan.rows;
         let last_position = signed(plan.last_position);
         let events = &rows.events;
-        let head: [&(dyn ToSql + Sync); 12] = [
+        let head: [&(dyn ToSql + Sync); 13] = [
             &self.lock_key,
             &known,
             &last_position,
@@ -157,6 +157,7 @@ impl Session {
             &events.workflow,
             &events.ext,
             &events.divergences,
+            &events.trace,
             &events.payload,
         ];
         if rows.is_events_only() {

@@ -88,7 +88,8 @@ pub(super) fn bytes(row: &Row<'_>, column: usize) -> Result<Bytes, StorageError>
 pub(super) struct LastHeaders(encoding::LastHeaders);
 
 impl LastHeaders {
-    /// Headers from the columns `column` (correlation id), `column + 1` (extension) and `column + 2` (divergences).
+    /// Headers from the columns `column` (correlation id), `column + 1` (extension), `column + 2` (divergences) and
+    /// `column + 3` (trace).
     pub(super) fn read(&mut self, row: &Row<'_>, column: usize) -> Result<Headers, StorageError> {
         let correlation_id = match value(row, column)? {
             ValueRef::Null => "",
@@ -96,9 +97,11 @@ impl LastHeaders {
             _ => return Err(wrong(row, column)),
         };
         let (ext, divergences) = (optional_blob(row, column + 1)?, optional_blob(row, column + 2)?);
-        self.0.read(correlation_id, ext, divergences).map_err(|it| match it {
+        let trace = optional_blob(row, column + 3)?;
+        self.0.read(correlation_id, ext, divergences, trace).map_err(|it| match it {
             WrongHeader::Ext => wrong(row, column + 1),
             WrongHeader::Divergences => wrong(row, column + 2),
+            WrongHeader::Trace => wrong(row, column + 3),
         })
     }
 }

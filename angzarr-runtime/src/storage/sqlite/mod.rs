@@ -108,6 +108,16 @@ impl Sqlite {
         format!("sqlite {} ({durability})", self.path.display())
     }
 
+    /// The URL that says the same, if one can.
+    pub(crate) fn url(&self) -> Option<String> {
+        let durability = match self.durability {
+            Durability::Durable => "",
+            Durability::Relaxed => "?durability=relaxed",
+        };
+        let path = self.path.to_str().filter(|path| !path.contains('?') && !path.starts_with("//"))?;
+        Some(format!("sqlite:{path}{durability}"))
+    }
+
     /// Takes the lock, brings the schema up to date and starts the thread that writes.
     pub(crate) async fn start(self) -> Result<SqliteStorage, StorageError> {
         blocking(move || {

@@ -31,7 +31,7 @@ const CAUTION: u32 = 32;
 /// Streams whose keys are remembered, so that the log need not be joined with them.
 const KEYS: usize = 32_768;
 /// What an event is read from.
-const EVENT: &str = "position, sequence, created_at, type, isolated, correlation_id, ext, divergences, payload";
+const EVENT: &str = "position, sequence, created_at, type, isolated, correlation_id, ext, divergences, trace, payload";
 
 /// Names of types by id; small, and never changed, only added to.
 type Types = Vec<Option<(Name, u32)>>;
@@ -219,7 +219,7 @@ impl Reader<'_> {
             created_at: integer(row, 2)?,
             type_name,
             schema_version,
-            payload: bytes(row, 8)?,
+            payload: bytes(row, 9)?,
             headers: last.read(row, 5)?,
             isolated: integer(row, 4)? != 0,
         })
@@ -365,7 +365,7 @@ impl Reader<'_> {
         let mut events = Vec::new();
         let mut left = bytes;
         self.each(sql, parameters, |reader, row| {
-            let stream = reader.key_of(integer(row, 9)?)?;
+            let stream = reader.key_of(integer(row, 10)?)?;
             let event = reader.event(row, &mut headers)?;
             left = left.saturating_sub(event.payload.len());
             events.push(LogEvent { stream, event });

@@ -29,6 +29,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { sql: include_str!("schema_1.sql"), then: None },
     Step { sql: include_str!("schema_2.sql"), then: Some(place_letters) },
     Step { sql: include_str!("schema_3.sql"), then: None },
+    Step { sql: include_str!("schema_4.sql"), then: None },
 ];
 
 /// The version that this program reads and writes.

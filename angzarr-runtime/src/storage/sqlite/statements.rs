@@ -23,13 +23,14 @@ const KEEP_HIGH_WATER: &str = "INSERT INTO high_water (what, number) VALUES ('po
 const ADD_STREAM: &str = "INSERT INTO streams (id, domain, edition, root, diverged_at) VALUES (?1, ?2, ?3, ?4, ?5)";
 const DIVERGE: &str = "UPDATE streams SET diverged_at = ?2 WHERE id = ?1";
 const ADD_EVENT: &str =
-    "INSERT INTO events (position, stream, sequence, created_at, type, isolated, correlation_id, ext, payload, divergences)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    "INSERT INTO events (position, stream, sequence, created_at, type, isolated, correlation_id, ext, payload, divergences,
+                         trace)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 const EVENT_PLACES: &str = "SELECT position FROM events WHERE stream = ?1";
 /// The same event on another stream; it was decided on the main timeline's past, so it hands on no divergences.
 const COPY_EVENT: &str =
-    "INSERT INTO events (position, stream, sequence, created_at, type, isolated, correlation_id, ext, payload)
-     SELECT ?2, ?3, sequence, created_at, type, isolated, correlation_id, ext, payload FROM events WHERE position = ?1";
+    "INSERT INTO events (position, stream, sequence, created_at, type, isolated, correlation_id, ext, payload, trace)
+     SELECT ?2, ?3, sequence, created_at, type, isolated, correlation_id, ext, payload, trace FROM events WHERE position = ?1";
 const POSITION_OF: &str = "SELECT position FROM events WHERE stream = ?1 AND sequence = ?2";
 const ADD_TYPE: &str = "INSERT INTO types (name, version) VALUES (?1, ?2)";
 pub(super) const FIND_DEDUP: &str =
@@ -91,6 +92,7 @@ pub(super) struct EventRow<'a> {
     pub(super) ext: Option<&'a [u8]>,
     pub(super) payload: &'a [u8],
     pub(super) divergences: Option<&'a [u8]>,
+    pub(super) trace: Option<[u8; 25]>,
 }
 
 impl<'c> Statements<'c> {
@@ -170,6 +172,7 @@ impl<'c> Statements<'c> {
         statement.raw_bind_parameter(8, row.ext)?;
         statement.raw_bind_parameter(9, row.payload)?;
         statement.raw_bind_parameter(10, row.divergences)?;
+        statement.raw_bind_parameter(11, row.trace)?;
         statement.raw_execute().map(drop)
     }
 

@@ -419,6 +419,7 @@ impl Transaction<'_> {
         }
         let ext = codec::encode_ext(&append.headers);
         let divergences = codec::encode_divergences(&append.headers);
+        let trace = append.headers.trace().map(|trace| trace.to_bytes());
         for (sequence, event) in (append.expected..).zip(&append.events) {
             let type_id = self.type_id(&event.type_name, event.schema_version)?;
             self.memory.position += 1;
@@ -433,6 +434,7 @@ impl Transaction<'_> {
                 ext: ext.as_deref(),
                 payload: &event.payload,
                 divergences: divergences.as_deref(),
+                trace,
             })?;
         }
         if count > 0 {

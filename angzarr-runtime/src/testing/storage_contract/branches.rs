@@ -84,7 +84,7 @@ pub async fn b4_divergences_come_back_with_the_headers(it: &Subject) {
 pub async fn b6_a_merge_appends_the_branch_to_main(it: &Subject) {
     let branch = in_edition("b", key(1));
     it.store(append(&key(1), 0, 2)).await;
-    let headers = Headers::new("w", None);
+    let headers = Headers::new("w", None).with_trace(TraceContext::new([1; 16], [2; 8], 1));
     let mut first = branched(&branch, 2, 2, 2);
     first.headers = headers.clone().with_divergences(vec![("account".into(), 2)]);
     first.events[1].isolated = true;

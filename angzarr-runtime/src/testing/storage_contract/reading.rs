@@ -11,6 +11,8 @@ pub async fn c2_events_are_read_back_as_they_were_written(it: &Subject) {
         Headers::new("", Some(any.clone())),
         Headers::new("Überweisung 7", Some(any)),
         Headers::new("", Some(prost_types::Any::default())),
+        Headers::default().with_trace(TraceContext::new([1; 16], [2; 8], 1)),
+        Headers::new("workflow 1", None).with_trace(TraceContext::new([1; 16], [3; 8], 0)),
     ];
     for (n, headers) in (0u32..).zip(cases) {
         let mut append = append(&key(1), n * 2, 2);

@@ -8,7 +8,7 @@ use super::super::super::{Dedup, EditionDiscard, EditionInfo, Extras, IntentFilt
 use super::super::{codec, schema};
 use super::*;
 use crate::dead_letter::{DeadLetter, Resolution};
-use crate::stream::{LogEvent, Retention, StoredSnapshot};
+use crate::stream::{LogEvent, Retention, StoredSnapshot, TraceContext};
 
 #[test]
 fn a_newer_version_is_refused() {
@@ -309,6 +309,30 @@ fn a_file_of_version_2_keeps_everything_and_learns_the_rest() {
         let storage = open(&path).await;
         assert_eq!((storage.id(), storage.head()), (id, 6));
         assert_eq!(store(&storage, write(&key(1), 3, b"g")).await.expect("stored").last_position, 7);
+    });
+}
+
+/// What version 3 stored has no trace; what comes behind it may have one.
+#[test]
+fn a_file_of_version_3_goes_on_with_traces() {
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.db");
+        version_1(&path, &[]);
+        let mut file = rusqlite::Connection::open(&path).expect("it opens");
+        schema::migrate(&mut file, "a.db", schema::Content::Version(1), &schema::STEPS[..3]).expect("version 3");
+        drop(file);
+        refused(Sqlite::open(&path).start_read_only().await, StorageErrorKind::Incompatible, &["version 3"]);
+        let storage = open(&path).await;
+        let trace = TraceContext::new([7; 16], [8; 8], 1);
+        let mut next = write(&key(1), 3, b"f");
+        next.append.as_mut().expect("an append").headers = Headers::default().with_trace(trace);
+        store(&storage, next).await.expect("stored");
+        let slice = storage.read_stream(&key(1), StreamRead::all()).await.expect("it reads");
+        let traces: Vec<_> = slice.events.iter().map(|it| it.headers.trace()).collect();
+        assert_eq!(traces, [None, None, None, trace]);
+        let log = storage.read_log(0, 100, usize::MAX).await.expect("it reads");
+        assert_eq!(log.last().map(|it| (it.stream.clone(), it.event.headers.trace())), Some((key(1), trace)));
     });
 }
 
