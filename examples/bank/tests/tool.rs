@@ -224,6 +224,8 @@ fn r6_the_tool_serves_until_it_is_told_to_stop() {
     assert!(serving.wait().expect("it ends").success());
     assert_eq!(lines.last().as_deref(), Some("stopped"));
     answer(directory, &["streams"]);
+}
+
 #[test]
 fn a_url_in_the_environment_or_a_file_puts_the_program_on_another_store() {
     for (variable, file) in [(Some("sqlite:other.db"), None), (None, Some("storage = \"sqlite:other.db\"\n"))] {
@@ -246,5 +248,4 @@ fn a_url_in_the_environment_or_a_file_puts_the_program_on_another_store() {
         let config = run(env!("CARGO_BIN_EXE_bank-tool"), &["config"]);
         assert!(config.contains(&format!("sqlite other.db (durable)  {origin}\n")), "{config}");
     }
-
 }
