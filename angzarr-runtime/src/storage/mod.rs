@@ -307,7 +307,7 @@ pub(crate) fn by_url(url: &str) -> Result<Box<dyn crate::runtime::OpenStorage>, 
             Err("this build has no PostgreSQL: switch on the feature `postgres` of angzarr-runtime".to_owned())
         }
         _ => Err(format!(
-            "`{url}` is no storage of this build; write `memory:`, `sqlite:FILE` or `postgres://HOST/DATABASE`"
+            "`{url}` is no storage of this build; write `memory:` or `sqlite:FILE`, or `postgres://HOST/DATABASE`"
         )),
     }
 }

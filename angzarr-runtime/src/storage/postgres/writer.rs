@@ -14,10 +14,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::super::{OpenBatch, StorageError, StorageErrorKind, Write, WriteError};
 use super::connect::Connector;
-use super::error::{BACKEND, concerns_all, is_held_up, is_lost, is_outdated, unavailable, unknown, while_doing};
+use super::error::{
+    BACKEND, concerns_all, failed, is_held_up, is_lost, is_outdated, unavailable, unknown, while_doing,
+};
 use super::holder::{self, Holders};
 use super::news::News;
-use super::plan::{Facts, Known, Map, Outcome, Plan, Types};
+use super::plan::{Facts, Known, Map, NeedsFacts, Outcome, Plan, Types};
 use super::statements::{End, EventAt, Newest, Session};
 use crate::stream::{Name, StreamKey};
 
@@ -254,9 +256,10 @@ impl Writer {
         let mut plan = Plan::new(streams, &self.memory.types, Some(&facts), newest.position, newest.stream);
         let mut outcomes = Vec::with_capacity(writes.len());
         for write in writes {
-            // With facts it is always decided.
-            let outcome = plan.decide(write).unwrap_or_else(|_| Ok(Default::default()));
-            outcomes.push(outcome);
+            let decided = plan.decide(write);
+            outcomes.push(decided.unwrap_or_else(|NeedsFacts| {
+                Err(failed("a write could not be decided although all is known; this is a bug of the store").into())
+            }));
         }
         let all_refused = outcomes.iter().all(Result::is_err);
         if all_refused || (plan.rows.is_empty() && !is_special) {
