@@ -6,12 +6,19 @@ use crate::command::{Outcome, Submission};
 use crate::error::Result;
 use crate::storage::{Write, WriteError, Written};
 
-pub(crate) fn begins() {}
-pub(crate) fn ended((): (), _: &Submission<'_>, _: &Result<Outcome>) {}
+pub(crate) struct Began;
+pub(crate) struct Letters;
+
+pub(crate) fn begins() -> Began {
+    Began
+}
+pub(crate) fn ended(_: Began, _: &Submission<'_>, _: &Result<Outcome>) {}
 pub(super) fn state_loaded(_: &str, _: &'static str) {}
 pub(super) fn command_retried(_: &'static str) {}
 pub(super) fn reaction_failed(_: &str, _: &'static str) {}
 pub(super) fn published(_: usize) {}
 pub(crate) fn batch_committed(_: usize) {}
-pub(crate) fn letters_in(_: &Write) {}
-pub(crate) fn letters_stored((): (), _: &std::result::Result<Written, WriteError>) {}
+pub(crate) fn letters_in(_: &Write) -> Letters {
+    Letters
+}
+pub(crate) fn letters_stored(_: Letters, _: &std::result::Result<Written, WriteError>) {}

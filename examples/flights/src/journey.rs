@@ -51,7 +51,8 @@ impl World {
         let moved = || {
             self.storage(false).settings().into_iter().any(|it| it.name == "storage" && it.origin != Origin::Builder)
         };
-        (!is_url(&self.events) && !(self.movable && moved())).then_some(&*self.events)
+        let is_elsewhere = is_url(&self.events) || (self.movable && moved());
+        (!is_elsewhere).then_some(&*self.events)
     }
 
     /// Both files' bytes, with what is not merged into them yet.
