@@ -143,14 +143,13 @@ impl Builder {
         self
     }
 
-    /// The transport by URL: `local:`.
+    /// The transport by URL: `local:`, `nats://127.0.0.1:4222?prefix=shop` (cargo feature `nats`). A URL that cannot work is
+    /// told by [`build`](Self::build), together with every other mistake.
     #[must_use]
     pub fn transport_url(mut self, url: &str) -> Self {
-        match url {
-            "local:" | "local" => self.transport = Some(Arc::new(Local::new())),
-            _ => self
-                .problems
-                .push(Problem::error(format!("`{url}` is no transport of this version")).hint("write `local:`")),
+        match crate::transport::by_url(url) {
+            Ok(transport) => self.transport = Some(transport),
+            Err(problem) => self.problems.push(Problem::error(problem)),
         }
         self
     }

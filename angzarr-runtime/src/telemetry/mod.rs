@@ -59,6 +59,7 @@
 //! | `relay stopped` | DEBUG | `position` | it published what it could |
 //! | `hole filled from the store` | DEBUG | `feed`, `stream`, `sequence`, `events`, `correlation_id` | a message came before older ones of its stream (row R7) |
 //! | `double dropped` | DEBUG | `feed`, `stream`, `sequence` | a message came again (row R7) |
+//! | `message that makes no sense dropped` | WARN | `prefix`, `subject`, `reason` | something that is no publication came from a broker |
 //! | `message of another store dropped` | WARN | `feed`, `stream`, `sequence` | the transport is shared by stores |
 //! | `feed read the log` | DEBUG | `feed`, `events`, `position` | it begins, messages are missing, or none can come |
 //! | `feed without messages; it goes on from the store` | WARN | `feed`, `code`, `error` | the connection is lost, or cannot be made; it is tried again |
@@ -80,6 +81,8 @@ pub(crate) use reaction::{
     intents_held_back, no_correlation, parked, parked_behind, process_is_over, reaction_span, rebuild_failed,
     rebuild_started, rebuild_switched, stays_parked, timeout_fires,
 };
+#[cfg(feature = "nats")]
+pub(crate) use transport::unreadable_message;
 pub(crate) use transport::{
     feed_read_log, feed_without_messages, message_taken, published, relay_held_back, relay_started, relay_stopped,
 };

@@ -49,6 +49,12 @@ pub(crate) fn message_taken(feed: &str, message: &LogEvent, taken: Taken) {
     }
 }
 
+/// A broker has brought what is no publication.
+#[cfg(feature = "nats")]
+pub(crate) fn unreadable_message(prefix: &str, subject: &str, reason: &str) {
+    tracing::warn!(target: TARGET, prefix, subject, reason, "message that makes no sense dropped");
+}
+
 /// A feed has read a portion of the log.
 pub(crate) fn feed_read_log(feed: &str, events: usize, position: u64) {
     tracing::debug!(target: TARGET, feed, events, position, "feed read the log");

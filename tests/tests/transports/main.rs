@@ -1,0 +1,5 @@
+//! Rows R2, R3, R7, D3 on brokers as they are: NATS and RabbitMQ must be reachable, see `servers.rs`.
+
+mod local;
+mod nats;
+mod servers;
