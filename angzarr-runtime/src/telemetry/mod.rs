@@ -56,6 +56,8 @@
 //! | `relay started` | DEBUG | `position`, `outbox` (whether the cursor is stored) | it goes on behind its cursor |
 //! | `published` | DEBUG | `events`, `position` | the transport has confirmed everything up to there (row R2) |
 //! | `relay held back; it will try again` | WARN | `position`, `reason`, `pause` | the transport, or the store, failed; nothing is skipped |
+//! | `dead letters held back; they will be tried again` | WARN | `letters`, `reason`, `pause` | they are stored, and not on their topics yet (row D3) |
+//! | `dead letter refused; it stays in the store` | WARN | `letter`, `domain`, `code`, `error` | the transport does not take this one |
 //! | `relay stopped` | DEBUG | `position` | it published what it could |
 //! | `hole filled from the store` | DEBUG | `feed`, `stream`, `sequence`, `events`, `correlation_id` | a message came before older ones of its stream (row R7) |
 //! | `double dropped` | DEBUG | `feed`, `stream`, `sequence` | a message came again (row R7) |
@@ -84,7 +86,8 @@ pub(crate) use reaction::{
 #[cfg(feature = "nats")]
 pub(crate) use transport::unreadable_message;
 pub(crate) use transport::{
-    feed_read_log, feed_without_messages, message_taken, published, relay_held_back, relay_started, relay_stopped,
+    feed_read_log, feed_without_messages, letter_refused, letters_held_back, message_taken, published, relay_held_back,
+    relay_started, relay_stopped,
 };
 
 use tracing::{Instrument as _, Span};

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::known;
+use crate::dead_letter::DeadLetter;
 use crate::stream::LogEvent;
 use crate::transport::{Taken, TransportError};
 
@@ -23,6 +24,17 @@ pub(crate) fn published(events: usize, position: u64) {
 /// Something is in the way of the relay.
 pub(crate) fn relay_held_back(position: u64, reason: &str, pause: Duration) {
     tracing::warn!(target: TARGET, position, reason, ?pause, "relay held back; it will try again");
+}
+
+/// Something is in the way of dead letters.
+pub(crate) fn letters_held_back(letters: usize, reason: &str, pause: Duration) {
+    tracing::warn!(target: TARGET, letters, reason, ?pause, "dead letters held back; they will be tried again");
+}
+
+/// The transport does not take a dead letter.
+pub(crate) fn letter_refused(letter: &DeadLetter, error: &TransportError) {
+    let (id, domain) = (letter.id, letter.domain());
+    tracing::warn!(target: TARGET, letter = %id, domain, code = error.code(), %error, "dead letter refused; it stays in the store");
 }
 
 /// The relay has ended.

@@ -12,6 +12,7 @@
 mod error;
 mod feed;
 mod inbox;
+mod letters;
 mod local;
 #[cfg(feature = "nats")]
 pub mod nats;
