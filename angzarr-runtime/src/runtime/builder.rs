@@ -143,8 +143,8 @@ impl Builder {
         self
     }
 
-    /// The transport by URL: `local:`, `nats://127.0.0.1:4222?prefix=shop` (cargo feature `nats`). A URL that cannot work is
-    /// told by [`build`](Self::build), together with every other mistake.
+    /// The transport by URL: `local:`, `nats://127.0.0.1:4222?prefix=shop` (cargo feature `nats`),
+    /// `amqp://127.0.0.1:5672?prefix=shop` (cargo feature `amqp`). A URL that cannot work is told by [`build`](Self::build), together with every other mistake.
     #[must_use]
     pub fn transport_url(mut self, url: &str) -> Self {
         match crate::transport::by_url(url) {

@@ -83,7 +83,7 @@ pub(crate) use reaction::{
     intents_held_back, no_correlation, parked, parked_behind, process_is_over, reaction_span, rebuild_failed,
     rebuild_started, rebuild_switched, stays_parked, timeout_fires,
 };
-#[cfg(feature = "nats")]
+#[cfg(any(feature = "nats", feature = "amqp"))]
 pub(crate) use transport::unreadable_message;
 pub(crate) use transport::{
     feed_read_log, feed_without_messages, letter_refused, letters_held_back, message_taken, published, relay_held_back,

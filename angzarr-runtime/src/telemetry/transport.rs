@@ -62,7 +62,7 @@ pub(crate) fn message_taken(feed: &str, message: &LogEvent, taken: Taken) {
 }
 
 /// A broker has brought what is no publication.
-#[cfg(feature = "nats")]
+#[cfg(any(feature = "nats", feature = "amqp"))]
 pub(crate) fn unreadable_message(prefix: &str, subject: &str, reason: &str) {
     tracing::warn!(target: TARGET, prefix, subject, reason, "message that makes no sense dropped");
 }

@@ -9,6 +9,8 @@
 //!   missing. A [`Feed`] is an inbox with a name, for code of your own.
 //! - Sagas and projectors of this process need neither: they follow the log itself, and are woken.
 
+#[cfg(feature = "amqp")]
+pub mod amqp;
 mod error;
 mod feed;
 mod inbox;
@@ -18,11 +20,13 @@ mod local;
 pub mod nats;
 mod publication;
 mod relay;
-#[cfg(feature = "nats")]
+#[cfg(any(feature = "nats", feature = "amqp"))]
 mod wake;
-#[cfg(any(test, feature = "nats"))]
+#[cfg(any(feature = "nats", feature = "amqp"))]
 mod wire;
 
+#[cfg(feature = "amqp")]
+pub use amqp::Amqp;
 pub use error::{TransportError, TransportErrorKind};
 pub use feed::{Feed, OpenFeed};
 pub use local::Local;
@@ -151,11 +155,15 @@ pub(crate) fn by_url(url: &str) -> Result<Arc<dyn Transport>, String> {
         "nats" | "tls" => Ok(Arc::new(Nats::by_url(url)?)),
         #[cfg(not(feature = "nats"))]
         "nats" | "tls" => Err(missing_feature(url, "nats")),
-        _ => Err(format!("`{}` is no transport of this version; write `local:` or `nats://…`", shown(url))),
+        #[cfg(feature = "amqp")]
+        "amqp" | "amqps" => Ok(Arc::new(Amqp::by_url(url)?)),
+        #[cfg(not(feature = "amqp"))]
+        "amqp" | "amqps" => Err(missing_feature(url, "amqp")),
+        _ => Err(format!("`{}` is no transport of this version; write `local:`, `nats://…` or `amqp://…`", shown(url))),
     }
 }
 
-#[cfg(not(feature = "nats"))]
+#[cfg(not(all(feature = "nats", feature = "amqp")))]
 fn missing_feature(url: &str, feature: &str) -> String {
     format!("`{}` needs the cargo feature `{feature}` of angzarr-runtime", shown(url))
 }
@@ -169,7 +177,7 @@ fn shown(url: &str) -> String {
 }
 
 /// The options behind the `?` of a URL.
-#[cfg(feature = "nats")]
+#[cfg(any(feature = "nats", feature = "amqp"))]
 fn url_options(options: &str) -> impl Iterator<Item = (String, String)> {
     let pairs = options.split('&').filter(|pair| !pair.is_empty());
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -198,6 +206,16 @@ mod tests {
         assert!(error("nats://127.0.0.1?colour=red").contains("`colour` is no option"));
         assert!(error("nats://127.0.0.1?replicas=many").contains("is no number"));
         assert!(error("nats://127.0.0.1?prefix=a%20b").contains("is no prefix"));
+    }
+
+    #[cfg(feature = "amqp")]
+    #[test]
+    fn amqp_by_url() {
+        let amqp = by_url("amqp://ada:secret@127.0.0.1/shop?prefix=shop.eu&queues=8&heartbeat=3").unwrap();
+        assert_eq!(amqp.describe(), "amqp 127.0.0.1:5672, prefix shop.eu");
+        assert!(error("amqp://127.0.0.1?queues=many").contains("is no number"));
+        assert!(error("amqp://127.0.0.1?prefix=a*").contains("is no prefix"));
+        assert!(error("amqp:nonsense").contains("makes no sense"));
     }
 
     #[cfg(not(feature = "nats"))]

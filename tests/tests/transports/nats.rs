@@ -62,7 +62,7 @@ async fn subject() -> Subject {
 
 angzarr_runtime::transport_contract!(contract, subject());
 
-fn log(store: Uuid, positions: std::ops::RangeInclusive<u64>) -> Vec<Publication> {
+pub(crate) fn log(store: Uuid, positions: std::ops::RangeInclusive<u64>) -> Vec<Publication> {
     let publication = |position: u64| {
         let event = StoredEvent {
             position,

@@ -10,6 +10,16 @@ pub(crate) async fn nats() -> String {
     reachable("ANGZARR_TEST_NATS", "127.0.0.1:4222", "NATS with JetStream (`nats-server -js`)").await
 }
 
+/// `host:port` of RabbitMQ.
+pub(crate) async fn amqp() -> String {
+    reachable("ANGZARR_TEST_AMQP", "127.0.0.1:5672", "RabbitMQ (user `guest`)").await
+}
+
+/// `user:password` there.
+pub(crate) fn amqp_user() -> String {
+    std::env::var("ANGZARR_TEST_AMQP_USER").unwrap_or_else(|_| "guest:guest".to_owned())
+}
+
 /// No test may pass because there was nothing to test.
 async fn reachable(variable: &str, otherwise: &str, what: &str) -> String {
     let address = std::env::var(variable).unwrap_or_else(|_| otherwise.to_owned());
