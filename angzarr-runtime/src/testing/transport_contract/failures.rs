@@ -51,16 +51,19 @@ pub async fn p3_p4_cuts_lose_nothing_and_keep_streams_in_order(subject: &Subject
     let mut consumer = consume(direct.as_ref(), "patient").await;
     let (mut log, streams) = (Log::new(), streams(8));
     let batches: Vec<_> = (0..30).map(|_| log.events(100, &streams)).collect();
+    let progress = tokio::sync::Notify::new();
     let publishing = async {
         for batch in &batches {
             publish_at_last(line.transport.as_ref(), batch).await;
+            progress.notify_one();
         }
     };
+    // Somewhere in the next batch, however long it takes to connect again.
     let cutting = async {
-        for pause in [1, 3, 7, 2, 15, 5, 40, 4].into_iter().cycle() {
+        for pause in [0, 3, 7, 1, 15, 5, 30, 2].into_iter().cycle() {
+            progress.notified().await;
             tokio::time::sleep(Duration::from_millis(pause)).await;
             (line.cut)();
-            tokio::time::sleep(Duration::from_millis(60)).await;
         }
     };
     let publishing = async {

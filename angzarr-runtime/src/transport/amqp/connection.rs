@@ -34,12 +34,20 @@ pub(super) struct Connection {
     publisher: Mutex<Option<Channel>>,
     /// The broker has no quorum queues.
     classic: AtomicBool,
+    /// The exchanges are there, as far as is known.
+    declared: AtomicBool,
 }
 
 impl Connection {
     pub(super) fn new(settings: Settings) -> Self {
         let classic = AtomicBool::new(settings.classic);
-        Self { settings, link: Mutex::default(), publisher: Mutex::default(), classic }
+        Self {
+            settings,
+            link: Mutex::default(),
+            publisher: Mutex::default(),
+            classic,
+            declared: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn unavailable(&self, message: impl Into<String>) -> TransportError {
@@ -69,11 +77,14 @@ impl Connection {
             Some(connection) if connection.status().connected() => connection.clone(),
             _ => {
                 let connection = Arc::new(self.open().await?);
-                self.declare(&connection).await?;
                 *link = Some(connection.clone());
                 connection
             }
         };
+        if !self.declared.load(Ordering::Acquire) {
+            self.declare(&connection).await?;
+            self.declared.store(true, Ordering::Release);
+        }
         connection.create_channel().await.map_err(|error| self.failed("no channel", &error))
     }
 
@@ -239,19 +250,21 @@ impl Connection {
                     self.unavailable(format!("the broker could not keep message {}", message.id))
                 }
                 Ok(Confirmation::NotRequested) => self.unavailable("the broker was not asked to confirm"),
-                Err(error) => self.lost(&format!("message {} was not confirmed", message.id), &error).await,
+                Err(error) => self.lost(&format!("message {} was not confirmed", message.id), &error),
             };
             return Err(trouble.confirmed(confirmed));
         }
         match not_sent {
-            Some(error) => Err(self.lost("not everything was sent", &error).await),
+            Some(error) => Err(self.lost("not everything was sent", &error)),
             None => Ok(()),
         }
     }
 
-    /// A failure after which everything is declared again: somebody may have removed an exchange.
-    async fn lost(&self, what: &str, error: &lapin::Error) -> TransportError {
-        *self.link.lock().await = None;
+    /// Somebody may have removed an exchange: it is declared again.
+    fn lost(&self, what: &str, error: &lapin::Error) -> TransportError {
+        if error.is_amqp_error() {
+            self.declared.store(false, Ordering::Release);
+        }
         self.failed(what, error)
     }
 
@@ -305,7 +318,7 @@ impl Connection {
             removed.map_err(|error| self.failed(&format!("the exchange `{exchange}` was not removed"), &error))?;
         }
         // What is published next is declared again.
-        *self.link.lock().await = None;
+        self.declared.store(false, Ordering::Release);
         *self.publisher.lock().await = None;
         Ok(())
     }

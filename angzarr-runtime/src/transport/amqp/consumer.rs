@@ -105,10 +105,14 @@ impl Consumer for AmqpConsumer {
 
 impl Drop for AmqpConsumer {
     fn drop(&mut self) {
-        // What is not acknowledged goes back into its queue now, and not when the connection ends.
+        // What is not acknowledged goes back into its queue now, and not when the connection ends. The consumers are kept
+        // until then: if they were cancelled first, the next one would get newer messages before those that go back.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let channel = self.channel.clone();
-            runtime.spawn(async move { drop(channel.close(200, "done".into()).await) });
+            let (channel, messages) = (self.channel.clone(), std::mem::take(&mut self.messages));
+            runtime.spawn(async move {
+                drop(channel.close(200, "done".into()).await);
+                drop(messages);
+            });
         }
     }
 }
