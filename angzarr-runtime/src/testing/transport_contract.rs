@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use angzarr_proto as proto;
 use futures_util::FutureExt as _;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -248,6 +249,20 @@ async fn consume_again(transport: &dyn Transport, name: &str) -> Box<dyn Consume
         }
     };
     within("a consumer after a failure", again).await
+}
+
+/// Announces a position until another process hears it; gives that one's ear.
+async fn heard_by(one: &dyn Transport, other: &dyn Transport, position: u64) -> watch::Receiver<u64> {
+    let mut woken = other.listen();
+    let heard = async {
+        // Lost for whoever was not listening yet (promise 2).
+        one.announce(position);
+        while timeout(Duration::from_millis(200), woken.wait_for(|heard| *heard >= position)).await.is_err() {
+            one.announce(position);
+        }
+    };
+    within("a wake-up of another process", heard).await;
+    woken
 }
 
 async fn publish(transport: &dyn Transport, batch: &[Publication]) {

@@ -3,4 +3,5 @@
 mod amqp;
 mod local;
 mod nats;
+mod runtimes;
 mod servers;

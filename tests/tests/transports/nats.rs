@@ -81,7 +81,7 @@ pub(crate) fn log(store: Uuid, positions: std::ops::RangeInclusive<u64>) -> Vec<
 }
 
 /// The events that JetStream holds, as any client reads them.
-async fn held(address: &str, prefix: &str) -> Vec<(String, async_nats::HeaderMap, proto::EventBook)> {
+pub(crate) async fn held(address: &str, prefix: &str) -> Vec<(String, async_nats::HeaderMap, proto::EventBook)> {
     let context = async_nats::jetstream::new(async_nats::connect(address).await.expect("it connects"));
     let stream = context.get_stream(format!("{prefix}-events")).await.expect("the stream");
     let state = &stream.cached_info().state;

@@ -9,7 +9,8 @@ pub async fn p2_an_announcement_waits_for_nobody(subject: &Subject) {
         Some(line) => (line.transport.clone(), Some(line)),
         None => (other.clone(), None),
     };
-    let mut woken = other.listen();
+    // Whoever does not listen yet misses it, and that costs latency only.
+    let mut woken = heard_by(subject.process().as_ref(), other.as_ref(), 1).await;
     if let Some(line) = line {
         (line.down)(true);
     }

@@ -18,16 +18,8 @@ pub async fn p1_an_announcement_is_heard(subject: &Subject) {
 /// Listeners of others, which may hear the first one late.
 pub async fn p1_other_processes_hear_it(subject: &Subject) {
     let (one, other) = (subject.process(), subject.process());
-    let mut woken = other.listen();
     for position in [5, 8] {
-        let heard = async {
-            // Lost for whoever was not listening yet: that costs latency only (promise 2).
-            while timeout(Duration::from_millis(200), woken.wait_for(|heard| *heard >= position)).await.is_err() {
-                one.announce(position);
-            }
-        };
-        one.announce(position);
-        within("a wake-up of another process", heard).await;
+        heard_by(one.as_ref(), other.as_ref(), position).await;
     }
 }
 
