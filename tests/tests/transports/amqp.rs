@@ -21,7 +21,7 @@ use crate::servers;
 /// Queues that a test leaves behind go by themselves, soon after it.
 pub(crate) fn over(address: &str, prefix: &str) -> Amqp {
     let amqp = Amqp::connect(&format!("amqp://{}@{address}", servers::amqp_user()));
-    amqp.prefix(prefix).queues(2).max_idle(Duration::from_secs(60))
+    amqp.prefix(prefix).queues(2).max_idle(Duration::from_secs(20))
 }
 
 /// Any client.
@@ -207,7 +207,7 @@ async fn a_broker_that_is_not_there_is_out_of_reach_and_what_makes_no_sense_is_r
     // Queues that were declared otherwise.
     let amqp = over(&address, &prefix);
     drop(amqp.consume("it").await.unwrap());
-    let otherwise = over(&address, &prefix).max_idle(Duration::from_secs(61));
+    let otherwise = over(&address, &prefix).max_idle(Duration::from_secs(21));
     let error = otherwise.consume("it").await.err().unwrap();
     assert_eq!(error.code(), "TRANSPORT_REFUSED");
     assert!(error.to_string().contains("declared otherwise"), "{error}");

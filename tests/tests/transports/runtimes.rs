@@ -298,7 +298,7 @@ async fn r2_both_are_transports_by_url() {
     let (nats, amqp, prefix) = (servers::nats().await, servers::amqp().await, servers::prefix());
     let urls = [
         format!("nats://{nats}?prefix={prefix}"),
-        format!("amqp://{}@{amqp}?prefix={prefix}&max_idle_secs=60", servers::amqp_user()),
+        format!("amqp://{}@{amqp}?prefix={prefix}&max_idle_secs=20", servers::amqp_user()),
     ];
     for url in urls {
         let builder = Rig::new().builder().storage(Memory::new()).transport_url(&url);
