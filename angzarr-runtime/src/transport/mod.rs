@@ -7,6 +7,9 @@
 //!   events.
 //! - The `inbox` makes of what a transport delivers what is true: each event once, in the order of its stream, none
 //!   missing. A [`Feed`] is an inbox with a name, for code of your own.
+//! - The `letters` go to a transport with topics after they were stored (row D3).
+//! - `Nats` (cargo feature `nats`) and `Amqp` (cargo feature `amqp`) carry all of it to other processes and to programs in
+//!   other languages; what a message looks like stands in `wire`.
 //! - Sagas and projectors of this process need neither: they follow the log itself, and are woken.
 
 #[cfg(feature = "amqp")]
@@ -23,7 +26,7 @@ mod relay;
 #[cfg(any(feature = "nats", feature = "amqp"))]
 mod wake;
 #[cfg(any(feature = "nats", feature = "amqp"))]
-mod wire;
+pub mod wire;
 
 #[cfg(feature = "amqp")]
 pub use amqp::Amqp;

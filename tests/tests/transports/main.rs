@@ -3,5 +3,6 @@
 mod amqp;
 mod local;
 mod nats;
+mod restarts;
 mod runtimes;
 mod servers;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use angzarr_runtime::prelude::*;
@@ -23,7 +24,7 @@ use crate::{amqp, nats, servers};
 const SOON: Duration = Duration::from_secs(60);
 
 /// A broker, with a line to it and a prefix of the test's own.
-trait Broker {
+pub(crate) trait Broker {
     async fn address() -> String;
     fn over(builder: Builder, address: &str, prefix: &str) -> Builder;
     fn transport(address: &str, prefix: &str) -> Arc<dyn Transport>;
@@ -31,8 +32,8 @@ trait Broker {
     async fn remove(address: &str, prefix: &str, consumers: &[&str]);
 }
 
-struct OverNats;
-struct OverAmqp;
+pub(crate) struct OverNats;
+pub(crate) struct OverAmqp;
 
 impl Broker for OverNats {
     async fn address() -> String {
@@ -90,17 +91,20 @@ async fn next(feed: &mut Feed) -> LogEvent {
     timeout(SOON, feed.next()).await.expect("there is more").expect("it can be read")
 }
 
-/// Writers that do not wait, a relay and a feed over a line that breaks, a second feed that is killed and goes on from its
-/// place, and a plain consumer of another program.
-async fn cuts_and_kills<B: Broker>() {
+/// Writers that do not wait, a relay and a feed over what breaks, a second feed that is killed and goes on from its place,
+/// and a plain consumer of another program, which gets to the broker by an address of its own.
+pub(crate) async fn loses_nothing<B: Broker>(
+    ours: &str,
+    theirs: &str,
+    pace: Duration,
+    breaking: impl Future<Output = ()>,
+) {
     const WRITERS: u32 = 6;
-    const EACH: u32 = 60;
-    let (address, prefix) = (B::address().await, servers::prefix());
-    let line = Line::to(&address).await;
-    let store = Store::memory();
-    let builder = store.describe(B::over(Rig::new().builder(), &line.address(), &prefix));
+    const EACH: u32 = 100;
+    let (prefix, store) = (servers::prefix(), Store::memory());
+    let builder = store.describe(B::over(Rig::new().builder(), ours, &prefix));
     let runtime = builder.build().await.unwrap();
-    let other_program = B::transport(&address, &prefix);
+    let other_program = B::transport(theirs, &prefix);
     let mut plain = other_program.consume("plain").await.unwrap();
 
     let writers: Vec<_> = (0..WRITERS)
@@ -110,7 +114,7 @@ async fn cuts_and_kills<B: Broker>() {
                 let id = Uuid::new_v4();
                 for _ in 0..EACH {
                     runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
-                    tokio::time::sleep(Duration::from_millis(4)).await;
+                    tokio::time::sleep(pace).await;
                 }
             })
         })
@@ -151,29 +155,29 @@ async fn cuts_and_kills<B: Broker>() {
         // Doubles may come; what is first of each comes in order, and nothing is missing.
         let mut seen: BTreeMap<String, u32> = BTreeMap::new();
         while seen.values().sum::<u32>() < WRITERS * EACH {
-            let delivery = timeout(SOON, plain.next()).await.expect("there is more").expect("its line is not cut");
+            let delivery = match timeout(SOON, plain.next()).await.expect("there is more") {
+                Ok(delivery) => delivery,
+                Err(error) => {
+                    assert!(error.is_retryable(), "{error}");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    if let Ok(again) = other_program.consume("plain").await {
+                        plain = again;
+                    }
+                    continue;
+                }
+            };
             let (key, sequence) = (delivery.publication.partition_key(), delivery.publication.event.event.sequence);
             let next = seen.entry(key.clone()).or_default();
             assert!(sequence <= *next, "{key} #{sequence} comes before #{next}");
             *next = (*next).max(sequence + 1);
-            plain.acknowledge(delivery.tag).await.unwrap();
+            // If that is lost, the message comes again.
+            let _ = plain.acknowledge(delivery.tag).await;
         }
         seen
     };
-    let cutting = async {
-        for pause in [60, 150, 20, 250, 400, 90].into_iter().cycle() {
-            tokio::time::sleep(Duration::from_millis(pause)).await;
-            line.cut();
-            if pause == 400 {
-                line.down(true);
-                tokio::time::sleep(Duration::from_millis(300)).await;
-                line.down(false);
-            }
-        }
-    };
     let (steady, killed, plain) = tokio::select! {
         all = async { tokio::join!(reading, killed, plain) } => all,
-        () = async { cutting.await } => unreachable!("it cuts for ever"),
+        () = breaking => unreachable!("it breaks for ever"),
     };
     for writer in writers {
         writer.await.unwrap();
@@ -185,7 +189,27 @@ async fn cuts_and_kills<B: Broker>() {
     eventually("everything is confirmed", async || runtime.relay().unwrap().lag == 0).await;
     runtime.shutdown().await.unwrap();
     drop(other_program);
-    B::remove(&address, &prefix, &["steady", "killed", "plain"]).await;
+    B::remove(theirs, &prefix, &["steady", "killed", "plain"]).await;
+}
+
+/// The line of the runtime is cut again and again, and once in a while it is down.
+async fn cuts_and_kills<B: Broker>() {
+    let address = B::address().await;
+    let (line, cuts) = (Line::to(&address).await, AtomicU32::new(0));
+    let breaking = async {
+        for pause in [60, 150, 20, 250, 400, 90].into_iter().cycle() {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            line.cut();
+            cuts.fetch_add(1, Ordering::SeqCst);
+            if pause == 400 {
+                line.down(true);
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                line.down(false);
+            }
+        }
+    };
+    loses_nothing::<B>(&line.address(), &address, Duration::from_millis(12), breaking).await;
+    assert!(cuts.load(Ordering::SeqCst) >= 5, "it was hard enough");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

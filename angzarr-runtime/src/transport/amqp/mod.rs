@@ -1,6 +1,6 @@
 //! RabbitMQ (AMQP 0-9-1): events for consumers anywhere, kept in queues until they are acknowledged.
 //!
-//! In: publications, dead letters, positions. Out: messages in the form of `wire`; wake-ups. Never: a message that is only
+//! In: publications, dead letters, positions. Out: messages in the form of [`wire`]; wake-ups. Never: a message that is only
 //! in a connection's buffer and counts as published; a stream whose messages go to two consumers of one name at a time.
 //!
 //! With the prefix `angzarr` (that is what it is if nothing is said):

@@ -1,6 +1,6 @@
 //! NATS with JetStream: events for consumers anywhere, kept by the broker until they are acknowledged.
 //!
-//! In: publications, dead letters, positions. Out: messages in the form of `wire`, in two JetStream streams; wake-ups as
+//! In: publications, dead letters, positions. Out: messages in the form of [`wire`], in two JetStream streams; wake-ups as
 //! plain messages. Never: a message of a stream that overtakes another one, not even when the connection is lost between
 //! the two; and no second copy of a message that the broker has taken within its duplicate window.
 //!
