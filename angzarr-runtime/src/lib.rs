@@ -48,6 +48,7 @@
 //! - What you call: [`Runtime`], from [`Runtime::builder`]; [`Feed`] for events in code of your own.
 //! - What you may replace: [`storage::Storage`], [`transport::Transport`], [`Clock`], [`IdSource`], [`ReadModel`].
 //! - Limits, errors: [`Limits`], [`Error`].
+//! - Brokers: `transport::Nats` with the cargo feature `nats`, `transport::Amqp` with the cargo feature `amqp`.
 
 // What the attributes generate names the runtime from outside, in our own tests too.
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod account;
 pub mod brittle;
 pub mod faults;
 pub mod ledger;
+pub mod line;
 pub mod messages;
 pub mod notes;
 pub mod paper;

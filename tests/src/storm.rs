@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use angzarr_runtime::dead_letter::DeadLetter;
 use angzarr_runtime::storage::BoxFuture;
 use angzarr_runtime::stream::StreamKey;
 use angzarr_runtime::transport::{
@@ -50,6 +51,8 @@ struct Inner {
     seed: Mutex<u64>,
     /// What was taken, in order, doubles included.
     taken: Mutex<Vec<Publication>>,
+    letters: Mutex<Vec<DeadLetter>>,
+    refused_letters: Mutex<String>,
     lost_sequences: Mutex<BTreeSet<u32>>,
     refused: AtomicU64,
     down: watch::Sender<bool>,
@@ -81,6 +84,8 @@ impl Storm {
             weather: Mutex::new(weather),
             seed: Mutex::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
             taken: Mutex::default(),
+            letters: Mutex::default(),
+            refused_letters: Mutex::default(),
             lost_sequences: Mutex::default(),
             refused: AtomicU64::new(0),
             down: watch::Sender::new(false),
@@ -117,6 +122,11 @@ impl Storm {
         self.0.refused.store(position, Ordering::SeqCst);
     }
 
+    /// Dead letters of this domain are refused.
+    pub fn refuse_letters(&self, domain: &str) {
+        domain.clone_into(&mut lock(&self.0.refused_letters));
+    }
+
     /// Messages with these sequences never come.
     pub fn lose(&self, sequences: impl IntoIterator<Item = u32>) {
         *lock(&self.0.lost_sequences) = sequences.into_iter().collect();
@@ -130,6 +140,12 @@ impl Storm {
     /// Everything that was taken, in order, doubles included.
     pub fn taken(&self) -> Vec<Publication> {
         lock(&self.0.taken).clone()
+    }
+
+    /// Dead letters on their topics, in order, doubles included: domain, reason, tries.
+    pub fn letters(&self) -> Vec<(String, String, u32)> {
+        let told = |it: &DeadLetter| (it.domain().to_owned(), it.letter.rejection_reason.clone(), it.attempts);
+        lock(&self.0.letters).iter().map(told).collect()
     }
 
     /// The positions of it.
@@ -272,6 +288,30 @@ impl Transport for Storm {
                 return Err(trouble("down on purpose"));
             }
             Ok(self.0.tells_newest.load(Ordering::SeqCst).then(|| self.0.confirmed.load(Ordering::SeqCst)))
+        })
+    }
+    fn carries_letters(&self) -> bool {
+        true
+    }
+    fn publish_letters<'a>(
+        &'a self,
+        _store: Uuid,
+        letters: &'a [DeadLetter],
+    ) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(async move {
+            for (n, letter) in letters.iter().enumerate() {
+                if *self.0.down.borrow() {
+                    return Err(trouble("down on purpose").confirmed(n));
+                }
+                if letter.domain() == *lock(&self.0.refused_letters) {
+                    let error = TransportError::new(TransportErrorKind::Refused, "storm", "too large on purpose");
+                    return Err(error.confirmed(n));
+                }
+                lock(&self.0.letters).push(letter.clone());
+            }
+            let mut held = self.0.held.subscribe();
+            let _ = held.wait_for(|held| !held).await;
+            Ok(())
         })
     }
     fn consume<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>> {

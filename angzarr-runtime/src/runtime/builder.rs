@@ -189,17 +189,16 @@ impl Builder {
         self.said("transport")
     }
 
-    /// The transport by URL: `local:`.
+    /// The transport by URL: `local:`, `nats://127.0.0.1:4222?prefix=shop` (cargo feature `nats`),
+    /// `amqp://127.0.0.1:5672?prefix=shop` (cargo feature `amqp`). A URL that cannot work is told by [`build`](Self::build), together with every other mistake.
     #[must_use]
     pub fn transport_url(mut self, url: &str) -> Self {
-        match url {
-            "local:" | "local" => {
-                self.transport = Some(Arc::new(Local::new()));
+        match crate::transport::by_url(url) {
+            Ok(transport) => {
+                self.transport = Some(transport);
                 self.urls.1 = Some(url.to_owned());
             }
-            _ => self.problems.push(
-                Problem::error(format!("`{}` is no transport of this version", mask(url))).hint("write `local:`"),
-            ),
+            Err(problem) => self.problems.push(Problem::error(problem.replace(url, &mask(url)))),
         }
         self.said("transport")
     }

@@ -9,18 +9,19 @@
 //! without polling it must not hold up the others.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use super::batch::{Callers, Joining};
 use super::{OpenBatch, Storage, StorageError, StorageErrorKind, Write, WriteError, Written};
+use crate::dead_letter::DeadLetterId;
 use crate::telemetry;
 
 /// Writes in one batch. Beyond that a larger transaction gains nothing and makes the last caller wait.
@@ -51,6 +52,8 @@ struct Shared {
     /// When others get their turn next, in microseconds since the start, and how long it was until then.
     give_way_at: AtomicU64,
     alone_for: AtomicU64,
+    /// Who wants to know of dead letters.
+    letters: OnceLock<mpsc::UnboundedSender<DeadLetterId>>,
     /// Where this was made, and what is left over is finished: a caller's own runtime may end before others have their
     /// answers.
     home: Option<Home>,
@@ -127,6 +130,20 @@ impl Waiting {
     }
 }
 
+struct Tells<'a> {
+    to: &'a mpsc::UnboundedSender<DeadLetterId>,
+    letters: Vec<DeadLetterId>,
+}
+
+impl Drop for Tells<'_> {
+    fn drop(&mut self) {
+        for letter in self.letters.drain(..) {
+            // Nobody listens any more at the end; whoever starts next looks into the store.
+            let _ = self.to.send(letter);
+        }
+    }
+}
+
 enum Answer {
     Caller(oneshot::Sender<Outcome>),
     /// Nobody waits; a failure is traced with these facts.
@@ -148,14 +165,32 @@ impl Writer {
             start: Instant::now(),
             give_way_at: AtomicU64::new(0),
             alone_for: AtomicU64::new(0),
+            letters: OnceLock::new(),
             home: Handle::try_current().ok().map(Home::new),
         };
         Self { shared: Arc::new(shared) }
     }
 
+    /// The ids of dead letters that may have been stored from now on: each is told after its write was tried, or given up
+    /// by its caller. For one who asks, once.
+    pub(crate) fn letters(&self) -> mpsc::UnboundedReceiver<DeadLetterId> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        // Whoever asks second hears nothing.
+        let _ = self.shared.letters.set(sender);
+        receiver
+    }
+
+    /// Tells of the letters of a write when it is dropped.
+    fn tell_of_letters(&self, write: &Write) -> Option<Tells<'_>> {
+        let letters = &write.extras.as_ref()?.dead_letters;
+        let to = self.shared.letters.get()?;
+        (!letters.is_empty()).then(|| Tells { to, letters: letters.iter().map(|letter| letter.id).collect() })
+    }
+
     /// Commits at once where the store can, otherwise gives the write back.
     #[allow(clippy::result_large_err)]
     pub(crate) fn commit_now(&self, write: Write) -> Result<Outcome, Write> {
+        let _tells = self.tell_of_letters(&write);
         let letters = telemetry::letters_in(&write);
         let outcome = self.shared.storage.commit_now(write)?;
         telemetry::letters_stored(letters, &outcome);
@@ -165,6 +200,7 @@ impl Writer {
     /// Commits together with whatever else waits. Once this was polled for the first time and had room, the write will
     /// be tried, whether the caller still waits or not.
     pub(crate) async fn commit(&self, write: Write) -> Outcome {
+        let _tells = self.tell_of_letters(&write);
         let letters = telemetry::letters_in(&write);
         let outcome = self.commit_to_its_end(write).await;
         telemetry::letters_stored(letters, &outcome);

@@ -59,9 +59,12 @@
 //! | `relay started` | DEBUG | `position`, `outbox` (whether the cursor is stored) | it goes on behind its cursor |
 //! | `published` | DEBUG | `events`, `position` | the transport has confirmed everything up to there (row R2) |
 //! | `relay held back; it will try again` | WARN | `position`, `reason`, `pause` | the transport, or the store, failed; nothing is skipped |
+//! | `dead letters held back; they will be tried again` | WARN | `letters`, `reason`, `pause` | they are stored, and not on their topics yet (row D3) |
+//! | `dead letter refused; it stays in the store` | WARN | `letter`, `domain`, `code`, `error` | the transport does not take this one |
 //! | `relay stopped` | DEBUG | `position` | it published what it could |
 //! | `hole filled from the store` | DEBUG | `feed`, `stream`, `sequence`, `events`, `correlation_id` | a message came before older ones of its stream (row R7) |
 //! | `double dropped` | DEBUG | `feed`, `stream`, `sequence` | a message came again (row R7) |
+//! | `message that makes no sense dropped` | WARN | `prefix`, `subject`, `reason` | something that is no publication came from a broker |
 //! | `message of another store dropped` | WARN | `feed`, `stream`, `sequence` | the transport is shared by stores |
 //! | `feed read the log` | DEBUG | `feed`, `events`, `position` | it begins, messages are missing, or none can come |
 //! | `feed without messages; it goes on from the store` | WARN | `feed`, `code`, `error` | the connection is lost, or cannot be made; it is tried again |
@@ -98,8 +101,11 @@ pub(crate) use reaction::{
     rebuild_started, rebuild_switched, share_given_back, share_lost, share_taken, shares_in_doubt, stays_parked,
     timeout_fires,
 };
+#[cfg(any(feature = "nats", feature = "amqp"))]
+pub(crate) use transport::unreadable_message;
 pub(crate) use transport::{
-    feed_read_log, feed_without_messages, message_taken, published, relay_held_back, relay_started, relay_stopped,
+    feed_read_log, feed_without_messages, letter_refused, letters_held_back, message_taken, published, relay_held_back,
+    relay_started, relay_stopped,
 };
 
 use tracing::{Instrument as _, Span};

@@ -5,6 +5,8 @@
 use std::time::Duration;
 
 use super::{known, metrics};
+use crate::dead_letter::DeadLetter;
+
 use crate::stream::LogEvent;
 use crate::transport::{Taken, TransportError};
 
@@ -24,6 +26,17 @@ pub(crate) fn published(events: usize, position: u64) {
 /// Something is in the way of the relay.
 pub(crate) fn relay_held_back(position: u64, reason: &str, pause: Duration) {
     tracing::warn!(target: TARGET, position, reason, ?pause, "relay held back; it will try again");
+}
+
+/// Something is in the way of dead letters.
+pub(crate) fn letters_held_back(letters: usize, reason: &str, pause: Duration) {
+    tracing::warn!(target: TARGET, letters, reason, ?pause, "dead letters held back; they will be tried again");
+}
+
+/// The transport does not take a dead letter.
+pub(crate) fn letter_refused(letter: &DeadLetter, error: &TransportError) {
+    let (id, domain) = (letter.id, letter.domain());
+    tracing::warn!(target: TARGET, letter = %id, domain, code = error.code(), %error, "dead letter refused; it stays in the store");
 }
 
 /// The relay has ended.
@@ -48,6 +61,12 @@ pub(crate) fn message_taken(feed: &str, message: &LogEvent, taken: Taken) {
         Taken::Double => tracing::debug!(target: TARGET, feed, %stream, sequence, "double dropped"),
         Taken::Foreign => tracing::warn!(target: TARGET, feed, %stream, sequence, "message of another store dropped"),
     }
+}
+
+/// A broker has brought what is no publication.
+#[cfg(any(feature = "nats", feature = "amqp"))]
+pub(crate) fn unreadable_message(prefix: &str, subject: &str, reason: &str) {
+    tracing::warn!(target: TARGET, prefix, subject, reason, "message that makes no sense dropped");
 }
 
 /// A feed has read a portion of the log.

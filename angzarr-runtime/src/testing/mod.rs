@@ -1,4 +1,4 @@
-//! Kits for tests: of a domain, of a whole program's wiring, of a store.
+//! Kits for tests: of a domain, of a whole program's wiring, of a store, of a transport.
 //!
 //! In: a user's domain, or a backend of their own. Out: assertions with readable differences. Never: a mock; they run what
 //! the runtime runs.
@@ -40,6 +40,7 @@ pub(crate) mod post_office;
 mod scenario;
 mod sources;
 pub mod storage_contract;
+pub mod transport_contract;
 mod wiring;
 
 pub use scenario::{

@@ -7,27 +7,46 @@
 //!   events.
 //! - The `inbox` makes of what a transport delivers what is true: each event once, in the order of its stream, none
 //!   missing. A [`Feed`] is an inbox with a name, for code of your own.
+//! - The `letters` go to a transport with topics after they were stored (row D3).
+//! - `Nats` (cargo feature `nats`) and `Amqp` (cargo feature `amqp`) carry all of it to other processes and to programs in
+//!   other languages; what a message looks like stands in `wire`.
 //! - Sagas and projectors of this process need neither: they follow the log itself, and are woken.
 
+#[cfg(feature = "amqp")]
+pub mod amqp;
 mod error;
 mod feed;
 mod inbox;
+mod letters;
 mod local;
+#[cfg(feature = "nats")]
+pub mod nats;
 mod publication;
 mod relay;
+#[cfg(any(feature = "nats", feature = "amqp"))]
+mod wake;
+#[cfg(any(feature = "nats", feature = "amqp"))]
+pub mod wire;
 
+#[cfg(feature = "amqp")]
+pub use amqp::Amqp;
 pub use error::{TransportError, TransportErrorKind};
 pub use feed::{Feed, OpenFeed};
 pub use local::Local;
+#[cfg(feature = "nats")]
+pub use nats::Nats;
 pub use publication::{Delivery, Publication};
 pub use relay::RelayStatus;
 
 pub(crate) use inbox::Taken;
 pub(crate) use relay::{Publishing, Relay};
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::dead_letter::DeadLetter;
 use crate::storage::BoxFuture;
 
 /// Wakes subscribers, in this process or in others, and carries events if it can.
@@ -95,6 +114,24 @@ pub trait Transport: Send + Sync + 'static {
     fn consume<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>> {
         Box::pin(async { Err(TransportError::only_wakes(self.describe())) })
     }
+
+    /// Whether it has a place for dead letters (row D3). For one that has not, nothing is noted.
+    fn carries_letters(&self) -> bool {
+        false
+    }
+
+    /// Publishes dead letters of a store, each on the topic `{prefix}.dlq.{domain}`, and resolves when all of them are
+    /// confirmed. Called after they were stored, and again until it went well; so a letter may come twice.
+    ///
+    /// # Errors
+    /// Not every letter was confirmed; all that were not by [`TransportError::confirmed`] come again.
+    fn publish_letters<'a>(
+        &'a self,
+        _store: Uuid,
+        _letters: &'a [DeadLetter],
+    ) -> BoxFuture<'a, Result<(), TransportError>> {
+        Box::pin(async { Err(TransportError::only_wakes(self.describe())) })
+    }
 }
 
 /// What a transport delivers to one consumer. Dropping it ends the delivery.
@@ -110,4 +147,83 @@ pub trait Consumer: Send {
     /// # Errors
     /// The connection is lost. The message may come again.
     fn acknowledge(&mut self, tag: u64) -> BoxFuture<'_, Result<(), TransportError>>;
+}
+
+/// The transport that a URL names.
+pub(crate) fn by_url(url: &str) -> Result<Arc<dyn Transport>, String> {
+    let scheme = url.split_once(':').map_or(url, |(scheme, _)| scheme);
+    match scheme {
+        "local" if matches!(url, "local" | "local:") => Ok(Arc::new(Local::new())),
+        #[cfg(feature = "nats")]
+        "nats" | "tls" => Ok(Arc::new(Nats::by_url(url)?)),
+        #[cfg(not(feature = "nats"))]
+        "nats" | "tls" => Err(missing_feature(url, "nats")),
+        #[cfg(feature = "amqp")]
+        "amqp" | "amqps" => Ok(Arc::new(Amqp::by_url(url)?)),
+        #[cfg(not(feature = "amqp"))]
+        "amqp" | "amqps" => Err(missing_feature(url, "amqp")),
+        _ => Err(format!("`{}` is no transport of this version; write `local:`, `nats://…` or `amqp://…`", shown(url))),
+    }
+}
+
+#[cfg(not(all(feature = "nats", feature = "amqp")))]
+fn missing_feature(url: &str, feature: &str) -> String {
+    format!("`{}` needs the cargo feature `{feature}` of angzarr-runtime", shown(url))
+}
+
+/// A URL without the user and password that may stand in it.
+fn shown(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, host)| host)),
+        None => url.to_owned(),
+    }
+}
+
+/// The options behind the `?` of a URL.
+#[cfg(any(feature = "nats", feature = "amqp"))]
+fn url_options(options: &str) -> impl Iterator<Item = (String, String)> {
+    let pairs = options.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(key, value)| (key.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(url: &str) -> String {
+        by_url(url).err().expect("it cannot work")
+    }
+
+    #[test]
+    fn a_url_names_a_transport_or_says_why_not() {
+        assert_eq!(by_url("local:").unwrap().describe(), "local");
+        assert!(error("smoke://ada:secret@hill").contains("`smoke://hill` is no transport"));
+        assert!(error("local:x").contains("write `local:`"));
+    }
+
+    #[cfg(feature = "nats")]
+    #[test]
+    fn nats_by_url() {
+        let nats = by_url("nats://ada:secret@127.0.0.1:4223,nats://other?prefix=shop.eu&replicas=3").unwrap();
+        assert_eq!(nats.describe(), "nats 127.0.0.1:4223,other:4222, prefix shop.eu");
+        assert!(error("nats://127.0.0.1?colour=red").contains("`colour` is no option"));
+        assert!(error("nats://127.0.0.1?replicas=many").contains("is no number"));
+        assert!(error("nats://127.0.0.1?prefix=a%20b").contains("is no prefix"));
+    }
+
+    #[cfg(feature = "amqp")]
+    #[test]
+    fn amqp_by_url() {
+        let amqp = by_url("amqp://ada:secret@127.0.0.1/shop?prefix=shop.eu&queues=8&heartbeat=3").unwrap();
+        assert_eq!(amqp.describe(), "amqp 127.0.0.1:5672, prefix shop.eu");
+        assert!(error("amqp://127.0.0.1?queues=many").contains("is no number"));
+        assert!(error("amqp://127.0.0.1?prefix=a*").contains("is no prefix"));
+        assert!(error("amqp:nonsense").contains("makes no sense"));
+    }
+
+    #[cfg(not(feature = "nats"))]
+    #[test]
+    fn a_transport_that_is_not_built_in_names_its_feature() {
+        assert!(error("nats://127.0.0.1").contains("the cargo feature `nats`"));
+    }
 }

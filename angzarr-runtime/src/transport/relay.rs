@@ -12,7 +12,9 @@ use backon::BackoffBuilder as _;
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use super::letters::Letters;
 use super::{Publication, TransportError, TransportErrorKind};
 use crate::command::{Core, panic_text};
 use crate::error::Result;
@@ -34,7 +36,7 @@ const IDLE_CHECKPOINT: u64 = 8_192;
 /// A transport that has not confirmed by then is asked again.
 const CONFIRMATION: Duration = Duration::from_secs(30);
 /// Pauses between tries.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
+pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
 
 /// Where the relay stands. From [`Runtime::relay`](crate::Runtime::relay).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +56,10 @@ pub struct RelayStatus {
     pub published: u64,
     /// What holds it back, while something does.
     pub stalled: Option<String>,
+    /// Dead letters that are stored and not yet on the transport's topics (row D3).
+    pub letters: usize,
+    /// What holds those back, while something does.
+    pub letters_stalled: Option<String>,
 }
 
 /// The relay of one runtime.
@@ -93,7 +99,7 @@ impl Relay {
         }))
     }
 
-    fn status(&self, core: &Core) -> RelayStatus {
+    fn status(&self, core: &Core, letters: Option<&Letters>) -> RelayStatus {
         let (position, head) = (self.position.load(Ordering::Acquire), core.storage.head());
         RelayStatus {
             transport: core.transport.describe(),
@@ -103,6 +109,8 @@ impl Relay {
             lag: head.saturating_sub(position),
             published: self.published.load(Ordering::Relaxed),
             stalled: self.stalled.lock().clone(),
+            letters: letters.map_or(0, |letters| letters.waiting.load(Ordering::Acquire)),
+            letters_stalled: letters.and_then(|letters| letters.stalled.lock().clone()),
         }
     }
 
@@ -274,7 +282,10 @@ enum Step {
     AtHead,
 }
 
-async fn in_time<T>(answer: impl Future<Output = Result<T, TransportError>>, core: &Core) -> Result<T, TransportError> {
+pub(super) async fn in_time<T>(
+    answer: impl Future<Output = Result<T, TransportError>>,
+    core: &Core,
+) -> Result<T, TransportError> {
     tokio::time::timeout(CONFIRMATION, answer).await.unwrap_or_else(|_| {
         let message = format!("nothing was confirmed within {CONFIRMATION:?}");
         Err(TransportError::new(TransportErrorKind::Unavailable, core.transport.describe(), message))
@@ -282,30 +293,37 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, TransportError>>, cor
 }
 
 /// The code is for programs, the hint for those who have to do something.
-fn told(error: TransportError) -> String {
+pub(super) fn told(error: TransportError) -> String {
     let hint = if error.is_retryable() { "" } else { "; trying again will not help before somebody mends it" };
     format!("{}: {error}{hint}", error.code())
 }
 
-/// The relay's task, and the end of every feed.
+/// The tasks of the relay and of dead letters, and the end of every feed.
 pub(crate) struct Publishing {
     relay: Option<Arc<Relay>>,
-    task: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    letters: Option<Arc<Letters>>,
+    tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
     stop: watch::Sender<bool>,
 }
 
 impl Publishing {
     pub(crate) fn start(core: &Arc<Core>, relay: Option<Relay>) -> Self {
         let (relay, stop) = (relay.map(Arc::new), watch::Sender::new(false));
-        let task = relay.clone().map(|relay| {
+        let mut tasks = Vec::new();
+        if let Some(relay) = relay.clone() {
             let (core, stop) = (core.clone(), stop.subscribe());
-            tokio::spawn(async move { relay.follow(&core, stop).await })
-        });
-        Self { relay, task: Mutex::new(task), stop }
+            tasks.push(tokio::spawn(async move { relay.follow(&core, stop).await }));
+        }
+        let letters = core.transport.carries_letters().then(Arc::<Letters>::default);
+        if let Some(letters) = letters.clone() {
+            let (core, stop, stored) = (core.clone(), stop.subscribe(), core.writer.letters());
+            tasks.push(tokio::spawn(async move { letters.follow(&core, stored, stop).await }));
+        }
+        Self { relay, letters, tasks: Mutex::new(tasks), stop }
     }
 
     pub(crate) fn status(&self, core: &Core) -> Option<RelayStatus> {
-        Some(self.relay.as_ref()?.status(core))
+        Some(self.relay.as_ref()?.status(core, self.letters.as_deref()))
     }
 
     /// Tells when it is over.
@@ -316,10 +334,11 @@ impl Publishing {
     /// Lets the relay publish what is stored (row R6).
     pub(crate) async fn stop(&self, limit: Duration) {
         self.stop.send_replace(true);
-        let task = self.task.lock().take();
-        if let Some(task) = task {
+        let end = Instant::now() + limit;
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        for task in tasks {
             let abort = task.abort_handle();
-            if tokio::time::timeout(limit, task).await.is_err() {
+            if tokio::time::timeout_at(end, task).await.is_err() {
                 tracing::warn!(
                     "the relay did not finish in time; what is not confirmed is published after the next start"
                 );
@@ -333,7 +352,7 @@ impl Drop for Publishing {
     fn drop(&mut self) {
         self.stop.send_replace(true);
         // Without an order to end there is no limit either: what is not confirmed comes after the next start.
-        if let Some(task) = self.task.lock().take() {
+        for task in self.tasks.lock().drain(..) {
             task.abort();
         }
     }

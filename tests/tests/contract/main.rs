@@ -10,6 +10,7 @@ mod delivery;
 mod dynamic_entry;
 mod editions;
 mod feeds;
+mod letter_topics;
 mod limits;
 mod merge;
 mod outbox;
