@@ -132,5 +132,12 @@ fn seconds(default: u64) -> u64 {
 
 #[test]
 fn r5_r1_four_processes_that_are_killed_at_random() {
-    four_processes("local:", seconds(45));
+    four_processes("local:", seconds(30));
+}
+
+/// The same with a broker between them: it wakes, and one of the processes publishes.
+#[test]
+fn r5_r2_four_processes_over_nats() {
+    let url = std::env::var("ANGZARR_TEST_NATS").unwrap_or_else(|_| "nats://127.0.0.1:4222".to_owned());
+    four_processes(&format!("{url}?prefix={{schema}}"), seconds(20));
 }

@@ -17,6 +17,7 @@ use angzarr_runtime::PostgresReadModel;
 use angzarr_runtime::dead_letter::DeadLetterFilter;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::storage::{IntentFilter, Postgres};
+use angzarr_runtime::transport::Nats;
 
 use domain::*;
 
@@ -32,6 +33,9 @@ async fn main() -> Problems {
     tracing_subscriber::fmt().with_env_filter(levels).with_writer(std::io::stderr).with_ansi(false).init();
     let model = PostgresReadModel::connect(url, format!("{schema}_board"), BOARD).await?;
     if what == "drop" {
+        if transport.starts_with("nats:") {
+            Nats::connect(transport).remove().await?;
+        }
         let client = model.client().await?;
         client
             .batch_execute(&format!("DROP SCHEMA IF EXISTS {schema} CASCADE; DROP SCHEMA {schema}_board CASCADE"))
@@ -89,6 +93,10 @@ async fn look(runtime: Runtime, model: &PostgresReadModel) -> Problems {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     runtime.settled().await;
+    // One of the processes publishes, and whoever takes over goes on where it was.
+    while runtime.relay().is_some_and(|relay| relay.lag > 0) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 
     let mut jobs = Vec::new();
     for line in std::io::stdin().lock().lines() {
