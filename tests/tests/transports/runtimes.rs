@@ -71,6 +71,27 @@ impl Broker for OverAmqp {
     }
 }
 
+/// The same with classic queues.
+pub(crate) struct OverClassicAmqp;
+
+impl Broker for OverClassicAmqp {
+    async fn address() -> String {
+        servers::amqp().await
+    }
+    fn over(builder: Builder, address: &str, prefix: &str) -> Builder {
+        builder.transport(amqp::over(address, prefix).classic_queues())
+    }
+    fn transport(address: &str, prefix: &str) -> Arc<dyn Transport> {
+        Arc::new(amqp::over(address, prefix).classic_queues())
+    }
+    fn letters<'a>(address: &'a str, prefix: &'a str, domain: &'a str) -> BoxFuture<'a, Vec<proto::AngzarrDeadLetter>> {
+        OverAmqp::letters(address, prefix, domain)
+    }
+    async fn remove(address: &str, prefix: &str, consumers: &[&str]) {
+        amqp::over(address, prefix).classic_queues().remove(consumers).await.unwrap();
+    }
+}
+
 /// What a feed handed out: each stream without a hole or a double, in order.
 #[derive(Default)]
 struct Handed(BTreeMap<String, u32>);
@@ -155,7 +176,9 @@ pub(crate) async fn loses_nothing<B: Broker>(
         // Doubles may come; what is first of each comes in order, and nothing is missing.
         let mut seen: BTreeMap<String, u32> = BTreeMap::new();
         while seen.values().sum::<u32>() < WRITERS * EACH {
-            let delivery = match timeout(SOON, plain.next()).await.expect("there is more") {
+            let message = timeout(SOON, plain.next()).await;
+            let message = message.unwrap_or_else(|_| panic!("nothing comes after {seen:?}: {:?}", runtime.relay()));
+            let delivery = match message {
                 Ok(delivery) => delivery,
                 Err(error) => {
                     assert!(error.is_retryable(), "{error}");

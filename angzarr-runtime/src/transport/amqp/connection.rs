@@ -23,6 +23,8 @@ use crate::transport::{TransportError, TransportErrorKind};
 
 /// How long a connection may take to begin.
 const CONNECT: Duration = Duration::from_secs(5);
+/// A connection over which nothing is answered by then is given up.
+const ANSWER: Duration = Duration::from_secs(10);
 /// The persistent one of the two delivery modes.
 const PERSISTENT: u8 = 2;
 
@@ -72,20 +74,34 @@ impl Connection {
 
     /// A new channel, where every exchange is declared.
     pub(super) async fn channel(&self) -> Result<Channel, TransportError> {
-        let mut link = self.link.lock().await;
-        let connection = match &*link {
-            Some(connection) if connection.status().connected() => connection.clone(),
-            _ => {
-                let connection = Arc::new(self.open().await?);
-                *link = Some(connection.clone());
-                connection
+        let connection = {
+            let mut link = self.link.lock().await;
+            match &*link {
+                Some(connection) if connection.status().connected() => connection.clone(),
+                _ => {
+                    let connection = Arc::new(self.open().await?);
+                    *link = Some(connection.clone());
+                    connection
+                }
             }
         };
-        if !self.declared.load(Ordering::Acquire) {
-            self.declare(&connection).await?;
-            self.declared.store(true, Ordering::Release);
+        let channel = async {
+            if !self.declared.load(Ordering::Acquire) {
+                self.declare(&connection).await?;
+                self.declared.store(true, Ordering::Release);
+            }
+            connection.create_channel().await.map_err(|error| self.failed("no channel", &error))
+        };
+        match tokio::time::timeout(ANSWER, channel).await {
+            Ok(channel) => channel,
+            Err(_) => Err(self.give_up("no channel").await),
         }
-        connection.create_channel().await.map_err(|error| self.failed("no channel", &error))
+    }
+
+    /// Whoever comes next begins with a new connection.
+    async fn give_up(&self, what: &str) -> TransportError {
+        *self.link.lock().await = None;
+        self.unavailable(format!("{what} within {ANSWER:?}"))
     }
 
     async fn open(&self) -> Result<lapin::Connection, TransportError> {
@@ -219,7 +235,10 @@ impl Connection {
 
     async fn confirming(&self) -> Result<Channel, TransportError> {
         let channel = self.channel().await?;
-        let confirms = channel.confirm_select(ConfirmSelectOptions::default()).await;
+        let confirms = channel.confirm_select(ConfirmSelectOptions::default());
+        let Ok(confirms) = tokio::time::timeout(ANSWER, confirms).await else {
+            return Err(self.give_up("the broker does not say that it will confirm").await);
+        };
         confirms.map_err(|error| self.failed("the broker does not confirm", &error))?;
         Ok(channel)
     }
@@ -235,16 +254,22 @@ impl Connection {
         for (key, message) in messages {
             let options = BasicPublishOptions::default();
             let (exchange, key) = (exchange.into(), key.as_str().into());
-            match channel.basic_publish(exchange, key, options, &message.body, properties(message)).await {
-                Ok(answer) => answers.push(answer),
-                Err(error) => {
+            let sent = channel.basic_publish(exchange, key, options, &message.body, properties(message));
+            match tokio::time::timeout(ANSWER, sent).await {
+                Ok(Ok(answer)) => answers.push(answer),
+                Ok(Err(error)) => {
                     not_sent = Some(error);
                     break;
                 }
+                Err(_) => return Err(self.give_up(&format!("message {} was not sent", message.id)).await),
             }
         }
         for (confirmed, (answer, (_, message))) in answers.into_iter().zip(messages).enumerate() {
-            let trouble = match answer.await {
+            let Ok(answer) = tokio::time::timeout(ANSWER, answer).await else {
+                let error = self.give_up(&format!("message {} was not confirmed", message.id)).await;
+                return Err(error.confirmed(confirmed));
+            };
+            let trouble = match answer {
                 Ok(Confirmation::Ack(_)) => continue,
                 Ok(Confirmation::Nack(_)) => {
                     self.unavailable(format!("the broker could not keep message {}", message.id))

@@ -106,7 +106,7 @@ impl Amqp {
     }
 
     /// The same from a URL with options: `amqp://127.0.0.1:5672?prefix=shop&queues=8`. Options of ours are `prefix`, `queues`,
-    /// `max_idle_secs`, `classic`; others, such as `heartbeat`, are the client's.
+    /// `max_idle_secs`, `classic` (without a value); others, such as `heartbeat`, are the client's.
     ///
     /// # Errors
     /// The text says what is wrong with the URL.
@@ -163,7 +163,8 @@ impl Amqp {
     }
 
     /// Declares classic durable queues instead of quorum queues, which brokers keep on several servers. Where a broker
-    /// knows no quorum queues, it happens by itself.
+    /// knows no quorum queues, it happens by itself. Say it for a broker of a single server: RabbitMQ 3.10 does not bring
+    /// back every quorum queue after a kill if the server is alone, and what is published to such a queue is not confirmed.
     #[must_use]
     pub fn classic_queues(mut self) -> Self {
         self.settings.classic = true;
