@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::Publication;
 use crate::storage::{Storage, StorageError, StreamRead};
-use crate::stream::{LogEvent, Name, StreamKey};
+use crate::stream::{LogEvent, Name, StoredEvent, StreamKey};
 
 /// The log is read in portions of this many events.
 const PORTION: usize = 1_024;
@@ -162,10 +162,13 @@ impl Inbox {
         let read = StreamRead { from, to: Some(sequence), ..StreamRead::all() };
         let events = storage.read_stream(stream, read).await?.events;
         let stored = events.last().is_some_and(|last| last.sequence == sequence && last.position == position);
-        let first_missing = events.iter().position(|event| !self.seen(event.position)).unwrap_or(0);
+        // Isolated events are never published: that one was not seen says nothing of those behind it.
+        let is_missing = |event: &StoredEvent| !event.isolated && !self.seen(event.position);
+        let first_missing = events.iter().position(is_missing).unwrap_or(0);
+        let goes_on = events.iter().take(first_missing).any(|event| !event.isolated);
         // Or before what was read there is more that is missing.
         let begins_here = from == 0 || next == Some(from) || events.first().is_some_and(|first| first.sequence > from);
-        if !stored || (first_missing == 0 && !begins_here) {
+        if !stored || !(goes_on || begins_here) {
             self.read_to = self.read_to.max(position);
             return Ok(Taken::ByLog);
         }

@@ -253,6 +253,22 @@ fn r7_b5_a_discarded_end_of_the_log_is_not_waited_for() {
     world.end();
 }
 
+/// A stream begins with an event that is never published: it is not seen, and those behind it are.
+#[test]
+fn r7_s5_what_is_isolated_says_nothing_of_what_was_handed_out() {
+    let mut world = World::new(Wanted { domains: None, every_edition: false }, 0);
+    world.append(0, 1, true);
+    world.append(2, 1, true);
+    world.append(0, 1, false);
+    world.append(2, 1, false);
+    world.append(0, 1, false);
+    for (message, taken) in [(1, Taken::InOrder), (0, Taken::InOrder), (2, Taken::InOrder)] {
+        let publication = world.published[message].clone();
+        assert_eq!(world.take(&publication), taken, "message {message}");
+    }
+    world.end();
+}
+
 /// An edition was discarded and has begun anew: a late message of the old one does not come behind the new one's.
 #[test]
 fn r7_b5_a_discarded_event_does_not_come_behind_its_successor() {

@@ -19,7 +19,7 @@ use super::plan::{Facts, Known, Plan, Rows};
 use crate::dead_letter::DeadLetter;
 use crate::stream::{Name, StreamKey};
 
-const APPEND_EVENTS: &str = "SELECT append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+const APPEND_EVENTS: &str = "SELECT append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 const BEGIN_WRITE: &str = "SELECT pg_advisory_xact_lock(1095649114, $1)";
 const NEWEST: &str = "SELECT (SELECT last_value FROM version), newest_position(), newest_stream()";
 const FIND_STREAMS: &str =
@@ -110,7 +110,7 @@ impl Session {
     }
 
     async fn prepare(client: Client, lock_key: i32) -> Result<Self, Error> {
-        let parameters: Vec<String> = (1..=43).map(|n| format!("${n}")).collect();
+        let parameters: Vec<String> = (1..=44).map(|n| format!("${n}")).collect();
         let commit_batch = format!("SELECT commit_batch({})", parameters.join(", "));
         // One after the other on the wire, without waiting in between.
         let ((append_events, commit_batch, begin_write), (newest, find_streams, find_dedup), (find_due, pid)) =

@@ -317,7 +317,7 @@ fn r4_the_head_follows_other_processes() {
         // Somebody stores and dies before telling.
         let sql = format!(
             "SET search_path TO {}; SELECT append_events(0, (SELECT last_value FROM version), 5, ARRAY[1], ARRAY[5], ARRAY[5],
-             ARRAY[1], ARRAY[false], ARRAY[NULL], ARRAY[NULL]::bytea[], ARRAY[NULL]::bytea[], ARRAY['x']::bytea[])",
+             ARRAY[1], ARRAY[false], ARRAY[NULL], ARRAY[NULL]::bytea[], ARRAY[NULL]::bytea[], ARRAY[NULL]::bytea[], ARRAY['x']::bytea[])",
             schema.0
         );
         stranger().await.batch_execute(&sql).await.expect("stored");
