@@ -17,6 +17,8 @@ const ALL: &[(&str, &str, &str)] = &[
     ("sync_deadline", "\"7s\"", "7s"),
     ("drain_limit", "\"2m\"", "2m"),
     ("command_attempts", "17", "17"),
+    ("partitions", "8", "8"),
+    ("lease_time", "\"3s\"", "3s"),
     ("cascade_depth", "33", "33"),
     ("reaction_attempts", "9", "9"),
     ("reaction_backoff_min", "\"6ms\"", "6ms"),

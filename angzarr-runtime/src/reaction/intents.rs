@@ -3,7 +3,7 @@
 //! In: intents that are due. Out: each carried out by the one write that settles it; tried again with growing pauses; in the
 //! dead letters when the budget is spent. Never: two at work on one intent; whoever decided it has the first try.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use futures_util::FutureExt as _;
 use futures_util::stream::{self, StreamExt as _};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::CascadeLink;
@@ -37,6 +38,8 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(crate) struct IntentDesk {
     claimed: Arc<Mutex<HashSet<IntentId>>>,
+    /// Since when those are known that another process may be about to carry out.
+    known: Mutex<HashMap<IntentId, Instant>>,
     changed: Notify,
 }
 
@@ -66,6 +69,25 @@ impl IntentDesk {
     /// The same, unless somebody has it.
     fn try_claim(&self, id: IntentId) -> Option<Claim> {
         self.claimed.lock().insert(id).then(|| Claim { desk: self.claimed.clone(), id, is_second: false })
+    }
+
+    /// Those that whoever has decided them, another process maybe, is about to carry out: what was not known for a while. A timeout
+    /// nobody carries out but who is looking for it.
+    fn leave_alone(&self, found: &[Intent], is_shared: bool) -> HashSet<IntentId> {
+        let mut left_alone = HashSet::new();
+        if is_shared {
+            let mut known = self.known.lock();
+            let before = std::mem::take(&mut *known);
+            let now = Instant::now();
+            for intent in found.iter().filter(|it| it.kind != IntentKind::Timeout && it.attempts == 0) {
+                let since = before.get(&intent.id).copied().unwrap_or(now);
+                known.insert(intent.id, since);
+                if now - since < LOOK {
+                    left_alone.insert(intent.id);
+                }
+            }
+        }
+        left_alone
     }
 
     /// There is something new to do, or to wait for.
@@ -116,8 +138,9 @@ impl Core {
         let is_full = found.len() == PORTION;
         // Those of one stream in their order, many streams at once.
         let mut lanes: Vec<(StreamKey, Vec<(Intent, Claim)>)> = Vec::new();
+        let left_alone = self.intents.leave_alone(&found, self.ownership.is_shared());
         for intent in found {
-            if self.is_somebody_elses(&intent, now) {
+            if left_alone.contains(&intent.id) {
                 continue;
             }
             let Some(claim) = self.intents.try_claim(intent.id) else { continue };
@@ -147,13 +170,6 @@ impl Core {
         // An injected clock may go at its own pace: it is looked at often while something is scheduled.
         let until = time_of(next.due).duration_since(self.clock.now()).unwrap_or_default();
         Ok(Some(until.clamp(Duration::from_millis(5), self.clock.look_again())))
-    }
-
-    /// Whether whoever has decided it, another process maybe, is about to carry it out. A timeout nobody carries out but who is
-    /// looking for it.
-    fn is_somebody_elses(&self, intent: &Intent, now: i64) -> bool {
-        let is_fresh = || now.saturating_sub(intent.due) < i64::try_from(LOOK.as_nanos()).unwrap_or(i64::MAX);
-        self.ownership.is_shared() && intent.kind != IntentKind::Timeout && intent.attempts == 0 && is_fresh()
     }
 
     /// Carries out one intent. What fails is tried again later, or given up.

@@ -3,10 +3,10 @@
 //! In: positions. Out: batches for one component, and a checkpoint that never runs ahead of what was handled. Never: an
 //! event out of its stream's order, or skipped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use backon::BackoffBuilder as _;
@@ -182,7 +182,8 @@ pub(crate) struct Subscription {
     shares: Vec<Name>,
     /// The lowest position of the shares of this process; [`NOWHERE`] where it has none.
     position: watch::Sender<u64>,
-    own: AtomicU32,
+    /// The partitions that this process works on.
+    own: Mutex<BTreeSet<u32>>,
     handled: AtomicU64,
     stalled: Mutex<Option<String>>,
 }
@@ -219,7 +220,7 @@ impl Subscription {
             component,
             shares,
             position: watch::Sender::new(NOWHERE),
-            own: AtomicU32::new(0),
+            own: Mutex::default(),
             handled: AtomicU64::new(0),
             stalled: Mutex::new(None),
         }
@@ -241,7 +242,7 @@ impl Subscription {
             ignored,
             // Where nobody can write, neither its checkpoint nor what it sends can be stored.
             stalled: self.stalled.lock().clone().or_else(|| core.storage.held_up()),
-            own_shares: self.own.load(Ordering::Relaxed),
+            own_shares: u32::try_from(self.own.lock().len()).unwrap_or(u32::MAX),
             shares: u32::try_from(self.shares.len()).unwrap_or(u32::MAX),
             rebuild: match &self.component {
                 Component::Projector(projector) => projector.rebuild.lock().clone(),
@@ -365,7 +366,7 @@ impl Subscription {
 
     /// Tells those who wait where it is.
     fn tell(&self, core: &Core, own: &Own) {
-        self.own.store(u32::try_from(own.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
+        *self.own.lock() = own.keys().copied().collect();
         for (partition, Progress { position, .. }) in own {
             core.waits.reached(self.component.name(), *partition, *position);
         }
@@ -542,10 +543,18 @@ impl Drop for Subscriptions {
 impl Subscription {
     /// Whether those who work on the other shares have handled everything up to a position, as far as they have told.
     async fn others_have_reached(&self, core: &Core, position: u64) -> bool {
-        if !core.ownership.is_shared() || self.component.is_everywhere() {
+        if !core.ownership.is_shared() {
             return true;
         }
-        for share in self.shares.iter().filter(|share| !self.has(core, share)) {
+        for (partition, share) in (0..).zip(&self.shares) {
+            let has = self.has(core, share);
+            // What was taken and not begun, or is to be given back and not ended, is nobody's for the moment.
+            if has != self.own.lock().contains(&partition) {
+                return false;
+            }
+            if has {
+                continue;
+            }
             match core.storage.checkpoint(share).await {
                 Ok(reached) if reached.unwrap_or(0) >= position => {}
                 _ => return false,

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use self::state::State;
@@ -50,12 +51,14 @@ struct Shared {
     state: Mutex<State>,
     head: AtomicU64,
     leases: Mutex<BTreeMap<String, (Uuid, Instant)>>,
+    /// Tells other runtimes on the same store.
+    changes: watch::Sender<u64>,
 }
 
 impl Default for Shared {
     fn default() -> Self {
         let (state, leases) = (Mutex::default(), Mutex::default());
-        Self { id: Uuid::new_v4(), state, head: AtomicU64::default(), leases }
+        Self { id: Uuid::new_v4(), state, head: AtomicU64::default(), leases, changes: watch::Sender::new(0) }
     }
 }
 
@@ -78,6 +81,9 @@ impl Memory {
         let written = state.commit(write)?;
         // Set while the lock is held, so that the head never goes back.
         self.shared.head.store(state.head(), Ordering::Release);
+        if self.many {
+            self.shared.changes.send_replace(state.head());
+        }
         Ok(written)
     }
 
@@ -156,6 +162,10 @@ impl Storage for Memory {
 
     fn id(&self) -> Uuid {
         self.shared.id
+    }
+
+    fn changes(&self) -> Option<watch::Receiver<u64>> {
+        self.many.then(|| self.shared.changes.subscribe())
     }
 
     fn leases(&self) -> Option<&dyn Leases> {
