@@ -403,9 +403,7 @@ impl Core {
             waited = self.waits.wait(waiting, self.sync_deadline).await;
             telemetry::waited(&waited);
         }
-        if outcome.duplicate || (self.ownership.is_shared() && !waited.done.is_empty()) {
-            waited = self.without_parked(&submission.key, &outcome.events, waited).await?;
-        }
+        waited = self.without_parked(&submission.key, &outcome.events, waited).await;
         Ok(Receipt::new(submission.key.clone(), outcome, waited))
     }
 

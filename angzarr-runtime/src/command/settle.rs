@@ -76,32 +76,36 @@ impl Core {
         Ok(Outcome { events, next_sequence: first.first_sequence + first.count, duplicate: true, moot: false, waiting })
     }
 
-    /// A projector that has passed an event may have put it into the dead letters instead of handling it.
+    /// A component that has passed an event may have put it into the dead letters instead of handling it.
     pub(crate) async fn without_parked(
         &self,
         key: &StreamKey,
         events: &[StoredEvent],
-        waited: WaitResult,
-    ) -> Result<WaitResult> {
-        let WaitResult { projections, done, mut missing } = waited;
-        let mut handled = Vec::with_capacity(done.len());
-        for (projector, sequence) in done {
+        mut waited: WaitResult,
+    ) -> WaitResult {
+        for (component, sequence) in std::mem::take(&mut waited.passed) {
             let event = events.iter().find(|event| event.sequence == sequence);
             let position = event.map_or(0, |event| event.position);
-            let letter = self.storage.dead_letter(letter_id(projector, key, sequence, position)).await?;
-            match letter {
-                None | Some(DeadLetter { resolution: Some(Resolution::Retried { .. }), .. }) => {
-                    handled.push((projector, sequence));
+            let letter = self.storage.dead_letter(letter_id(component, key, sequence, position)).await;
+            let reason = match letter {
+                Ok(None | Some(DeadLetter { resolution: Some(Resolution::Retried { .. }), .. })) => {
+                    waited.done.push((component, sequence));
+                    continue;
                 }
-                Some(letter) => missing.push(Missing {
-                    component: projector.to_owned(),
-                    kind: self.kind_of(projector),
-                    stream: key.clone(),
-                    sequence,
-                    reason: Some(format!("in the dead letters: {}", letter.letter.rejection_reason)),
-                }),
-            }
+                Ok(Some(letter)) => format!("in the dead letters: {}", letter.letter.rejection_reason),
+                // The command is stored, whatever is known of what follows.
+                Err(error) => {
+                    format!("it has passed the event; whether that is in the dead letters is not known: {error}")
+                }
+            };
+            waited.missing.push(Missing {
+                component: component.to_owned(),
+                kind: self.kind_of(component),
+                stream: key.clone(),
+                sequence,
+                reason: Some(reason),
+            });
         }
-        Ok(WaitResult { projections, done: handled, missing })
+        waited
     }
 }

@@ -282,10 +282,7 @@ impl Core {
             is_first = false;
         }
         crate::telemetry::waited(&waited);
-        // What another process has passed may wait in the dead letters.
-        if outcome.duplicate || self.ownership.is_shared() {
-            waited = self.without_parked(key, &outcome.events, waited).await?;
-        }
+        waited = self.without_parked(key, &outcome.events, waited).await;
         let (failures, aborted, done) = {
             let mut state = cascade.state.lock();
             state.undoing = cascade.mode == CascadeErrorMode::Compensate && !state.failures.is_empty();

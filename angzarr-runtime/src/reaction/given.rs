@@ -291,7 +291,7 @@ impl Core {
         if let Some(waiting) = self.waits.expect_given(self, &given.stream, &given.events, projector) {
             waited = self.waits.wait(waiting, self.sync_deadline).await;
         }
-        let waited = self.without_parked(&given.stream, &given.events, waited).await?;
+        let waited = self.without_parked(&given.stream, &given.events, waited).await;
         Ok((waited.projections.into_iter().next_back(), waited.missing))
     }
 

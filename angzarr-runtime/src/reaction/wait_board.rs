@@ -38,6 +38,8 @@ pub(crate) struct WaitResult {
     pub(crate) projections: Vec<Projection>,
     /// Which component has handled which event.
     pub(crate) done: Vec<(&'static str, u32)>,
+    /// Which one has passed it, as its position says: handled, or in the dead letters.
+    pub(crate) passed: Vec<(&'static str, u32)>,
     pub(crate) missing: Vec<Missing>,
 }
 
@@ -47,6 +49,7 @@ impl WaitResult {
         if whole {
             self.projections.extend(other.projections);
             self.done.extend(other.done);
+            self.passed.extend(other.passed);
         }
         self.missing.extend(other.missing);
     }
@@ -95,6 +98,16 @@ impl Open {
 }
 
 impl Expectation {
+    /// What components have passed, by their positions.
+    fn settle_passed(&mut self, key: &StreamKey, is_it: impl Fn(&Open) -> bool, positions: &HashMap<Share, u64>) {
+        let is_done = |open: &Open| is_it(open) && open.is_passed(positions);
+        let passed = self.open.iter().filter(|open| is_done(open)).map(|open| (open.component, open.sequence));
+        self.result.passed.extend(passed);
+        let before = self.result.done.len();
+        self.settle(key, is_done, &Ok(None));
+        self.result.done.truncate(before);
+    }
+
     /// Moves what is done out of `open`; who waits is told when nothing is left.
     fn settle(
         &mut self,
@@ -273,7 +286,7 @@ impl WaitBoard {
         let mut notes = self.0.notes.lock();
         let positions = &notes.positions;
         // Under the lock under which positions are told, so that none is missed.
-        expectation.settle(key, |open| open.is_passed(positions), &Ok(None));
+        expectation.settle_passed(key, |_| true, positions);
         if notes.closed {
             expectation.settle(key, |_| true, &stopped());
         }
@@ -372,7 +385,7 @@ impl WaitBoard {
             for expectation in of_stream {
                 let before = expectation.open.len();
                 let is_it = |open: &Open| (open.component, open.partition) == (component, partition);
-                expectation.settle(key, |open| is_it(open) && open.is_passed(positions), &Ok(None));
+                expectation.settle_passed(key, is_it, positions);
                 news |= expectation.open.len() < before;
             }
         }
@@ -390,7 +403,7 @@ impl WaitBoard {
                 let event = events.iter().find(|event| event.sequence == open.sequence);
                 open.position = event.map(|event| event.position).or(open.position);
             }
-            expectation.settle(&waiting.key, |open| open.is_passed(positions), &Ok(None));
+            expectation.settle_passed(&waiting.key, |_| true, positions);
         }
     }
 
