@@ -122,7 +122,7 @@ impl Core {
                 .as_ref()
                 .map(|cascade| CascadeLink::begin(cascade.clone()).next(saga.name, &given.stream, event.sequence));
             let sender = sender(saga, given, event, link.as_ref(), true);
-            for (index, emission) in (0u32..).zip(saga.would_send(self, &given.stream, event)?) {
+            for (index, emission) in (0u32..).zip(saga.would_send(self, &given.stream, event).await?) {
                 self.emit(&sender, index, &emission, None).await.map_err(held)?;
                 self.tell(&mut response, &sender, index, &emission);
             }
@@ -137,11 +137,11 @@ impl Core {
     }
 
     /// What a saga would send, and nothing of it sent.
-    pub(crate) fn speculate_saga(&self, saga: &SagaRunner, given: &Given) -> Result<proto::SagaResponse> {
+    pub(crate) async fn speculate_saga(&self, saga: &SagaRunner, given: &Given) -> Result<proto::SagaResponse> {
         let mut response = proto::SagaResponse::default();
         for event in &given.events {
             let sender = sender(saga, given, event, None, false);
-            for (index, emission) in (0u32..).zip(saga.would_send(self, &given.stream, event)?) {
+            for (index, emission) in (0u32..).zip(saga.would_send(self, &given.stream, event).await?) {
                 self.tell(&mut response, &sender, index, &emission);
             }
         }

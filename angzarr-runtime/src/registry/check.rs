@@ -177,7 +177,7 @@ fn old_shapes(registry: &Registry, problems: &mut Vec<Problem>) {
 }
 
 fn handlers_exist(registry: &Registry, problems: &mut Vec<Problem>) {
-    for saga in registry.sagas.values().filter(|saga| saga.handlers.is_empty()) {
+    for saga in registry.sagas.values().filter(|saga| saga.handlers.is_empty() && saga.remote.is_none()) {
         problems.push(
             Problem::error(format!("the saga `{}` handles no event", saga.descriptor.name))
                 .at(saga.descriptor.location, "declared here")
@@ -192,7 +192,7 @@ fn handlers_exist(registry: &Registry, problems: &mut Vec<Problem>) {
                 .hint(format!("add a `#[process_manager] impl {} {{ #[handler] fn … }}` block", state.name)),
         );
     }
-    for projector in registry.projectors.values().filter(|projector| projector.handlers.is_empty()) {
+    for projector in registry.projectors.values().filter(|it| it.handlers.is_empty() && it.remote.is_none()) {
         problems.push(
             Problem::error(format!("the projector `{}` handles no event", projector.descriptor.name))
                 .at(projector.descriptor.location, "declared here")
