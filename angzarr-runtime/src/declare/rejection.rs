@@ -65,6 +65,13 @@ impl Rejection {
         self
     }
 
+    /// With details as they came over the wire.
+    #[cfg(feature = "remote")]
+    pub(crate) fn with_details(mut self, details: Vec<prost_types::Any>) -> Self {
+        self.details = details;
+        self
+    }
+
     /// The stable code.
     pub fn code(&self) -> &str {
         &self.code

@@ -258,7 +258,7 @@ impl WaitBoard {
                 }
             }
             for process in registry.process_managers.values() {
-                if process.descriptor.sources.contains(&domain) && process.handlers.contains_key(name) {
+                if process.descriptor.sources.contains(&domain) && process.handles(name) {
                     concerns(process.descriptor.state.domain, ComponentKind::ProcessManager);
                 }
             }

@@ -53,6 +53,8 @@ pub(crate) struct Aggregate {
     pub(crate) snapshot_type: Name,
     /// Type URL of a snapshot for others, where they can read it: its state is a protobuf message with a name.
     pub(crate) snapshot_url: Option<String>,
+    /// Where it is, if it is elsewhere. Only it knows then what it handles.
+    pub(crate) remote: Option<Client>,
 }
 
 impl Aggregate {
@@ -71,7 +73,13 @@ impl Aggregate {
             facts: BTreeMap::new(),
             snapshot_type: Name::from(format!("{}.{}{codec}", descriptor.domain, descriptor.name)),
             snapshot_url: message.map(|full_name| angzarr_proto::type_url_of(&full_name())),
+            remote: None,
         }
+    }
+
+    /// Whether such a command can be sent to it.
+    pub(crate) fn takes(&self, command: &str) -> bool {
+        self.remote.is_some() || self.handlers.contains_key(command)
     }
 }
 
@@ -111,6 +119,13 @@ pub(crate) struct ProcessManager {
     /// By name.
     pub(crate) timeouts: BTreeMap<&'static str, &'static TimeoutDescriptor>,
     pub(crate) rejected: RejectedBy<ProcessRejectedDescriptor>,
+}
+
+impl ProcessManager {
+    /// Whether it may do something with such an event.
+    pub(crate) fn handles(&self, event: &str) -> bool {
+        self.state.remote.is_some() || self.handlers.contains_key(event)
+    }
 }
 
 /// A projector with its handlers, by full name of the event.

@@ -1,12 +1,30 @@
 //! What stands for components in other languages in a build without the feature `remote`: nothing.
 
-use crate::command::Core;
-use crate::declare::{Emission, ReactionError};
+use angzarr_proto as proto;
+use bytes::Bytes;
+
+use crate::command::{Ahead, Core, Refusal, Situation};
+use crate::declare::{Emission, EmittedEvent, ReactionError, State};
 use crate::stream::{StoredEvent, StreamKey};
 
 /// There is none.
 #[derive(Clone, Debug)]
 pub(crate) enum Client {}
+
+/// Nobody is asked.
+pub(crate) enum Question {}
+
+pub(crate) struct Answered {
+    pub(crate) events: Vec<EmittedEvent>,
+    pub(crate) emissions: Vec<Emission>,
+    pub(crate) instead: Option<Instead>,
+}
+
+#[allow(dead_code)]
+pub(crate) enum Instead {
+    Revocation(proto::RevocationResponse),
+    Notification(proto::Notification),
+}
 
 impl Client {
     pub(crate) async fn react(&self, _: &Core, _: &StreamKey, _: &StoredEvent) -> Result<Vec<Emission>, ReactionError> {
@@ -20,5 +38,45 @@ impl Client {
         _: bool,
     ) -> Result<Option<prost_types::Any>, ReactionError> {
         match *self {}
+    }
+
+    pub(crate) fn remember(&self, _: &mut State, _: &StoredEvent) {
+        match *self {}
+    }
+
+    pub(crate) fn command(&self, _: proto::CommandPage) -> Question {
+        match *self {}
+    }
+
+    pub(crate) fn fact(&self, _: &str, _: &Bytes) -> Question {
+        match *self {}
+    }
+
+    pub(crate) fn rejection(&self, _: proto::Notification) -> Question {
+        match *self {}
+    }
+
+    pub(crate) fn compensation(&self, _: &proto::Compensate) -> Question {
+        match *self {}
+    }
+
+    pub(crate) fn trigger(&self, _: proto::EventBook) -> Question {
+        match *self {}
+    }
+}
+
+impl Question {
+    pub(crate) async fn ask(&self, _: Situation<'_>) -> Ahead {
+        match *self {}
+    }
+
+    pub(crate) fn take(&self) -> Result<Answered, Refusal> {
+        match *self {}
+    }
+}
+
+impl Answered {
+    pub(crate) fn events_or_rejection(self) -> Result<Vec<EmittedEvent>, Refusal> {
+        Ok(self.events)
     }
 }

@@ -44,6 +44,8 @@ impl fmt::Debug for Client {
 pub(super) enum Trouble {
     /// Nobody can tell what the component would say.
     OutOfReach(String),
+    /// It is there and offers no such method.
+    NotOffered(String),
     /// The component says no.
     Refused(Status),
 }
@@ -94,9 +96,9 @@ impl Client {
             | Code::DeadlineExceeded
             | Code::Cancelled
             | Code::ResourceExhausted
-            | Code::Unimplemented
             | Code::Unauthenticated
             | Code::PermissionDenied => Trouble::OutOfReach(self.out_of_reach(&status)),
+            Code::Unimplemented => Trouble::NotOffered(self.out_of_reach(&status)),
             _ if is_ours => Trouble::OutOfReach(self.out_of_reach(&status)),
             _ => Trouble::Refused(status),
         }
@@ -129,7 +131,7 @@ impl Trouble {
     /// What it means for an event: one that its component refuses for good is not asked again (row D4).
     pub(super) fn of_reaction(self) -> ReactionError {
         match self {
-            Self::OutOfReach(reason) => ReactionError::outage(reason),
+            Self::OutOfReach(reason) | Self::NotOffered(reason) => ReactionError::outage(reason),
             Self::Refused(status) => {
                 let text = format!("{:?}: {}", status.code(), status.message());
                 match status.code() {

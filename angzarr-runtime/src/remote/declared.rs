@@ -10,12 +10,15 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::history::History;
 use super::{Client, Remote};
-use crate::declare::{Location, ProjectorDescriptor, SagaDescriptor};
-use crate::registry::{Problem, Projector, Registry, Saga};
+use crate::declare::{AggregateDescriptor, Location, ProcessManagerDescriptor, ProjectorDescriptor, SagaDescriptor};
+use crate::registry::{Aggregate, Problem, ProcessManager, Projector, Registry, Saga};
 
 /// What a remote component is.
 enum Role {
+    Aggregate(&'static AggregateDescriptor),
+    ProcessManager(&'static ProcessManagerDescriptor),
     Saga(&'static SagaDescriptor),
     Projector(&'static ProjectorDescriptor),
 }
@@ -59,6 +62,16 @@ fn place(caller: &'static panic::Location<'static>) -> Location {
 }
 
 impl Declaration {
+    pub(crate) fn aggregate(
+        domain: &str,
+        at: &Remote,
+        caller: &'static panic::Location<'static>,
+    ) -> Result<Self, Problem> {
+        let (domain, location) = (kept(domain), place(caller));
+        let client = client(domain, at, location)?;
+        Ok(Self { role: Role::Aggregate(state(domain, at, location)), client })
+    }
+
     pub(crate) fn saga(
         name: &str,
         domain: &str,
@@ -78,6 +91,22 @@ impl Declaration {
             location,
         }));
         Ok(Self { role: Role::Saga(descriptor), client })
+    }
+
+    pub(crate) fn process_manager<D: AsRef<str>>(
+        domain: &str,
+        sources: impl IntoIterator<Item = D>,
+        at: &Remote,
+        caller: &'static panic::Location<'static>,
+    ) -> Result<Self, Problem> {
+        let (domain, location) = (kept(domain), place(caller));
+        let client = client(domain, at, location)?;
+        let descriptor = Box::leak(Box::new(ProcessManagerDescriptor {
+            state: state(domain, at, location),
+            sources: all_kept(sources),
+            targets: &[],
+        }));
+        Ok(Self { role: Role::ProcessManager(descriptor), client })
     }
 
     pub(crate) fn projector<D: AsRef<str>>(
@@ -106,6 +135,28 @@ impl Declaration {
     pub(crate) fn register(&self, registry: &mut Registry, problems: &mut Vec<Problem>) {
         let client = Some(self.client.clone());
         match self.role {
+            Role::Aggregate(descriptor) => {
+                let (domain, location) = (descriptor.domain, descriptor.location);
+                if is_free(registry, domain, location, "a remote aggregate", problems) {
+                    let aggregate = Aggregate { remote: client, ..Aggregate::new(descriptor) };
+                    registry.aggregates.insert(domain, aggregate);
+                }
+            }
+            Role::ProcessManager(descriptor) => {
+                let (name, location) = (descriptor.state.domain, descriptor.state.location);
+                let what = "a remote process manager";
+                if is_free(registry, name, location, what, problems) && is_new(registry, name, location, what, problems)
+                {
+                    let process = ProcessManager {
+                        descriptor,
+                        state: Aggregate { remote: client, ..Aggregate::new(descriptor.state) },
+                        handlers: BTreeMap::new(),
+                        timeouts: BTreeMap::new(),
+                        rejected: BTreeMap::new(),
+                    };
+                    registry.process_managers.insert(name, process);
+                }
+            }
             Role::Saga(descriptor) => {
                 if is_new(registry, descriptor.name, descriptor.location, "a remote saga", problems) {
                     let saga = Saga { descriptor, handlers: BTreeMap::new(), remote: client };
@@ -129,6 +180,35 @@ fn client(name: &'static str, at: &Remote, location: Location) -> Result<Client,
             .at(location, format!("the address of `{name}`"))
             .hint("write `http://host:port`; for TLS `Remote::at(\"https://host:port\").certificate_authority(…)`")),
     }
+}
+
+/// What is known here of a stream whose owner is elsewhere: its history.
+fn state(domain: &'static str, at: &Remote, location: Location) -> &'static AggregateDescriptor {
+    Box::leak(Box::new(AggregateDescriptor {
+        domain,
+        name: domain,
+        state: TypeId::of::<History>,
+        doc: kept(&format!("Behind {}.", at.address())),
+        location,
+        snapshot: None,
+        state_version: 1,
+        state_message: None,
+        new_state: || Box::new(History::default()),
+        clone_state: None,
+        debug_state: None,
+    }))
+}
+
+/// A domain has one owner.
+fn is_free(registry: &Registry, domain: &str, location: Location, what: &str, problems: &mut Vec<Problem>) -> bool {
+    let Some(other) = registry.state_of(domain) else { return true };
+    problems.push(
+        Problem::error(format!("the domain `{domain}` has two owners"))
+            .at(other.descriptor.location, format!("`{}`", other.descriptor.name))
+            .at(location, what)
+            .hint("a domain has one aggregate or process manager, here or elsewhere: remove one, or give it another domain"),
+    );
+    false
 }
 
 fn is_new(registry: &Registry, name: &str, location: Location, what: &str, problems: &mut Vec<Problem>) -> bool {

@@ -7,9 +7,12 @@
 mod address;
 mod client;
 mod declared;
+mod history;
+mod question;
 mod reactions;
 
 pub use address::Remote;
 
 pub(crate) use client::Client;
 pub(crate) use declared::Declaration;
+pub(crate) use question::{Answered, Instead, Question};

@@ -63,7 +63,7 @@ impl Client {
     ) -> Result<Vec<Emission>, ReactionError> {
         let mut emissions = Vec::with_capacity(commands.len() + facts.len());
         for book in &commands {
-            emissions.push(Emission::Command(self.command(book)?));
+            emissions.push(Emission::Command(self.command_of(book)?));
         }
         for book in &facts {
             let (domain, root) = self.target(book.cover.as_ref())?;
@@ -81,7 +81,7 @@ impl Client {
         Ok(emissions)
     }
 
-    fn command(&self, book: &proto::CommandBook) -> Result<AnyCommand, ReactionError> {
+    fn command_of(&self, book: &proto::CommandBook) -> Result<AnyCommand, ReactionError> {
         let (domain, root) = self.target(book.cover.as_ref())?;
         let [page] = book.pages.as_slice() else {
             // Each command of a reaction is known by an index of its own; a book would be one step with several.

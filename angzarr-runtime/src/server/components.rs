@@ -109,7 +109,7 @@ impl Components {
         let listening = processes.values().filter(|process| listens(process.descriptor.sources));
         let listening = listening.map(|process| process.descriptor.state.domain).collect();
         choose_one("process manager", wanted, given, listening, |name, event| {
-            processes.get(name).is_some_and(|process| process.handlers.contains_key(event))
+            processes.get(name).is_some_and(|process| process.handles(event))
         })
     }
 
