@@ -13,6 +13,7 @@ use crate::declare::{MergeStrategy, nanos_of};
 use crate::stream::{Edition, Headers, Nanos, StreamKey};
 
 /// What whoever is asked may know.
+#[cfg_attr(not(feature = "remote"), allow(dead_code))]
 pub(crate) struct Situation<'a> {
     pub(crate) key: &'a StreamKey,
     pub(crate) edition: &'a Edition,

@@ -9,10 +9,13 @@ use crate::stream::{StoredEvent, StreamKey};
 
 /// There is none.
 #[derive(Clone, Debug)]
-pub(crate) enum Client {}
+pub(crate) struct Client(Never);
 
 /// Nobody is asked.
-pub(crate) enum Question {}
+pub(crate) struct Question(Never);
+
+#[derive(Clone, Copy, Debug)]
+enum Never {}
 
 pub(crate) struct Answered {
     pub(crate) events: Vec<EmittedEvent>,
@@ -28,7 +31,7 @@ pub(crate) enum Instead {
 
 impl Client {
     pub(crate) async fn react(&self, _: &Core, _: &StreamKey, _: &StoredEvent) -> Result<Vec<Emission>, ReactionError> {
-        match *self {}
+        match self.0 {}
     }
 
     pub(crate) async fn project(
@@ -37,41 +40,41 @@ impl Client {
         _: Vec<StoredEvent>,
         _: bool,
     ) -> Result<Option<prost_types::Any>, ReactionError> {
-        match *self {}
+        match self.0 {}
     }
 
     pub(crate) fn remember(&self, _: &mut State, _: &StoredEvent) {
-        match *self {}
+        match self.0 {}
     }
 
     pub(crate) fn command(&self, _: proto::CommandPage) -> Question {
-        match *self {}
+        match self.0 {}
     }
 
     pub(crate) fn fact(&self, _: &str, _: &Bytes) -> Question {
-        match *self {}
+        match self.0 {}
     }
 
     pub(crate) fn rejection(&self, _: proto::Notification) -> Question {
-        match *self {}
+        match self.0 {}
     }
 
     pub(crate) fn compensation(&self, _: &proto::Compensate) -> Question {
-        match *self {}
+        match self.0 {}
     }
 
     pub(crate) fn trigger(&self, _: proto::EventBook) -> Question {
-        match *self {}
+        match self.0 {}
     }
 }
 
 impl Question {
     pub(crate) async fn ask(&self, _: Situation<'_>) -> Ahead {
-        match *self {}
+        match self.0 {}
     }
 
     pub(crate) fn take(&self) -> Result<Answered, Refusal> {
-        match *self {}
+        match self.0 {}
     }
 }
 
