@@ -12,7 +12,6 @@ use proto::process_manager_service_server::{ProcessManagerService, ProcessManage
 use proto::projector_service_server::{ProjectorService, ProjectorServiceServer};
 use proto::saga_service_server::{SagaService, SagaServiceServer};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic::{Request, Response, Status};
@@ -108,31 +107,29 @@ impl CommandHandlerService for Handler {
     }
 }
 
-/// A server of components. It ends when it is dropped, and takes its connections along.
+/// A server of components, as far from here as another process: it ends when it is dropped, and its connections break.
 pub(crate) struct Served {
     address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
+    threads: Option<tokio::runtime::Runtime>,
 }
 
 impl Served {
     async fn on(address: SocketAddr, router: Router) -> Self {
-        let listener = loop {
-            match TcpListener::bind(address).await {
-                Ok(listener) => break listener,
-                // Its last owner may still be on the way out.
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-            }
-        };
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
-        tokio::spawn(async move {
+        let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let serving = threads.spawn(async move {
+            let listener = loop {
+                match TcpListener::bind(address).await {
+                    Ok(listener) => break listener,
+                    // Its last owner may still be on the way out.
+                    Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                }
+            };
+            let address = listener.local_addr().unwrap();
             let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
-            tokio::select! {
-                ended = router.serve_with_incoming(incoming) => ended.unwrap(),
-                _ = stopped => {}
-            }
+            tokio::spawn(router.serve_with_incoming(incoming));
+            address
         });
-        Self { address, stop: Some(stop) }
+        Self { address: serving.await.unwrap(), threads: Some(threads) }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -142,8 +139,8 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
         }
     }
 }
