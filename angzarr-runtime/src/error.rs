@@ -249,6 +249,19 @@ pub enum Error {
     #[error(transparent)]
     Wiring(#[from] WiringErrors),
 
+    /// A component in another process decides on this, and could not be asked, or could not answer.
+    #[error("{message}")]
+    OutOfReach {
+        /// The component.
+        component: String,
+        /// What is in the way.
+        message: String,
+        /// Nobody has answered; `false` for a component that was reached and failed.
+        outage: bool,
+        /// What it is about.
+        subject: Subject,
+    },
+
     /// A component could not start.
     #[error("{component}: {message}")]
     Component {
@@ -407,6 +420,7 @@ macro_rules! subject_of {
             | Error::Contention { subject, .. }
             | Error::SchemaTooNew { subject, .. }
             | Error::UnreadableEvent { subject, .. }
+            | Error::OutOfReach { subject, .. }
             | Error::NotOffered { subject, .. } => Some(subject),
             Error::Wiring(_)
             | Error::Component { .. }
@@ -470,6 +484,7 @@ impl Error {
             Self::Storage(error) if error.kind == StorageErrorKind::Unknown => "OUTCOME_UNKNOWN",
             Self::Storage(_) => "STORAGE",
             Self::Wiring(_) => "WIRING",
+            Self::OutOfReach { .. } => "COMPONENT_OUT_OF_REACH",
             Self::Component { .. } => "COMPONENT",
             Self::ReadModel { .. } => "READ_MODEL",
             Self::Rebuild { .. } => "REBUILD",
@@ -499,7 +514,7 @@ impl Error {
             Self::Storage(error) if error.kind == StorageErrorKind::Unknown => Code::Unknown,
             Self::Storage(_) | Self::Component { .. } => Code::Internal,
             Self::Wiring(_) | Self::ReadModel { .. } | Self::Rebuild { .. } => Code::FailedPrecondition,
-            Self::ShuttingDown => Code::Unavailable,
+            Self::ShuttingDown | Self::OutOfReach { .. } => Code::Unavailable,
             Self::NotOffered { .. } => Code::Unimplemented,
         }
     }
@@ -509,7 +524,7 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::SequenceMismatch(mismatch) => mismatch.strategy == MergeStrategy::Commutative,
-            Self::Contention { .. } | Self::ShuttingDown => true,
+            Self::Contention { .. } | Self::ShuttingDown | Self::OutOfReach { .. } => true,
             Self::Storage(error) => error.is_retryable(),
             Self::Reaction { permanent, .. } => !permanent,
             _ => false,
@@ -606,7 +621,9 @@ impl Error {
                 facts.extend(stream_facts(stream));
                 facts
             }
-            Self::Component { component, .. } | Self::Rebuild { component, .. } => {
+            Self::OutOfReach { component, .. }
+            | Self::Component { component, .. }
+            | Self::Rebuild { component, .. } => {
                 vec![("component", component.clone())]
             }
             Self::ReadModel { component, problem } => {

@@ -61,6 +61,11 @@ pub mod declare;
 mod error;
 pub mod reaction;
 pub mod registry;
+#[cfg(feature = "remote")]
+pub mod remote;
+#[cfg(not(feature = "remote"))]
+#[path = "remote/absent.rs"]
+mod remote;
 mod runtime;
 #[cfg(feature = "server")]
 pub mod server;

@@ -36,6 +36,7 @@ pub(crate) fn note(type_name: &'static str, event: &impl prost::Message) -> Emit
         type_name: Name::from_static(type_name),
         payload: event.encode_to_vec().into(),
         apply: |_, _| Ok(()),
+        schema_version: 0,
     }
 }
 
@@ -127,7 +128,10 @@ impl Core {
                 sequence,
                 created_at: now,
                 type_name: event.type_name.clone(),
-                schema_version: self.registry.upcasters.current_version(&event.type_name),
+                schema_version: match event.schema_version {
+                    0 => self.registry.upcasters.current_version(&event.type_name),
+                    said => said,
+                },
                 payload: payloads::shared(&event.payload),
                 headers: submission.headers.clone(),
                 isolated: *sync == SyncMode::Isolated,
@@ -213,7 +217,7 @@ impl Core {
         let before = events.events.len();
         let stream_next = loaded.next_sequence;
         let fail = |why: Why, state_moved| {
-            let why = why.about(|| About::command((page.decider.full_name)()));
+            let why = why.about(|| About::command(page.full_name()));
             Err(Box::new(Unstored { why, next_sequence: stream_next, state_moved }))
         };
         let next_sequence = stream_next.saturating_add(u32::try_from(before).unwrap_or(u32::MAX));

@@ -19,6 +19,7 @@ use super::{CascadeErrorMode, Receipt, SyncMode, any_of, detached};
 use crate::declare::{Aggregate, CommandContext, EmittedEvent, EventSink, FactDescriptor, Location, Message};
 use crate::error::{About, Error, Result, Subject, nearest};
 use crate::registry;
+use crate::remote::Question;
 use crate::storage::{BoxFuture, Dedup, Extras};
 use crate::stream::{Edition, Headers, Name};
 use crate::telemetry;
@@ -147,6 +148,9 @@ pub(crate) struct FactWork {
     /// How the fact itself is applied, where it can be.
     apply: Option<crate::declare::ApplyFn>,
     location: Location,
+    /// For an aggregate in another process: what it makes of the fact.
+    question: Option<Question>,
+    is_elsewhere: bool,
 }
 
 impl FactWork {
@@ -157,6 +161,13 @@ impl FactWork {
         payload: Bytes,
         to_handler: bool,
     ) -> Result<Self> {
+        if let Some(remote) = &aggregate.remote {
+            let question = to_handler.then(|| remote.fact(type_name, &payload));
+            let (type_name, location) = (Name::new(type_name), aggregate.descriptor.location);
+            // Nobody here has a state of it.
+            let apply: Option<crate::declare::ApplyFn> = Some(|_, _| Ok(()));
+            return Ok(Self { type_name, payload, handler: None, apply, location, question, is_elsewhere: true });
+        }
         let handler = aggregate.facts.get(type_name).copied().filter(|_| to_handler);
         let apply = aggregate.appliers.get(type_name).copied();
         let location = handler.map(|it| it.location).or(apply.map(|it| it.location));
@@ -178,10 +189,14 @@ impl FactWork {
         readable
             .map_err(|error| Error::invalid_argument("fact", format!("the payload is not a `{type_name}`: {error}")))?;
         let apply = apply.map(|apply| apply.apply);
-        Ok(Self { type_name: Name::new(type_name), payload, handler, apply, location })
+        let type_name = Name::new(type_name);
+        Ok(Self { type_name, payload, handler, apply, location, question: None, is_elsewhere: false })
     }
 
     pub(crate) fn decider(&self) -> Decider {
+        if self.is_elsewhere {
+            return Decider::elsewhere(self.location);
+        }
         Decider {
             method: self.handler.map_or("fact", |it| it.method),
             location: self.location,
@@ -194,6 +209,9 @@ impl FactWork {
 impl Decoded for FactWork {
     fn decide(&self, state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink) -> Result<(), Refusal> {
         let before = events.events.len();
+        if let Some(question) = &self.question {
+            events.events.extend(question.take()?.events);
+        }
         if let Some(handler) = self.handler {
             (handler.run)(state, &self.payload, context, events)
                 .map_err(|error| Refusal::Error(Error::invalid_argument("fact", error.to_string())))?;
@@ -203,13 +221,17 @@ impl Decoded for FactWork {
             && let Some(apply) = self.apply
         {
             let (type_name, payload) = (self.type_name.clone(), self.payload.clone());
-            events.events.push(EmittedEvent { type_name, payload, apply });
+            events.events.push(EmittedEvent { type_name, payload, apply, schema_version: 0 });
         }
         Ok(())
     }
 
     fn encoded(&self) -> prost_types::Any {
         any_of(&self.type_name, &self.payload)
+    }
+
+    fn question(&self) -> Option<&Question> {
+        self.question.as_ref()
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Loaded {
     pub(crate) folded_bytes: u64,
     /// Number of those bytes at which the state is weighed again.
     pub(crate) weigh_at: u64,
+    /// It is only what another process is asked with: never kept.
+    is_history: bool,
 }
 
 /// What is stored of a stream up to a point, in order: what it inherits from main, then its own.
@@ -234,6 +236,10 @@ impl Core {
         event: StoredEvent,
     ) -> Result<()> {
         for event in self.upcast(key, event)? {
+            if let Some(remote) = &aggregate.remote {
+                remote.remember(state, &event);
+                continue;
+            }
             let Some(apply) = aggregate.appliers.get(&event.type_name) else {
                 if event.type_name.starts_with("angzarr.") {
                     continue; // the framework's own notes in a stream are no business of the state
@@ -315,12 +321,13 @@ impl Loaded {
             complete: false,
             folded_bytes: 0,
             weigh_at: UNWEIGHED,
+            is_history: aggregate.remote.is_some(),
         }
     }
 
     /// What may stay in the cache: a state that nothing has touched, and whose place on the timeline is stored. Where a
     /// branch begins is only fixed by its first event (row B1).
     pub(crate) fn kept_if(self, untouched: bool) -> Option<Self> {
-        (untouched && self.diverges_at.is_none()).then_some(self)
+        (untouched && self.diverges_at.is_none() && !self.is_history).then_some(self)
     }
 }

@@ -3,6 +3,7 @@
 //! In: a typed command, or a `CommandRequest` from anywhere. Out: a [`Receipt`], after everything was stored. Never: a
 //! second way; both entries build a `Submission` and run the one pipeline.
 
+mod ahead;
 mod answer;
 mod books;
 mod decide;
@@ -28,6 +29,7 @@ pub use fact::RecordFact;
 pub use query::{Preview, PreviewCommand, StateQuery};
 pub use send::{SendCommand, Sending};
 
+pub(crate) use ahead::{Ahead, Situation};
 #[cfg(feature = "server")]
 pub(crate) use answer::cover_of;
 pub(crate) use answer::event_page;

@@ -18,6 +18,7 @@ use crate::declare::{
 use crate::error::{About, Error, Result, SequenceMismatch, Subject};
 use crate::reaction::{CascadeLink, Escalate, IntentDesk, Ownership, WaitBoard, Waiting};
 use crate::registry::{Aggregate, Registry};
+use crate::remote::Question;
 use crate::storage::{Dedup, Extras, Storage, Write, WriteError, Writer, Written};
 use crate::stream::{AsOf, Edition, Headers, Limits, Nanos, StoredEvent, StreamKey};
 use crate::telemetry;
@@ -86,7 +87,7 @@ impl Submission<'_> {
     pub(crate) fn about(&self) -> About {
         let mut about = About::of(&self.key);
         if let [page] = self.pages {
-            about.command_type = (page.decider.full_name)();
+            about.command_type = page.full_name();
         }
         about
     }
@@ -110,6 +111,11 @@ pub(crate) trait Decoded: Send + Sync {
 
     /// The command as the wire has it, made when a dead letter needs it.
     fn encoded(&self) -> prost_types::Any;
+
+    /// What has to be asked in another process before it can decide.
+    fn question(&self) -> Option<&Question> {
+        None
+    }
 }
 
 /// Why nothing is stored.
@@ -149,6 +155,13 @@ pub(crate) struct Decider {
     pub(crate) full_name: fn() -> String,
 }
 
+impl Decider {
+    /// A method in another process. What it decides on the message says.
+    pub(crate) fn elsewhere(location: Location) -> Self {
+        Self { method: "(remote)", location, merge: None, full_name: || "(remote)".to_owned() }
+    }
+}
+
 impl From<&CommandHandlerDescriptor> for Decider {
     fn from(handler: &CommandHandlerDescriptor) -> Self {
         let CommandHandlerDescriptor { method, location, merge, command, .. } = handler;
@@ -166,6 +179,14 @@ pub(crate) struct Page<'a> {
 }
 
 impl Page<'_> {
+    /// Full name of what is decided on. Of what another process decides only the message itself says it.
+    pub(super) fn full_name(&self) -> String {
+        match self.command.question() {
+            Some(_) => angzarr_proto::type_name_of(&self.command.encoded().type_url).to_owned(),
+            None => (self.decider.full_name)(),
+        }
+    }
+
     /// The declaration wins over the command (row M6).
     pub(super) fn strategy(&self) -> MergeStrategy {
         self.decider.merge.or(self.merge).unwrap_or_default()
@@ -295,6 +316,7 @@ impl Core {
                 loaded
             }
         };
+        self.ask_ahead(submission, &loaded).await;
         let mut events = Events::default();
         let mut prepared = match self.prepare(submission, &mut loaded, &mut events) {
             Ok(prepared) => prepared,
@@ -346,7 +368,12 @@ impl Core {
 
     fn execute_at_once(&self, submission: &Submission<'_>) -> Option<Result<Outcome>> {
         let waits = submission.pages.iter().any(|page| page.sync.waits());
-        if waits || submission.dedup.is_some() || !submission.key.is_main() || !self.storage.commits_now() {
+        if waits
+            || submission.aggregate.remote.is_some()
+            || submission.dedup.is_some()
+            || !submission.key.is_main()
+            || !self.storage.commits_now()
+        {
             return None;
         }
         let slot = self.cache.slot(&submission.key);

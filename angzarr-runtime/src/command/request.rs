@@ -14,10 +14,11 @@ use uuid::Uuid;
 use super::Because;
 use super::pipeline::{Core, Decider, Decoded, Outcome, Page, Refusal, Submission};
 use super::{Along, CascadeErrorMode, Receipt, SyncMode};
-use crate::declare::{AnyMessage, CommandContext, CommandHandlerDescriptor, EventSink, MergeStrategy};
+use crate::declare::{AnyMessage, CommandContext, CommandHandlerDescriptor, EventSink, Location, MergeStrategy};
 use crate::error::{About, Error, Result, Subject, nearest};
 use crate::reaction::CascadeLink;
 use crate::registry;
+use crate::remote::Question;
 use crate::storage::Dedup;
 use crate::stream::limits::shorten;
 use crate::stream::{Edition, Headers, Name, Nanos, StreamKey};
@@ -181,8 +182,68 @@ impl<E: Fn() -> prost_types::Any + Send + Sync> Decoded for Erased<E> {
     }
 }
 
+/// A command for an aggregate in another process.
+struct Elsewhere<E> {
+    question: Question,
+    location: Location,
+    encode: E,
+}
+
+impl<E: Fn() -> prost_types::Any + Send + Sync> Decoded for Elsewhere<E> {
+    fn decide(&self, _: &dyn Any, _: &CommandContext<'_>, events: &mut EventSink) -> Result<(), Refusal> {
+        events.events.extend(self.question.take()?.events_or_rejection()?);
+        Ok(())
+    }
+    fn encoded(&self) -> prost_types::Any {
+        (self.encode)()
+    }
+    fn question(&self) -> Option<&Question> {
+        Some(&self.question)
+    }
+}
+
+/// A command, and who decides on it.
+enum Work<E> {
+    Here(Erased<E>),
+    Elsewhere(Elsewhere<E>),
+}
+
+impl<E: Fn() -> prost_types::Any + Send + Sync> Work<E> {
+    /// Finds who decides on a command, and reads it as far as anybody here can.
+    fn find(
+        aggregate: &registry::Aggregate,
+        field: impl Into<Cow<'static, str>>,
+        type_name: &str,
+        payload: &[u8],
+        page: impl FnOnce() -> proto::CommandPage,
+        encode: E,
+    ) -> Result<Self> {
+        if let Some(remote) = &aggregate.remote {
+            let location = aggregate.descriptor.location;
+            return Ok(Self::Elsewhere(Elsewhere { question: remote.command(page()), location, encode }));
+        }
+        let handler = handler_of(aggregate, type_name)?;
+        let command = (handler.command.decode)(payload).map_err(|error| undecodable(field, type_name, &error))?;
+        Ok(Self::Here(Erased { handler, command, encode }))
+    }
+
+    fn decoded(&self) -> &dyn Decoded {
+        match self {
+            Self::Here(here) => here,
+            Self::Elsewhere(elsewhere) => elsewhere,
+        }
+    }
+
+    fn decider(&self) -> Decider {
+        match self {
+            Self::Here(here) => here.handler.into(),
+            Self::Elsewhere(Elsewhere { location, .. }) => Decider::elsewhere(*location),
+        }
+    }
+}
+
 struct ParsedPage<E> {
-    command: Erased<E>,
+    command: Work<E>,
     expected: Option<u32>,
     merge: MergeStrategy,
     sync: SyncMode,
@@ -192,8 +253,8 @@ struct ParsedPage<E> {
 impl<E: Fn() -> prost_types::Any + Send + Sync> ParsedPage<E> {
     fn page(&self) -> Page<'_> {
         Page {
-            decider: self.command.handler.into(),
-            command: &self.command,
+            decider: self.command.decider(),
+            command: self.command.decoded(),
             expected: self.expected,
             merge: Some(self.merge),
             sync: self.sync,
@@ -220,9 +281,8 @@ impl<E: Fn() -> prost_types::Any + Send + Sync> Parsed<'_, E> {
 
     fn submission<'s>(&'s self, pages: &'s [Page<'s>], at: Option<Nanos>, span: Option<Span>) -> Submission<'s> {
         let Self { aggregate, key, edition, headers, dedup, .. } = self;
-        let span = span.unwrap_or_else(|| {
-            telemetry::command_span(aggregate, key, headers, pages[0].decider.full_name, pages.len())
-        });
+        let span = span
+            .unwrap_or_else(|| telemetry::command_span(aggregate, key, headers, || pages[0].full_name(), pages.len()));
         let (key, headers, dedup) = (key.clone(), telemetry::traced(headers.clone(), &span), dedup.clone());
         Submission {
             aggregate,
@@ -386,10 +446,9 @@ impl Core {
             None => return Err(missing(field("command"), "the command as an Any")),
         };
         let type_name = proto::type_name_of(&command.type_url);
-        let handler = handler_of(aggregate, type_name)?;
         self.limits.check_payload(|| field("command").into(), command.value.len())?;
-        let decoded = (handler.command.decode)(&command.value)
-            .map_err(|error| undecodable(field("command"), type_name, &error))?;
+        let work =
+            Work::find(aggregate, field("command"), type_name, &command.value, || page.clone(), || command.clone())?;
         let merge = proto::MergeStrategy::try_from(page.merge_strategy).map_err(|_| {
             Error::invalid_argument(field("merge_strategy"), format!("{} is no MergeStrategy", page.merge_strategy))
         })?;
@@ -408,8 +467,7 @@ impl Core {
                 expected = None;
             }
         }
-        let command = Erased { handler, command: decoded, encode: || command.clone() };
-        Ok(ParsedPage { command, expected, merge: merge.into(), sync, dedup })
+        Ok(ParsedPage { command: work, expected, merge: merge.into(), sync, dedup })
     }
 
     /// Every text of it is checked: what follows on another in a dedup key must not be taken for a part of it.
@@ -553,11 +611,10 @@ pub(crate) struct Alone<'a> {
 }
 
 /// A reaction's command that can be run.
-struct Emitted<'c> {
+struct Emitted<'c, E> {
     aggregate: &'c registry::Aggregate,
     key: StreamKey,
-    handler: &'static CommandHandlerDescriptor,
-    decoded: AnyMessage,
+    work: Work<E>,
 }
 
 impl Core {
@@ -565,7 +622,7 @@ impl Core {
     /// correlation id and extension (rows G1, G2, I1, I3).
     pub(crate) async fn handle_reaction(&self, reaction: &ReactionCommand<'_>) -> Result<Outcome> {
         let command = reaction.command;
-        let Emitted { aggregate, key, handler, decoded } = self.parse_emitted(reaction).map_err(|error| {
+        let Emitted { aggregate, key, work } = self.parse_emitted(reaction).map_err(|error| {
             let error = error.about(|| About {
                 domain: command.domain().to_owned(),
                 root: Some(command.root),
@@ -575,14 +632,13 @@ impl Core {
             telemetry::refused_early(&error, reaction.headers.correlation_id());
             error
         })?;
-        let erased = Erased { handler, command: decoded, encode: || any_of(&command.type_name, &command.payload) };
         self.decide_alone(Alone {
             aggregate,
             key,
             edition: reaction.edition,
             headers: reaction.headers.clone(),
-            decider: handler.into(),
-            work: &erased,
+            decider: work.decider(),
+            work: work.decoded(),
             dedup: Some(reaction.provenance.dedup()),
             at: command.at,
             along: reaction.along,
@@ -611,7 +667,7 @@ impl Core {
         } = alone;
         let sync = if link.is_some() { SyncMode::Cascade } else { SyncMode::Async };
         let pages = [Page { decider, command: work, expected: None, merge: None, sync }];
-        let span = telemetry::command_span(aggregate, &key, &headers, decider.full_name, 1);
+        let span = telemetry::command_span(aggregate, &key, &headers, || pages[0].full_name(), 1);
         let headers = telemetry::traced(headers, &span).with_divergences(edition.named_divergences());
         let submission = Submission {
             aggregate,
@@ -635,16 +691,19 @@ impl Core {
         .await
     }
 
-    fn parse_emitted(&self, reaction: &ReactionCommand<'_>) -> Result<Emitted<'_>> {
+    fn parse_emitted<'c>(
+        &'c self,
+        reaction: &'c ReactionCommand<'_>,
+    ) -> Result<Emitted<'c, impl Fn() -> prost_types::Any + Send + Sync + 'c>> {
         let command = reaction.command;
         let aggregate =
             self.registry.aggregates.get(command.domain()).ok_or_else(|| self.unknown_domain(command.domain()))?;
-        let handler = handler_of(aggregate, command.type_name())?;
         self.limits.check_payload(|| "command".into(), command.payload.len())?;
         let key = self.key(aggregate, reaction.edition, command.root)?;
-        let decoded = (handler.command.decode)(&command.payload)
-            .map_err(|error| undecodable("command", command.type_name(), &error))?;
-        Ok(Emitted { aggregate, key, handler, decoded })
+        let page = || reaction.book().pages.swap_remove(0);
+        let encode = || any_of(&command.type_name, &command.payload);
+        let work = Work::find(aggregate, "command", command.type_name(), &command.payload, page, encode)?;
+        Ok(Emitted { aggregate, key, work })
     }
 }
 

@@ -33,6 +33,7 @@ impl Core {
         }
         let Submission { aggregate, key, edition, .. } = submission;
         let mut loaded = self.load(aggregate, key, edition, as_of).await?;
+        self.ask_ahead(submission, &loaded).await;
         match self.would_store(submission, &mut loaded) {
             Ok(events) => Ok(Outcome {
                 events,
@@ -60,7 +61,7 @@ impl Core {
     }
 
     /// The same for one thing that a state decides on, and a state that is given.
-    pub(crate) fn would_decide(&self, alone: Alone<'_>, loaded: &mut Loaded) -> Result<StoredEvents> {
+    pub(crate) async fn would_decide(&self, alone: Alone<'_>, loaded: &mut Loaded) -> Result<StoredEvents> {
         let Alone {
             aggregate,
             key,
@@ -90,6 +91,7 @@ impl Core {
             because,
             span: tracing::Span::none(),
         };
+        self.ask_ahead(&submission, loaded).await;
         match self.would_store(&submission, loaded) {
             Ok(events) => Ok(events),
             Err(Why::Error(error)) => Err(error.about(|| submission.about())),

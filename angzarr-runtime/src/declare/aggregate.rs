@@ -196,11 +196,14 @@ pub(crate) struct EmittedEvent {
     pub(crate) type_name: Name,
     pub(crate) payload: Bytes,
     pub(crate) apply: ApplyFn,
+    /// The version that it says to have; 0 for that of the program.
+    pub(crate) schema_version: u32,
 }
 
 impl EventSink {
     fn push<E: Message>(&mut self, type_name: Name, event: &E, apply: ApplyFn) {
-        self.events.push(EmittedEvent { type_name, payload: Bytes::from(event.encode_to_vec()), apply });
+        let payload = Bytes::from(event.encode_to_vec());
+        self.events.push(EmittedEvent { type_name, payload, apply, schema_version: 0 });
     }
 }
 

@@ -65,6 +65,13 @@ impl Rejection {
         self
     }
 
+    /// With details as they came over the wire.
+    #[cfg(feature = "remote")]
+    pub(crate) fn with_details(mut self, details: Vec<prost_types::Any>) -> Self {
+        self.details = details;
+        self
+    }
+
     /// The stable code.
     pub fn code(&self) -> &str {
         &self.code
@@ -146,6 +153,8 @@ macro_rules! ensure {
 pub struct ReactionError {
     message: String,
     permanent: bool,
+    /// Nothing was asked: the event has to wait.
+    outage: bool,
 }
 
 /// What projector handlers fail with.
@@ -154,12 +163,22 @@ pub type ProjectionError = ReactionError;
 impl ReactionError {
     /// A failure that a later try may not have.
     pub fn transient(message: impl fmt::Display) -> Self {
-        Self { message: message.to_string(), permanent: false }
+        Self { message: message.to_string(), permanent: false, outage: false }
     }
 
     /// A failure that every try will have.
     pub fn permanent(message: impl fmt::Display) -> Self {
-        Self { message: message.to_string(), permanent: true }
+        Self { message: message.to_string(), permanent: true, outage: false }
+    }
+
+    /// Who is to be asked is out of reach: that says nothing about the event, and counts as no try.
+    #[cfg(feature = "remote")]
+    pub(crate) fn outage(message: impl fmt::Display) -> Self {
+        Self { outage: true, ..Self::transient(message) }
+    }
+
+    pub(crate) fn is_outage(&self) -> bool {
+        self.outage
     }
 
     /// Whether a retry is pointless.

@@ -15,7 +15,28 @@ use crate::stream::{StoredEvent, StreamKey};
 use crate::telemetry;
 
 /// What a saga sends for one event; nothing if it has no handler for it.
-pub(crate) fn react(
+pub(crate) async fn react(
+    core: &Core,
+    saga: &Saga,
+    instance: &Instance,
+    stream: &StreamKey,
+    event: &StoredEvent,
+) -> Result<Vec<Emission>, ReactionError> {
+    match &saga.remote {
+        Some(remote) => {
+            let emissions = remote.react(core, stream, event).await?;
+            telemetry::handled(REMOTE, Some(emissions.len()));
+            Ok(emissions)
+        }
+        None => react_here(core, saga, instance, stream, event),
+    }
+}
+
+/// What the runtime tells of a method that is elsewhere.
+const REMOTE: &str = "(remote)";
+
+/// The same for one of this program.
+pub(crate) fn react_here(
     core: &Core,
     saga: &Saga,
     instance: &Instance,
@@ -46,6 +67,11 @@ pub(crate) async fn project(
     unit: Option<&Unit>,
     replay: bool,
 ) -> Result<Projection, ReactionError> {
+    if let Some(remote) = &projector.remote {
+        let projection = remote.project(stream, events.into_iter().collect(), false).await?;
+        telemetry::handled(REMOTE, None);
+        return Ok(projection);
+    }
     let mut projection = None;
     for (part, event) in (0..).zip(events) {
         let Some(handler) = projector.handlers.get(event.type_name.as_str()) else { continue };

@@ -9,12 +9,14 @@ use parking_lot::Mutex;
 use prost::Message as _;
 use proto::{CommandBookExt as _, PageHeaderExt, TimestampExt as _};
 
-use super::notification::{About, AfterRevocation, COMPENSATE, COMPENSATED, CompensateWork, RejectedWork, notified};
+use super::notification::{
+    About, AfterRevocation, COMPENSATE, COMPENSATED, CompensateWork, RejectedWork, answers_to_compensation, notified,
+};
 use crate::command::{Alone, Core, Decider, Decoded, Provenance, cover_on, event_page, external_dedup};
 use crate::dead_letter;
 use crate::declare::{Location, RejectedCommand};
 use crate::error::{Error, Result, Subject, nearest};
-use crate::registry::{Aggregate, rejected_by};
+use crate::registry::Aggregate;
 use crate::storage::Dedup;
 use crate::stream::{Edition, Headers, Name, StreamKey};
 
@@ -80,11 +82,13 @@ impl Core {
         provenance: Option<Provenance>,
         dedup: Option<Dedup>,
     ) -> Result<proto::BusinessResponse> {
-        let Some(method) = target.aggregate.compensate else { return Err(no_method(target.aggregate, COMPENSATE)) };
+        let Some(by) = answers_to_compensation(target.aggregate, compensate) else {
+            return Err(no_method(target.aggregate, COMPENSATE));
+        };
         let about = self.about(&target, book.clone(), provenance, &compensate.reason);
         let after = self.after(&about, &compensate.reason, dedup.is_some());
-        let work = CompensateWork { method, compensate, about: &about, after: &after };
-        let decider = decider(method.method, method.location, || COMPENSATE.to_owned());
+        let decider = by.decider(|it| decider(it.method, it.location, || COMPENSATE.to_owned()));
+        let work = CompensateWork { by, compensate, about: &about, after: &after };
         self.decide_on_request(target, decider, &work, dedup, &after, &about).await
     }
 
@@ -108,16 +112,16 @@ impl Core {
             Some(known) => known,
             None => self.about(&target, rejection.rejected_command.unwrap_or_default(), None, &reason),
         };
-        let (command, domain) = (&about.rejected.type_name, &about.rejected.domain);
+        let command = &about.rejected.type_name;
         if command.is_empty() {
             return Err(Error::invalid_argument("rejected_command", "missing; send the command that was rejected"));
         }
-        let Some(method) = rejected_by(&target.aggregate.rejected, command, domain) else {
+        let Some(by) = self.answers_to_rejection(target.aggregate, &about) else {
             return Err(no_method(target.aggregate, command));
         };
         let after = self.after(&about, &reason, dedup.is_some());
-        let work = RejectedWork { method, about: &about, after: &after };
-        let decider = decider(method.method, method.location, || REJECTION.to_owned());
+        let decider = by.decider(|it| decider(it.method, it.location, || REJECTION.to_owned()));
+        let work = RejectedWork { by, about: &about, after: &after };
         self.decide_on_request(target, decider, &work, dedup, &after, &about).await
     }
 

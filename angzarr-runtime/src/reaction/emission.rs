@@ -93,8 +93,7 @@ impl Core {
             let problem = match emission {
                 Emission::Command(command) => match self.registry.aggregates.get(command.domain()) {
                     Some(aggregate) => aggregate
-                        .handlers
-                        .contains_key(command.type_name())
+                        .takes(command.type_name())
                         .then_some(())
                         .ok_or_else(|| format!("`{}` does not handle `{}`", command.domain(), command.type_name())),
                     None => Err(self.unknown_domain(command.domain()).to_string()),
@@ -293,8 +292,11 @@ impl Core {
                 Err(Error::ShuttingDown) => return Err("the runtime is shutting down".to_owned()),
                 Err(error) => match delays.next().filter(|_| error.is_retryable()) {
                     Some(delay) => tokio::time::sleep(delay).await,
-                    // A full disk says nothing about the command: it waits until the store is well again.
-                    None if matches!(error, Error::Storage(_)) => return Err(error.to_string()),
+                    // A full disk, or a component out of reach, says nothing about the command: it waits until all is well
+                    // again.
+                    None if matches!(error, Error::Storage(_) | Error::OutOfReach { outage: true, .. }) => {
+                        return Err(error.to_string());
+                    }
                     None => return Ok(Err((error, tries))),
                 },
             }

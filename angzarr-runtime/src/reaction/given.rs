@@ -11,13 +11,13 @@ use uuid::Uuid;
 
 use super::emission::Sender;
 use super::plan::{PART, Plan, Sent, Told, sent};
-use super::process_manager::{ProcessWork, Trigger, process_key};
+use super::process_manager::{ProcessWork, process_key};
 use super::{
     Cascade, CascadeLink, ComponentKind, Missing, ProcessManagerRunner, ProjectorRunner, SagaRunner, WaitResult,
 };
 use crate::command::{
-    Alone, Because, CascadeErrorMode, Core, Decider, Loaded, Outcome, Projection, ReactionCommand, cover_on,
-    decode_state, edition_of, event_page,
+    Alone, Because, CascadeErrorMode, Core, Loaded, Outcome, Projection, ReactionCommand, cover_on, decode_state,
+    edition_of, event_page,
 };
 use crate::declare::{AnyFact, Emission};
 use crate::error::{Error, Result};
@@ -122,7 +122,7 @@ impl Core {
                 .as_ref()
                 .map(|cascade| CascadeLink::begin(cascade.clone()).next(saga.name, &given.stream, event.sequence));
             let sender = sender(saga, given, event, link.as_ref(), true);
-            for (index, emission) in (0u32..).zip(saga.would_send(self, &given.stream, event)?) {
+            for (index, emission) in (0u32..).zip(saga.would_send(self, &given.stream, event).await?) {
                 self.emit(&sender, index, &emission, None).await.map_err(held)?;
                 self.tell(&mut response, &sender, index, &emission);
             }
@@ -137,11 +137,11 @@ impl Core {
     }
 
     /// What a saga would send, and nothing of it sent.
-    pub(crate) fn speculate_saga(&self, saga: &SagaRunner, given: &Given) -> Result<proto::SagaResponse> {
+    pub(crate) async fn speculate_saga(&self, saga: &SagaRunner, given: &Given) -> Result<proto::SagaResponse> {
         let mut response = proto::SagaResponse::default();
         for event in &given.events {
             let sender = sender(saga, given, event, None, false);
-            for (index, emission) in (0u32..).zip(saga.would_send(self, &given.stream, event)?) {
+            for (index, emission) in (0u32..).zip(saga.would_send(self, &given.stream, event).await?) {
                 self.tell(&mut response, &sender, index, &emission);
             }
         }
@@ -207,11 +207,10 @@ impl Core {
         for stored in &given.events {
             let upcast = self.upcast(&given.stream, stored.clone())?;
             for (event, part) in upcast.into_iter().zip(0u32..) {
-                let Some(handler) = process.handlers.get(event.type_name.as_str()).copied() else { continue };
+                let Some((trigger, decider)) = process.woken_by(&given.stream, &event) else { continue };
                 if event.headers.correlation_id().is_empty() {
                     continue; // row P2
                 }
-                let trigger = Trigger::Event { handler, event: &event, stream: &given.stream };
                 let work = ProcessWork { core: self, trigger, key: &key, headers: &headers, name };
                 let plan = Plan {
                     process: name,
@@ -220,12 +219,6 @@ impl Core {
                     planned: Mutex::default(),
                     decided: Some(Mutex::default()),
                     told: None,
-                };
-                let decider = Decider {
-                    method: handler.method,
-                    location: handler.location,
-                    merge: None,
-                    full_name: handler.event.full_name,
                 };
                 let alone = Alone {
                     aggregate: &process.state,
@@ -241,7 +234,7 @@ impl Core {
                     for_open_process: true,
                     because: None,
                 };
-                events.extend(self.would_decide(alone, &mut loaded)?);
+                events.extend(self.would_decide(alone, &mut loaded).await?);
                 planned.extend(plan.planned.into_inner().into_iter().filter_map(|(intent, _)| sent(&intent)));
             }
         }

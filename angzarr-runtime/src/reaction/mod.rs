@@ -80,7 +80,7 @@ pub use sqlite_read_model::{SqliteReadModel, SqliteTransaction};
 pub use subscription::{ComponentKind, SubscriptionStatus};
 pub use wait_board::Missing;
 
-pub(crate) use call::{project, react};
+pub(crate) use call::{project, react, react_here};
 pub(crate) use cascade::{Cascade, CascadeLink};
 #[cfg(feature = "server")]
 pub(crate) use given::Given;

@@ -21,11 +21,12 @@ use crate::command::{
 };
 use crate::dead_letter::{self, DeadLetterId};
 use crate::declare::{
-    CommandContext, CompensateDescriptor, EventSink, ReactionError, RejectedCommand, RejectedDescriptor, Rejection,
-    Revocation,
+    CommandContext, CompensateDescriptor, EventSink, Location, ReactionError, RejectedCommand, RejectedDescriptor,
+    Rejection, Revocation,
 };
 use crate::error::{Code, Error, Result};
 use crate::registry::{Aggregate, rejected_by};
+use crate::remote::{Instead, Question};
 use crate::storage::{Dedup, Extras, Intent, IntentKind, Settle, Write, WriteError};
 use crate::stream::{Edition, Headers, Name, StreamKey};
 use crate::telemetry::{self, AtCommand};
@@ -68,7 +69,10 @@ pub(super) type Delivery = Result<Option<Revocation>, Undelivered>;
 impl Undelivered {
     pub(super) fn of(error: Error) -> Self {
         match error {
-            Error::ShuttingDown | Error::Storage(_) | Error::Contention { .. } => Self::Held(error.to_string()),
+            Error::ShuttingDown
+            | Error::Storage(_)
+            | Error::Contention { .. }
+            | Error::OutOfReach { outage: true, .. } => Self::Held(error.to_string()),
             Error::Reaction { message, permanent, .. } => Self::Failed { reason: message, permanent },
             Error::HandlerPanicked { .. } => Self::Failed { reason: error.to_string(), permanent: false },
             other => Self::Failed { permanent: !other.is_retryable(), reason: other.to_string() },
@@ -184,27 +188,71 @@ impl Along for AfterRevocation<'_> {
     }
 }
 
+/// Who answers to a rejection or compensation: a method, or the aggregate in its own process.
+pub(super) enum By<D: 'static> {
+    Method(&'static D),
+    Elsewhere(Question, Location),
+}
+
+impl<D> By<D> {
+    fn question(&self) -> Option<&Question> {
+        match self {
+            Self::Method(_) => None,
+            Self::Elsewhere(question, _) => Some(question),
+        }
+    }
+
+    pub(super) fn decider(&self, of_method: impl FnOnce(&'static D) -> Decider) -> Decider {
+        match self {
+            Self::Method(method) => of_method(method),
+            Self::Elsewhere(_, location) => Decider::elsewhere(*location),
+        }
+    }
+}
+
+/// What an aggregate in another process has answered, as a method would.
+fn elsewhere(question: &Question, events: &mut EventSink) -> Result<Result<(), Revocation>, Refusal> {
+    let answered = question.take()?;
+    Ok(match answered.instead {
+        None => {
+            events.events.extend(answered.events);
+            Ok(())
+        }
+        Some(Instead::Revocation(response)) => Err(Revocation { response, forward: false }),
+        Some(Instead::Notification(_)) => {
+            Err(Revocation { response: proto::RevocationResponse::default(), forward: true })
+        }
+    })
+}
+
 /// A rejected command on its way to the aggregate whose event it was sent for.
 pub(super) struct RejectedWork<'a> {
-    pub(super) method: &'static RejectedDescriptor,
+    pub(super) by: By<RejectedDescriptor>,
     pub(super) about: &'a About,
     pub(super) after: &'a AfterRevocation<'a>,
 }
 
 impl Decoded for RejectedWork<'_> {
     fn decide(&self, state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink) -> Result<(), Refusal> {
-        let answer = (self.method.run)(state, &self.about.rejected, context, events);
+        let answer = match &self.by {
+            By::Method(method) => (method.run)(state, &self.about.rejected, context, events),
+            By::Elsewhere(question, _) => elsewhere(question, events)?,
+        };
         revoked(answer, self.after, events, |revocation| failed_compensation(self.about, context, revocation))
     }
 
     fn encoded(&self) -> prost_types::Any {
         self.about.book.pages.first().and_then(|page| page.command().cloned()).unwrap_or_default()
     }
+
+    fn question(&self) -> Option<&Question> {
+        self.by.question()
+    }
 }
 
 /// A compensation on its way to the aggregate whose events it takes back.
 pub(super) struct CompensateWork<'a> {
-    pub(super) method: &'static CompensateDescriptor,
+    pub(super) by: By<CompensateDescriptor>,
     pub(super) compensate: &'a proto::Compensate,
     pub(super) about: &'a About,
     pub(super) after: &'a AfterRevocation<'a>,
@@ -212,12 +260,19 @@ pub(super) struct CompensateWork<'a> {
 
 impl Decoded for CompensateWork<'_> {
     fn decide(&self, state: &dyn Any, context: &CommandContext<'_>, events: &mut EventSink) -> Result<(), Refusal> {
-        let answer = (self.method.run)(state, self.compensate, context, events);
+        let answer = match &self.by {
+            By::Method(method) => (method.run)(state, self.compensate, context, events),
+            By::Elsewhere(question, _) => elsewhere(question, events)?,
+        };
         revoked(answer, self.after, events, |revocation| failed_compensation(self.about, context, revocation))
     }
 
     fn encoded(&self) -> prost_types::Any {
         proto::pack_as(COMPENSATE, self.compensate)
+    }
+
+    fn question(&self) -> Option<&Question> {
+        self.by.question()
     }
 }
 
@@ -266,6 +321,29 @@ fn failed_compensation(
 }
 
 impl Core {
+    /// A rejection as somebody in another process gets it.
+    pub(super) fn notification(&self, about: &About) -> proto::Notification {
+        use proto::TimestampExt as _;
+        let rejection = proto::RejectionNotification {
+            rejected_command: Some(about.book.clone()),
+            rejection_reason: about.rejected.reason.clone(),
+        };
+        proto::Notification {
+            cover: Some(cover_on(&about.provenance.source, &about.edition, &about.headers)),
+            payload: Some(proto::pack_as("angzarr.RejectionNotification", &rejection)),
+            sent_at: Some(prost_types::Timestamp::from_unix_nanos(self.now())),
+        }
+    }
+
+    /// Who answers to the rejection of a command that was sent for an event of this aggregate (row K2).
+    pub(super) fn answers_to_rejection(&self, aggregate: &Aggregate, about: &About) -> Option<By<RejectedDescriptor>> {
+        if let Some(remote) = &aggregate.remote {
+            let question = remote.rejection(self.notification(about));
+            return Some(By::Elsewhere(question, aggregate.descriptor.location));
+        }
+        rejected_by(&aggregate.rejected, &about.rejected.type_name, &about.rejected.domain).map(By::Method)
+    }
+
     /// Whether this very command was rejected before: told to its source, on the way there, or in the dead letters.
     pub(super) async fn was_rejected(&self, by: &Sender<'_>, provenance: &Provenance) -> Result<bool> {
         let known = self.storage.find_duplicate(by.source, &provenance.dedup_as(NOTIFIED)).await?.is_some()
@@ -326,22 +404,21 @@ impl Core {
         let settle = Settle { id: intent.id, due: intent.due };
         let (component, source) = (about.provenance.component.as_str(), &about.provenance.source);
         if let Some(process) = self.registry.process_managers.get(component)
-            && let Some(method) = rejected_by(&process.rejected, &about.rejected.type_name, &about.rejected.domain)
+            && let Some(trigger) = self.told_of_rejection(process, &about)
         {
-            return self.notify_process(process, method, &about, settle, link).await.map(|()| None);
+            return self.notify_process(process, trigger, &about, settle, link).await.map(|()| None);
         }
         if !self.registry.process_managers.contains_key(component) {
             // A saga may listen to a process manager.
             if let Some(process) = self.registry.process_managers.get(source.domain.as_str())
-                && let Some(method) = rejected_by(&process.rejected, &about.rejected.type_name, &about.rejected.domain)
+                && let Some(trigger) = self.told_of_rejection(process, &about)
             {
-                return self.notify_process(process, method, &about, settle, link).await.map(|()| None);
+                return self.notify_process(process, trigger, &about, settle, link).await.map(|()| None);
             }
             if let Some(aggregate) = self.registry.aggregates.get(source.domain.as_str())
-                && let Some(method) =
-                    rejected_by(&aggregate.rejected, &about.rejected.type_name, &about.rejected.domain)
+                && let Some(by) = self.answers_to_rejection(aggregate, &about)
             {
-                return self.notify_aggregate(aggregate, method, &about, settle, link).await;
+                return self.notify_aggregate(aggregate, by, &about, settle, link).await;
             }
         }
         self.nobody_answers(&about, settle, "no `#[rejected]` method answers to it").await.map(|()| None)
@@ -369,7 +446,7 @@ impl Core {
     async fn notify_aggregate(
         &self,
         aggregate: &Aggregate,
-        method: &'static RejectedDescriptor,
+        by: By<RejectedDescriptor>,
         about: &About,
         settle: Settle,
         link: Option<&CascadeLink>,
@@ -385,13 +462,13 @@ impl Core {
             revocation: Mutex::new(None),
             has_letter: dead_letters_failures(link),
         };
-        let work = RejectedWork { method, about, after: &after };
-        let decider = Decider {
+        let decider = by.decider(|method| Decider {
             method: method.method,
             location: method.location,
             merge: None,
             full_name: || "angzarr.RejectionNotification".to_owned(),
-        };
+        });
+        let work = RejectedWork { by, about, after: &after };
         let key = about.provenance.source.clone();
         let dedup = notified(about);
         let (edition, headers) = (&about.edition, about.headers.clone());
@@ -570,7 +647,8 @@ impl Core {
 
     async fn undo_events(&self, about: &About, compensate: &proto::Compensate, settle: Settle) -> Delivery {
         let aggregate = self.registry.aggregates.get(about.rejected.domain.as_str());
-        let Some((aggregate, method)) = aggregate.and_then(|aggregate| Some((aggregate, aggregate.compensate?))) else {
+        let answers = |aggregate| Some((aggregate, answers_to_compensation(aggregate, compensate)?));
+        let Some((aggregate, by)) = aggregate.and_then(answers) else {
             let reason = format!("{}; `{}` has no `#[compensate]` method", compensate.reason, about.rejected.domain);
             let letter = dead_letter::undone_command(self, settle.id, about.book.clone(), reason, 1, false);
             let stored = self.store_letter(letter, Some(settle), Extras::default()).await;
@@ -586,13 +664,13 @@ impl Core {
             revocation: Mutex::new(None),
             has_letter: false,
         };
-        let work = CompensateWork { method, compensate, about, after: &after };
-        let decider = Decider {
+        let decider = by.decider(|method| Decider {
             method: method.method,
             location: method.location,
             merge: None,
             full_name: || COMPENSATE.to_owned(),
-        };
+        });
+        let work = CompensateWork { by, compensate, about, after: &after };
         let key = StreamKey {
             domain: about.rejected.domain.clone(),
             edition: about.edition.name().clone(),
@@ -617,6 +695,17 @@ impl Core {
             .map_err(Undelivered::of)?;
         let revocation = after.revocation.lock().take();
         self.delivered(about, outcome, settle, revocation, None).await
+    }
+}
+
+/// Who undoes events of this aggregate (row E3).
+pub(super) fn answers_to_compensation(
+    aggregate: &Aggregate,
+    compensate: &proto::Compensate,
+) -> Option<By<CompensateDescriptor>> {
+    match &aggregate.remote {
+        Some(remote) => Some(By::Elsewhere(remote.compensation(compensate), aggregate.descriptor.location)),
+        None => aggregate.compensate.map(By::Method),
     }
 }
 

@@ -17,14 +17,17 @@ use super::ownership::TAKEN_OVER;
 use super::plan::{PART, Plan, SendWork, TimeoutWork, Told, unknown_timeout};
 use super::subscription::context_of;
 use super::{CascadeLink, ComponentKind};
-use crate::command::{Alone, Because, Core, Decider, Decoded, Outcome, Provenance, Refusal, any_of, note};
+use crate::command::{
+    Alone, Because, Core, Decider, Decoded, Outcome, Provenance, Refusal, any_of, cover_on, event_page, note,
+};
 use crate::dead_letter::{self, DeadLetterId, EventFailure, Resolution};
 use crate::declare::{
     AnyFact, CommandContext, Emission, EventContext, EventSink, ProcessHandlerDescriptor, ProcessRejectedDescriptor,
     ReactionError, TimeoutDescriptor,
 };
 use crate::error::{Error, Result};
-use crate::registry::ProcessManager;
+use crate::registry::{ProcessManager, rejected_by};
+use crate::remote::{Answered, Question};
 use crate::storage::{Extras, Intent, IntentKind, Settle};
 use crate::stream::upcast::Upcasted;
 use crate::stream::{Edition, Headers, LogEvent, Name, StoredEvent, StreamKey, TraceContext, root};
@@ -59,9 +62,24 @@ enum Failure {
 
 /// What wakes a process manager.
 pub(super) enum Trigger<'a> {
-    Event { handler: &'static ProcessHandlerDescriptor, event: &'a StoredEvent, stream: &'a StreamKey },
-    Timeout { method: &'static TimeoutDescriptor, due: i64 },
-    Rejection { method: &'static ProcessRejectedDescriptor, about: &'a About },
+    Event {
+        handler: &'static ProcessHandlerDescriptor,
+        event: &'a StoredEvent,
+        stream: &'a StreamKey,
+    },
+    Timeout {
+        method: &'static TimeoutDescriptor,
+        due: i64,
+    },
+    Rejection {
+        method: &'static ProcessRejectedDescriptor,
+        about: &'a About,
+    },
+    /// An event, or without one the rejection of a command, for a process manager in another process.
+    Elsewhere {
+        question: Question,
+        event: Option<(&'a StoredEvent, &'a StreamKey)>,
+    },
 }
 
 /// A trigger on its way to the state of its process.
@@ -79,6 +97,9 @@ impl ProcessWork<'_> {
         match &self.trigger {
             Trigger::Event { event, stream, .. } => {
                 Some(Because { stream, sequence: event.sequence, position: event.position })
+            }
+            Trigger::Elsewhere { event, .. } => {
+                event.map(|(event, stream)| Because { stream, sequence: event.sequence, position: event.position })
             }
             Trigger::Timeout { .. } | Trigger::Rejection { .. } => None,
         }
@@ -114,10 +135,19 @@ impl Decoded for ProcessWork<'_> {
                 let own = self.own_context(context, now, Name::from_static("angzarr.RejectionNotification"));
                 (method.run)(state, &about.rejected, &own, events)
             }
+            Trigger::Elsewhere { question, .. } => {
+                let Answered { events: own, emissions, .. } = question.take()?;
+                events.events.extend(own);
+                if !emissions.is_empty() {
+                    events.aftermath.get_or_insert_default().emissions.extend(emissions);
+                }
+                Ok(())
+            }
         };
         done.map_err(Refusal::Failed)?;
         let sends = events.aftermath.as_ref().is_some_and(|aftermath| !aftermath.emissions.is_empty());
-        if sends && events.events.is_empty() && !matches!(self.trigger, Trigger::Event { .. }) {
+        let is_event = matches!(self.trigger, Trigger::Event { .. } | Trigger::Elsewhere { event: Some(_), .. });
+        if sends && events.events.is_empty() && !is_event {
             events.events.push(note(STEP, &self.name.to_owned()));
         }
         Ok(())
@@ -126,8 +156,29 @@ impl Decoded for ProcessWork<'_> {
     fn encoded(&self) -> prost_types::Any {
         match &self.trigger {
             Trigger::Event { event, .. } => any_of(&event.type_name, &event.payload),
-            Trigger::Timeout { .. } | Trigger::Rejection { .. } => prost_types::Any::default(),
+            Trigger::Elsewhere { event: Some((event, _)), .. } => any_of(&event.type_name, &event.payload),
+            Trigger::Timeout { .. } | Trigger::Rejection { .. } | Trigger::Elsewhere { .. } => {
+                prost_types::Any::default()
+            }
         }
+    }
+
+    fn question(&self) -> Option<&Question> {
+        match &self.trigger {
+            Trigger::Elsewhere { question, .. } => Some(question),
+            _ => None,
+        }
+    }
+}
+
+/// One event as a process manager in another process gets it.
+fn book_of(stream: &StreamKey, event: &StoredEvent) -> proto::EventBook {
+    let edition = Edition::of(&stream.edition, event.headers.divergences());
+    proto::EventBook {
+        cover: Some(cover_on(stream, &edition, &event.headers)),
+        snapshot: None,
+        pages: vec![event_page(event)],
+        next_sequence: event.sequence.saturating_add(1),
     }
 }
 
@@ -177,7 +228,7 @@ impl ProcessManagerRunner {
         let LogEvent { stream, event } = item;
         let type_name = event.type_name.as_str();
         if !event.headers.correlation_id().is_empty()
-            || !self.process(core).handlers.contains_key(type_name)
+            || !self.process(core).handles(type_name)
             || event.schema_version != core.registry.upcasters.current_version(type_name)
         {
             return false;
@@ -230,12 +281,12 @@ impl ProcessManagerRunner {
             .upcast(stream, stored)
             .map_err(|error| Failure::Event(EventFailure { reason: error.to_string(), tries: 1, transient: false }))?;
         for (event, part) in upcast.into_iter().zip(0u32..) {
-            let Some(handler) = self.process(core).handlers.get(event.type_name.as_str()).copied() else { continue };
+            let Some((trigger, decider)) = self.process(core).woken_by(stream, &event) else { continue };
             if event.headers.correlation_id().is_empty() {
                 self.skip(stream, &event);
                 continue;
             }
-            self.trigger(core, stream, &event, part, handler, link, told).await?;
+            self.trigger(core, stream, &event, part, (trigger, decider), link, told).await?;
         }
         Ok(())
     }
@@ -247,7 +298,7 @@ impl ProcessManagerRunner {
         stream: &StreamKey,
         event: &StoredEvent,
         part: u32,
-        handler: &'static ProcessHandlerDescriptor,
+        (trigger, decider): (Trigger<'_>, Decider),
         link: Option<&CascadeLink>,
         told: Option<&Mutex<Told>>,
     ) -> Result<(), Failure> {
@@ -259,19 +310,7 @@ impl ProcessManagerRunner {
             component: Name::from_static(self.name),
             command_index: part,
         };
-        let work = ProcessWork {
-            core,
-            trigger: Trigger::Event { handler, event, stream },
-            key: &key,
-            headers,
-            name: self.name,
-        };
-        let decider = Decider {
-            method: handler.method,
-            location: handler.location,
-            merge: None,
-            full_name: handler.event.full_name,
-        };
+        let work = ProcessWork { core, trigger, key: &key, headers, name: self.name };
         let mut delays = core.reaction_delays();
         let mut tries = 1;
         loop {
@@ -291,7 +330,7 @@ impl ProcessManagerRunner {
                         self.ignored.fetch_add(1, Ordering::Relaxed);
                         telemetry::process_is_over(self.at(stream, event));
                     } else {
-                        telemetry::handled(handler.method, Some(plan.planned.lock().len()));
+                        telemetry::handled(decider.method, Some(plan.planned.lock().len()));
                     }
                     if let Some(told) = told {
                         told.lock().events.extend(outcome.events);
@@ -373,6 +412,23 @@ pub(super) struct Step<'a> {
 }
 
 impl ProcessManager {
+    /// What an event is for it, and whose method decides; `None` if it is nothing.
+    pub(super) fn woken_by<'e>(&self, stream: &'e StreamKey, event: &'e StoredEvent) -> Option<(Trigger<'e>, Decider)> {
+        if let Some(remote) = &self.state.remote {
+            let question = remote.trigger(book_of(stream, event));
+            let trigger = Trigger::Elsewhere { question, event: Some((event, stream)) };
+            return Some((trigger, Decider::elsewhere(self.descriptor.state.location)));
+        }
+        let handler = self.handlers.get(event.type_name.as_str()).copied()?;
+        let decider = Decider {
+            method: handler.method,
+            location: handler.location,
+            merge: None,
+            full_name: handler.event.full_name,
+        };
+        Some((Trigger::Event { handler, event, stream }, decider))
+    }
+
     /// Stores what the process decides, with the intent to send the rest, and then sends it (row P1).
     pub(super) async fn step(&self, core: &Core, step: Step<'_>) -> Result<Outcome, Undelivered> {
         let Step { key, headers, decider, work, dedup, plan, link, only_open } = step;
@@ -463,11 +519,36 @@ impl Core {
         self.emit(&sender, provenance.command_index, &emission, Some(settle)).await.map_err(Undelivered::Held)
     }
 
+    /// What the rejection of a command is for a process manager, and whose method decides (row P6).
+    pub(super) fn told_of_rejection<'a>(
+        &self,
+        process: &ProcessManager,
+        about: &'a About,
+    ) -> Option<(Trigger<'a>, Decider)> {
+        if let Some(remote) = &process.state.remote {
+            let told = proto::pack_as("angzarr.Notification", &self.notification(about));
+            let page =
+                proto::EventPage { payload: Some(proto::event_page::Payload::Event(told)), ..Default::default() };
+            let cover = Some(cover_on(&about.provenance.source, &about.edition, &about.headers));
+            let question = remote.trigger(proto::EventBook { cover, pages: vec![page], ..Default::default() });
+            let decider = Decider::elsewhere(process.descriptor.state.location);
+            return Some((Trigger::Elsewhere { question, event: None }, decider));
+        }
+        let method = rejected_by(&process.rejected, &about.rejected.type_name, &about.rejected.domain)?;
+        let decider = Decider {
+            method: method.method,
+            location: method.location,
+            merge: None,
+            full_name: || "angzarr.RejectionNotification".to_owned(),
+        };
+        Some((Trigger::Rejection { method, about }, decider))
+    }
+
     /// Lets a process know that a command of it was rejected (row P6).
     pub(super) async fn notify_process(
         &self,
         process: &ProcessManager,
-        method: &'static ProcessRejectedDescriptor,
+        (trigger, decider): (Trigger<'_>, Decider),
         about: &About,
         settle: Settle,
         link: Option<&CascadeLink>,
@@ -475,7 +556,7 @@ impl Core {
         let name = process.descriptor.state.domain;
         let headers = &about.headers;
         let key = process_key(name, about.edition.name(), headers.correlation_id());
-        let work = ProcessWork { core: self, trigger: Trigger::Rejection { method, about }, key: &key, headers, name };
+        let work = ProcessWork { core: self, trigger, key: &key, headers, name };
         let plan = Plan {
             process: name,
             source: None,
@@ -483,12 +564,6 @@ impl Core {
             planned: Mutex::default(),
             decided: None,
             told: None,
-        };
-        let decider = Decider {
-            method: method.method,
-            location: method.location,
-            merge: None,
-            full_name: || "angzarr.RejectionNotification".to_owned(),
         };
         let dedup = notified(about);
         let step = Step { key: &key, headers, decider, work: &work, dedup, plan: &plan, link, only_open: false };

@@ -65,6 +65,10 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    fn of(error: ReactionError) -> Self {
+        if error.is_outage() { Self::Outage(error.message().to_owned()) } else { Self::Handler(error) }
+    }
+
     pub(super) fn outage(error: impl std::fmt::Display) -> Self {
         Self::Outage(error.to_string())
     }
@@ -339,7 +343,7 @@ impl ProjectorRunner {
         from: Option<u64>,
     ) -> Result<Projection, Failure> {
         let Some(model) = side.read_model.as_deref() else {
-            return self.project(core, side, item, None).await.map_err(Failure::Handler);
+            return self.project(core, side, item, None).await.map_err(Failure::of);
         };
         let unit = model.unit();
         match self.project(core, side, item, Some(&unit)).await {
@@ -376,6 +380,20 @@ impl ProjectorRunner {
         stream: &StreamKey,
         events: &[crate::stream::StoredEvent],
     ) -> Result<Option<crate::command::Projection>> {
+        let projector = &core.registry.projectors[self.name];
+        if let Some(remote) = &projector.remote {
+            let mut last = None;
+            for event in events {
+                let upcast = core.upcast(stream, event.clone())?.into_iter().collect();
+                if let Some(projection) =
+                    remote.project(stream, upcast, true).await.map_err(|error| error.of(self.name))?
+                {
+                    let (projector, sequence) = (self.name.to_owned(), event.sequence);
+                    last = Some(crate::command::Projection { projector, sequence, projection });
+                }
+            }
+            return Ok(last);
+        }
         let live = self.live();
         let Some(model) = live.read_model.as_deref() else {
             let hint = "its handlers write to no read model of the framework, so nothing of it could be taken back";
@@ -384,7 +402,6 @@ impl ProjectorRunner {
         // A read model takes one writer at a time: batches wait.
         let _turn = self.turn.lock().await;
         let (unit, mut last) = (model.unit(), None);
-        let projector = &core.registry.projectors[self.name];
         for event in events {
             let upcast = core.upcast(stream, event.clone())?;
             match super::project(core, projector, &live.instance, stream, upcast, Some(&unit), true).await {

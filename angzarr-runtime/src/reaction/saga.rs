@@ -83,7 +83,7 @@ impl SagaRunner {
         // so that the commands of a repeat have the same indexes.
         let mut index = 0;
         for event in upcast {
-            for emission in self.decide(core, stream, &event).await.map_err(Failure::Event)? {
+            for emission in self.decide(core, stream, &event).await? {
                 core.emit(&sender, index, &emission, None).await.map_err(Failure::Held)?;
                 index += 1;
             }
@@ -93,10 +93,15 @@ impl SagaRunner {
 
     /// What it sends for an event that a caller gives, in the order in which a delivery would number it (row G2).
     #[cfg(feature = "server")]
-    pub(super) fn would_send(&self, core: &Core, stream: &StreamKey, stored: &StoredEvent) -> Result<Vec<Emission>> {
+    pub(super) async fn would_send(
+        &self,
+        core: &Core,
+        stream: &StreamKey,
+        stored: &StoredEvent,
+    ) -> Result<Vec<Emission>> {
         let mut all = Vec::new();
         for event in core.upcast(stream, stored.clone())? {
-            let emissions = super::react(core, self.saga(core), &self.instance, stream, &event);
+            let emissions = super::react(core, self.saga(core), &self.instance, stream, &event).await;
             let checked = emissions.and_then(|emissions| core.check_emissions(&emissions).map(|()| emissions));
             all.extend(checked.map_err(|error| error.of(self.name))?);
         }
@@ -150,26 +155,24 @@ impl SagaRunner {
     }
 
     /// Runs the handler; transient errors are retried within the budget (row D4).
-    async fn decide(
-        &self,
-        core: &Core,
-        stream: &StreamKey,
-        event: &StoredEvent,
-    ) -> Result<Vec<Emission>, EventFailure> {
+    async fn decide(&self, core: &Core, stream: &StreamKey, event: &StoredEvent) -> Result<Vec<Emission>, Failure> {
         let mut delays = core.reaction_delays();
         let mut tries = 1;
         loop {
-            let emissions = super::react(core, self.saga(core), &self.instance, stream, event);
+            let emissions = super::react(core, self.saga(core), &self.instance, stream, event).await;
             // One without a target fails the event before any of its commands runs (row G6).
             let checked = emissions.and_then(|emissions| core.check_emissions(&emissions).map(|()| emissions));
             let error = match checked {
                 Ok(emissions) => return Ok(emissions),
                 Err(error) => error,
             };
+            if error.is_outage() {
+                return Err(Failure::Held(error.message().to_owned()));
+            }
             telemetry::failed(self.at(stream, event), tries, &error);
             match delays.next() {
                 Some(delay) if !error.is_permanent() => tokio::time::sleep(delay).await,
-                _ => return Err(EventFailure::new(&error, tries)),
+                _ => return Err(Failure::Event(EventFailure::new(&error, tries))),
             }
             tries += 1;
         }

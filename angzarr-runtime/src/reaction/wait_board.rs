@@ -258,7 +258,7 @@ impl WaitBoard {
                 let sees = only.is_none_or(|only| only == descriptor.name)
                     && descriptor.domains.contains(&domain)
                     && (key.is_main() || descriptor.all_editions);
-                if sees && projector.handlers.contains_key(name) {
+                if sees && projector.handles(name) {
                     concerns(descriptor.name, ComponentKind::Projector);
                 }
             }
@@ -266,12 +266,12 @@ impl WaitBoard {
                 continue;
             }
             for saga in registry.sagas.values() {
-                if saga.descriptor.domain == domain && saga.handlers.contains_key(name) {
+                if saga.descriptor.domain == domain && saga.handles(name) {
                     concerns(saga.descriptor.name, ComponentKind::Saga);
                 }
             }
             for process in registry.process_managers.values() {
-                if process.descriptor.sources.contains(&domain) && process.handlers.contains_key(name) {
+                if process.descriptor.sources.contains(&domain) && process.handles(name) {
                     concerns(process.descriptor.state.domain, ComponentKind::ProcessManager);
                 }
             }
@@ -483,7 +483,7 @@ mod tests {
     #[test]
     fn s9_a_note_ends_with_whoever_wrote_it() {
         let builder = crate::Runtime::builder();
-        let (registry, _) = Registry::collect_all(&crate::Limits::default());
+        let (registry, _) = Registry::collect_all(&crate::Limits::default(), |_, _| {});
         let core = builder.core(registry, Arc::new(crate::Memory::new()));
         let projector = core.registry.projectors.values().next().expect("a projector in this program");
         let key = StreamKey::main(projector.descriptor.domains[0], Uuid::nil());

@@ -177,14 +177,14 @@ fn old_shapes(registry: &Registry, problems: &mut Vec<Problem>) {
 }
 
 fn handlers_exist(registry: &Registry, problems: &mut Vec<Problem>) {
-    for saga in registry.sagas.values().filter(|saga| saga.handlers.is_empty()) {
+    for saga in registry.sagas.values().filter(|saga| saga.handlers.is_empty() && saga.remote.is_none()) {
         problems.push(
             Problem::error(format!("the saga `{}` handles no event", saga.descriptor.name))
                 .at(saga.descriptor.location, "declared here")
                 .hint(format!("add an `#[saga] impl {} {{ #[handler] fn … }}` block", saga.descriptor.rust_name)),
         );
     }
-    for process in registry.process_managers.values().filter(|process| process.handlers.is_empty()) {
+    for process in registry.process_managers.values().filter(|it| it.handlers.is_empty() && it.state.remote.is_none()) {
         let state = process.descriptor.state;
         problems.push(
             Problem::error(format!("the process manager `{}` handles no event", state.domain))
@@ -192,7 +192,7 @@ fn handlers_exist(registry: &Registry, problems: &mut Vec<Problem>) {
                 .hint(format!("add a `#[process_manager] impl {} {{ #[handler] fn … }}` block", state.name)),
         );
     }
-    for projector in registry.projectors.values().filter(|projector| projector.handlers.is_empty()) {
+    for projector in registry.projectors.values().filter(|it| it.handlers.is_empty() && it.remote.is_none()) {
         problems.push(
             Problem::error(format!("the projector `{}` handles no event", projector.descriptor.name))
                 .at(projector.descriptor.location, "declared here")
@@ -202,7 +202,7 @@ fn handlers_exist(registry: &Registry, problems: &mut Vec<Problem>) {
                 )),
         );
     }
-    for aggregate in registry.aggregates.values().filter(|aggregate| aggregate.handlers.is_empty()) {
+    for aggregate in registry.aggregates.values().filter(|it| it.handlers.is_empty() && it.remote.is_none()) {
         problems.push(
             Problem::warning(format!("the aggregate `{}` handles no command", aggregate.descriptor.name))
                 .at(aggregate.descriptor.location, "declared here")
@@ -214,7 +214,10 @@ fn handlers_exist(registry: &Registry, problems: &mut Vec<Problem>) {
 /// A trigger that nothing emits never fires.
 fn triggers(registry: &Registry, problems: &mut Vec<Problem>) {
     let mut check = |component: &str, domains: &[&str], event: &str, location: Location, method: &str| {
-        if domains.iter().any(|domain| registry.remotes.contains_key(domain)) {
+        let is_elsewhere = |domain: &&str| {
+            registry.remotes.contains_key(*domain) || registry.state_of(domain).is_some_and(|it| it.remote.is_some())
+        };
+        if domains.iter().any(is_elsewhere) {
             return;
         }
         let mut known: BTreeSet<String> = BTreeSet::new();

@@ -97,6 +97,11 @@ fn unknown_commands<D>(
     problems: &mut Vec<Problem>,
 ) {
     for ((command, target), method) in methods {
+        // What an aggregate in another process takes, only it knows.
+        let is_meant = |domain: &str| target.is_none_or(|target| target == domain);
+        if registry.aggregates.iter().any(|(domain, it)| it.remote.is_some() && is_meant(domain)) {
+            continue;
+        }
         let known = commands_of(registry, *target);
         if known.contains(command) {
             continue;

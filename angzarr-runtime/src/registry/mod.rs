@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 pub use problem::{Problem, Severity, WiringErrors};
 
 use crate::declare::*;
+use crate::remote::Client;
 use crate::stream::upcast::Upcasters;
 use crate::stream::{Limits, Name};
 
@@ -52,6 +53,8 @@ pub(crate) struct Aggregate {
     pub(crate) snapshot_type: Name,
     /// Type URL of a snapshot for others, where they can read it: its state is a protobuf message with a name.
     pub(crate) snapshot_url: Option<String>,
+    /// Where it is, if it is elsewhere. Only it knows then what it handles.
+    pub(crate) remote: Option<Client>,
 }
 
 impl Aggregate {
@@ -70,7 +73,13 @@ impl Aggregate {
             facts: BTreeMap::new(),
             snapshot_type: Name::from(format!("{}.{}{codec}", descriptor.domain, descriptor.name)),
             snapshot_url: message.map(|full_name| angzarr_proto::type_url_of(&full_name())),
+            remote: None,
         }
+    }
+
+    /// Whether such a command can be sent to it.
+    pub(crate) fn takes(&self, command: &str) -> bool {
+        self.remote.is_some() || self.handlers.contains_key(command)
     }
 }
 
@@ -79,6 +88,15 @@ impl Aggregate {
 pub(crate) struct Saga {
     pub(crate) descriptor: &'static SagaDescriptor,
     pub(crate) handlers: BTreeMap<String, &'static SagaHandlerDescriptor>,
+    /// Where it is, if it is elsewhere. Only it knows then what it handles.
+    pub(crate) remote: Option<Client>,
+}
+
+impl Saga {
+    /// Whether it may do something with such an event.
+    pub(crate) fn handles(&self, event: &str) -> bool {
+        self.remote.is_some() || self.handlers.contains_key(event)
+    }
 }
 
 /// `#[rejected]` methods, by full name of the command and the target domain that they are for, if they are for one.
@@ -103,11 +121,27 @@ pub(crate) struct ProcessManager {
     pub(crate) rejected: RejectedBy<ProcessRejectedDescriptor>,
 }
 
+impl ProcessManager {
+    /// Whether it may do something with such an event.
+    pub(crate) fn handles(&self, event: &str) -> bool {
+        self.state.remote.is_some() || self.handlers.contains_key(event)
+    }
+}
+
 /// A projector with its handlers, by full name of the event.
 #[derive(Debug)]
 pub(crate) struct Projector {
     pub(crate) descriptor: &'static ProjectorDescriptor,
     pub(crate) handlers: BTreeMap<String, &'static ProjectorHandlerDescriptor>,
+    /// Where it is, if it is elsewhere.
+    pub(crate) remote: Option<Client>,
+}
+
+impl Projector {
+    /// Whether it may do something with such an event.
+    pub(crate) fn handles(&self, event: &str) -> bool {
+        self.remote.is_some() || self.handlers.contains_key(event)
+    }
 }
 
 impl Registry {
@@ -116,17 +150,22 @@ impl Registry {
     /// # Errors
     /// Every mistake that only the whole program shows, with file and line of all sides.
     pub fn collect() -> Result<Self, WiringErrors> {
-        let (registry, problems) = Self::collect_all(&Limits::default());
+        let (registry, problems) = Self::collect_all(&Limits::default(), |_, _| {});
         registry.or_errors(problems)
     }
 
     /// What could be put in order, with every mistake: checks that need more than the registry add theirs.
-    pub(crate) fn collect_all(limits: &Limits) -> (Self, Vec<Problem>) {
+    /// `others` adds components that were not collected.
+    pub(crate) fn collect_all(
+        limits: &Limits,
+        others: impl FnOnce(&mut Self, &mut Vec<Problem>),
+    ) -> (Self, Vec<Problem>) {
         let mut problems = Vec::new();
         let mut registry = Self::default();
         registry.add_aggregates(&mut problems);
         registry.add_reactions(&mut problems);
         registry.add_coordination(&mut problems);
+        others(&mut registry, &mut problems);
         registry.upcaster_steps = in_order(inventory::iter::<RegisteredUpcaster>().map(|it| it.0), |it| it.location);
         registry.upcasters = Upcasters::build(&registry.upcaster_steps, &mut problems);
         registry.proto_descriptors = inventory::iter::<RegisteredProtoDescriptors>().map(|it| it.0).collect();
@@ -151,6 +190,15 @@ impl Registry {
     pub(crate) fn state_of(&self, domain: &str) -> Option<&Aggregate> {
         let process = || self.process_managers.get(domain).map(|process| &process.state);
         self.aggregates.get(domain).or_else(process)
+    }
+
+    /// Where a component of that name was declared, and what it is.
+    #[cfg(feature = "remote")]
+    pub(crate) fn component_of_that_name(&self, name: &str) -> Option<(Location, &'static str)> {
+        let process = self.process_managers.get(name).map(|it| (it.descriptor.state.location, "a process manager"));
+        let saga = || self.sagas.get(name).map(|it| (it.descriptor.location, "a saga"));
+        let projector = || self.projectors.get(name).map(|it| (it.descriptor.location, "a projector"));
+        process.or_else(saga).or_else(projector)
     }
 
     fn state_of_mut(&mut self, domain: &str) -> Option<&mut Aggregate> {
@@ -259,14 +307,15 @@ impl Registry {
         for descriptor in in_order(inventory::iter::<RegisteredSaga>().map(|it| it.0), |it| it.location) {
             if unique(descriptor.name, descriptor.location, "a saga", problems) {
                 saga_names.insert((descriptor.component)(), descriptor.name);
-                self.sagas.insert(descriptor.name, Saga { descriptor, handlers: BTreeMap::new() });
+                self.sagas.insert(descriptor.name, Saga { descriptor, handlers: BTreeMap::new(), remote: None });
             }
         }
         let mut projector_names = HashMap::new();
         for descriptor in in_order(inventory::iter::<RegisteredProjector>().map(|it| it.0), |it| it.location) {
             if unique(descriptor.name, descriptor.location, "a projector", problems) {
                 projector_names.insert((descriptor.component)(), descriptor.name);
-                self.projectors.insert(descriptor.name, Projector { descriptor, handlers: BTreeMap::new() });
+                self.projectors
+                    .insert(descriptor.name, Projector { descriptor, handlers: BTreeMap::new(), remote: None });
             }
         }
         for handler in in_order(inventory::iter::<RegisteredSagaHandler>().map(|it| it.0), |it| it.location) {

@@ -124,6 +124,8 @@ pub struct Builder {
     #[cfg(feature = "config")]
     pub(super) is_configured: bool,
     pub(super) problems: Vec<Problem>,
+    #[cfg(feature = "remote")]
+    pub(super) remotes: Vec<crate::remote::Declaration>,
 }
 
 impl Default for Builder {
@@ -154,6 +156,8 @@ impl Default for Builder {
             #[cfg(feature = "config")]
             is_configured: false,
             problems: Vec::new(),
+            #[cfg(feature = "remote")]
+            remotes: Vec::new(),
         }
     }
 }
@@ -385,7 +389,8 @@ impl Builder {
     }
 
     fn collect(&self) -> (Registry, Vec<Problem>) {
-        let (registry, found) = Registry::collect_all(&self.limits);
+        let (registry, found) =
+            Registry::collect_all(&self.limits, |registry, problems| self.add_remotes(registry, problems));
         let mut problems = self.problems.clone();
         problems.extend(found);
         self.check_expected(&registry, &mut problems);
@@ -401,6 +406,10 @@ impl Builder {
         }
         (registry, problems)
     }
+
+    #[cfg(not(feature = "remote"))]
+    #[allow(clippy::unused_self)]
+    fn add_remotes(&self, _: &mut Registry, _: &mut Vec<Problem>) {}
 
     /// What this builder would use, setting by setting, and who said so. Passwords are masked.
     pub fn settings(&self) -> Vec<Setting> {

@@ -7,6 +7,8 @@ mod edition;
 #[cfg(feature = "cli")]
 mod inspect;
 mod rebuild;
+#[cfg(feature = "remote")]
+mod remote;
 mod settings;
 mod snapshot;
 

@@ -109,7 +109,7 @@ impl Components {
         let listening = processes.values().filter(|process| listens(process.descriptor.sources));
         let listening = listening.map(|process| process.descriptor.state.domain).collect();
         choose_one("process manager", wanted, given, listening, |name, event| {
-            processes.get(name).is_some_and(|process| process.handlers.contains_key(event))
+            processes.get(name).is_some_and(|process| process.handles(event))
         })
     }
 
@@ -129,7 +129,7 @@ impl Components {
         let listening = listening.filter(|it| it.domains.contains(&domain) && sees(it.all_editions));
         let listening = listening.map(|it| it.name).collect();
         let name = choose_one("projector", wanted, given, listening, |name, event| {
-            projectors.get(name).is_some_and(|it| it.handlers.contains_key(event))
+            projectors.get(name).is_some_and(|it| it.handles(event))
         })?;
         match self.runtime.component(name) {
             Some(Component::Projector(projector)) => Ok((name, projector)),
@@ -216,7 +216,7 @@ impl SagaCoordinatorService for Components {
             let given = core.given(request.source.as_ref(), "request.source")?;
             let mut whole = proto::SagaResponse::default();
             for saga in here.sagas(wanted.as_deref(), &given)? {
-                let response = core.speculate_saga(saga, &given)?;
+                let response = core.speculate_saga(saga, &given).await?;
                 whole.commands.extend(response.commands);
                 whole.events.extend(response.events);
             }

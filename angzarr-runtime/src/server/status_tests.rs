@@ -160,6 +160,12 @@ fn every_error() -> Vec<(Error, Code, &'static str, bool)> {
         (storage(StorageErrorKind::Corrupt), Code::Internal, "STORAGE", false),
         (storage(StorageErrorKind::Failed), Code::Internal, "STORAGE", false),
         (Error::Wiring(WiringErrors::new(Vec::new())), Code::FailedPrecondition, "WIRING", false),
+        (
+            Error::OutOfReach { component: "a".into(), message: "no".into(), outage: true, subject: subject() },
+            Code::Unavailable,
+            "COMPONENT_OUT_OF_REACH",
+            true,
+        ),
         (Error::Component { component: "a".into(), message: "no".into() }, Code::Internal, "COMPONENT", false),
         (
             Error::ReadModel { component: "a".into(), problem: ForeignReadModel::EarlierVersion },

@@ -23,7 +23,7 @@ pub(crate) fn command_span(
     aggregate: &Aggregate,
     key: &StreamKey,
     headers: &Headers,
-    command: fn() -> String,
+    command: impl FnOnce() -> String,
     commands: usize,
 ) -> Span {
     tracing::debug_span!(

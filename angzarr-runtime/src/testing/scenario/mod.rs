@@ -147,7 +147,7 @@ impl Scenario<()> {
 
 /// What the program declares. Mistakes in its wiring are told by `wiring_test!`, not by every scenario again.
 fn registry() -> Registry {
-    Registry::collect_all(&Limits::default()).0
+    Registry::collect_all(&Limits::default(), |_, _| {}).0
 }
 
 /// The instance of a component that needs none to be given.

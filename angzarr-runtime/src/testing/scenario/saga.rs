@@ -131,7 +131,7 @@ impl SagaScenario {
     fn react(&self, stream: &StreamKey, events: &[StoredEvent]) -> Result<Vec<Emission>, ReactionError> {
         let mut commands = Vec::new();
         for event in events {
-            commands.extend(reaction::react(&self.told.core, self.saga(), &self.instance, stream, event)?);
+            commands.extend(reaction::react_here(&self.told.core, self.saga(), &self.instance, stream, event)?);
         }
         Ok(commands)
     }

@@ -1,0 +1,61 @@
+//! Before a decision: what is decided in another process is asked for there, so that deciding itself waits for nothing.
+//!
+//! In: a submission and the history of its stream. Out: answers, kept where the decision finds them. Never: a question where the
+//! decision would not come to it, be it for a sequence that does not agree or a page before it that was refused.
+
+use std::any::Any;
+
+use angzarr_proto as proto;
+
+use super::Loaded;
+use super::pipeline::{Core, Submission};
+use crate::declare::{MergeStrategy, nanos_of};
+use crate::stream::{Edition, Headers, Nanos, StreamKey};
+
+/// What whoever is asked may know.
+#[cfg_attr(not(feature = "remote"), allow(dead_code))]
+pub(crate) struct Situation<'a> {
+    pub(crate) key: &'a StreamKey,
+    pub(crate) edition: &'a Edition,
+    pub(crate) headers: &'a Headers,
+    pub(crate) state: &'a (dyn Any + Send + Sync),
+    /// Events that the pages before this one have given.
+    pub(crate) earlier: &'a [proto::EventPage],
+    pub(crate) next_sequence: u32,
+    pub(crate) now: Nanos,
+}
+
+/// The events that were given; `None` for a refusal.
+pub(crate) type Ahead = Option<Vec<proto::EventPage>>;
+
+impl Core {
+    /// Asks for every page in order, each on the history that the pages before it leave (row C8).
+    pub(super) async fn ask_ahead(&self, submission: &Submission<'_>, loaded: &Loaded) {
+        if submission.aggregate.remote.is_none() || (loaded.complete && submission.for_open_process) {
+            return;
+        }
+        let now = submission.at.unwrap_or_else(|| nanos_of(self.clock.now())).max(loaded.last_created_at);
+        let mut earlier = Vec::new();
+        for page in submission.pages {
+            let count = u32::try_from(earlier.len()).unwrap_or(u32::MAX);
+            let next_sequence = loaded.next_sequence.saturating_add(count);
+            if page.expected.is_some_and(|expected| expected != next_sequence)
+                && page.strategy() != MergeStrategy::AggregateHandles
+            {
+                return;
+            }
+            let Some(question) = page.command.question() else { continue };
+            let situation = Situation {
+                key: &submission.key,
+                edition: submission.edition,
+                headers: &submission.headers,
+                state: loaded.state.as_ref(),
+                earlier: &earlier,
+                next_sequence,
+                now,
+            };
+            let Some(given) = question.ask(situation).await else { return };
+            earlier.extend(given);
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Components in other processes: the runtime is their coordinator. A program of its own, because `inventory` sees what is linked.
+
+// Tests say what they expect by panicking.
+#![allow(missing_docs)]
+
+mod aggregates;
+mod domain;
+mod elsewhere;
+mod process_managers;
+mod projectors;
+mod python;
+mod sagas;
+mod wiring;

@@ -1,0 +1,123 @@
+//! One component of each kind in Python, with stock gRPC on generated stubs: rows C, F, G, J, K, P over the real wire.
+//!
+//! `tests/python/setup` makes what is needed; the first time that takes the network.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use angzarr_runtime::prelude::*;
+use angzarr_runtime::proto::{self, EventPageExt as _};
+
+use crate::domain::*;
+use crate::elsewhere::settled;
+
+fn here() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/python"))
+}
+
+/// The components' process. It ends with this.
+struct Python {
+    child: Child,
+    address: String,
+}
+
+impl Python {
+    /// Makes stubs from `proto/`, as a user would, and starts the components on them.
+    fn start(stubs: &Path) -> Self {
+        let setup = Command::new(here().join("setup")).stderr(Stdio::inherit()).output().expect("tests/python/setup");
+        assert!(setup.status.success(), "tests/python/setup failed and has said why");
+        let python = PathBuf::from(String::from_utf8(setup.stdout).expect("a path").trim());
+        let protos = here().join("../../proto");
+        let files = std::fs::read_dir(protos.join("angzarr")).expect("proto/angzarr");
+        let generated = Command::new(&python)
+            .args(["-m", "grpc_tools.protoc"])
+            .arg(format!("--python_out={}", stubs.display()))
+            .arg(format!("--grpc_python_out={}", stubs.display()))
+            .arg(format!("-I{}", protos.display()))
+            .arg(format!("-I{}", here().display()))
+            .args(files.map(|file| file.expect("a file").path()))
+            .arg(here().join("remote.proto"))
+            .status();
+        assert!(generated.expect("protoc").success(), "the stubs cannot be generated");
+        let mut child = Command::new(&python)
+            .arg(here().join("components.py"))
+            .env("PYTHONPATH", stubs)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the components");
+        let mut port = String::new();
+        BufReader::new(child.stdout.take().expect("its output")).read_line(&mut port).expect("a port");
+        Self { child, address: format!("http://127.0.0.1:{}", port.trim().parse::<u16>().expect("a port")) }
+    }
+}
+
+impl Drop for Python {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ended = self.child.wait();
+    }
+}
+
+fn stow(root: Uuid, quantity: u32) -> proto::CommandRequest {
+    proto::CommandRequest {
+        sync_mode: proto::SyncMode::Simple as i32,
+        ..request(command("stock", root, &Stow { quantity }))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn components_in_python_work_with_those_in_rust() {
+    let stubs = tempfile::tempdir().unwrap();
+    let python = Python::start(stubs.path());
+    let there = || python.address.clone();
+    let runtime = Runtime::builder()
+        .remote_aggregate("stock", there())
+        .remote_saga("stower", "order", there())
+        .remote_process_manager("checkout", ["order"], there())
+        .remote_projector("board", ["stock"], there())
+        .build()
+        .await
+        .unwrap();
+    let root = Uuid::new_v4();
+
+    // The aggregate decides on its history, and the projector's view is in the answer.
+    for (quantity, total) in [(30, 30), (40, 70)] {
+        let answer = runtime.handle_command(stow(root, quantity)).await.unwrap();
+        let view = prost_types::Any::clone(answer.projections[0].projection.as_ref().unwrap());
+        assert_eq!(proto::AnyExt::unpack::<View>(&view).unwrap().total, total);
+    }
+    let refused = runtime.handle_command(stow(root, 31)).await.unwrap_err();
+    assert_eq!(refused.rejection().unwrap().to_string(), "full: 70 of 100 are taken");
+    let unknown = request(command("stock", root, &Take { quantity: 1 }));
+    let refused = runtime.handle_command(unknown).await.unwrap_err();
+    assert_eq!(refused.rejection().unwrap().status(), angzarr_runtime::Code::InvalidArgument);
+    let counted = proto::EventRequest {
+        events: Some(fact("stock", root, &Counted { quantity: 5 })),
+        route_to_handler: true,
+        ..Default::default()
+    };
+    let told = runtime.handle_event(counted).await.unwrap().events.unwrap();
+    assert_eq!(told.pages[0].decode::<Stowed>().unwrap().quantity, 5);
+
+    // Saga and process manager follow the orders here; what the stock rejects comes back to the order's own stream as a letter.
+    let order = Uuid::new_v4();
+    for quantity in [3, 4] {
+        runtime.send::<Order>(order, Place { quantity }).correlation("w-1").await.unwrap();
+    }
+    settled(&runtime).await;
+    let shelf = runtime.state::<Shelf>(order).await.unwrap();
+    assert_eq!((shelf.taken, shelf.counted), (7, 7));
+    let books = runtime.books_by_correlation("w-1").await.unwrap();
+    let of = |domain: &str| -> Vec<proto::EventPage> {
+        let books = books.iter().filter(|book| book.cover.as_ref().unwrap().domain == domain);
+        books.flat_map(|book| book.pages.clone()).collect()
+    };
+    let counted: Vec<u32> = of("checkout").iter().map(|it| it.decode::<Counted>().unwrap().quantity).collect();
+    assert_eq!(counted, [3, 7], "the process manager's own history");
+    let stowed: Vec<u32> = of("stock").iter().map(|it| it.decode::<Stowed>().unwrap().quantity).collect();
+    assert_eq!(stowed, [3, 4], "the saga's commands");
+    assert_eq!(runtime.dead_letters().list(&Default::default()).await.unwrap(), []);
+    runtime.shutdown().await.unwrap();
+}
