@@ -46,6 +46,10 @@ pub enum Code {
     Unknown,
     /// Stored data cannot be read.
     DataLoss,
+    /// Nobody knows who asks. Only a server answers with it.
+    Unauthenticated,
+    /// Whoever asks may not. Only a server answers with it.
+    PermissionDenied,
 }
 
 /// What a call of the runtime can fail with. [`code`](Self::code) is stable; the text is for people.

@@ -45,7 +45,7 @@
 //! - What you write: the attributes [`aggregate`], [`handler`], [`apply`], [`fact`], [`rejected`], [`compensate`],
 //!   [`upcaster`], [`saga`], [`process_manager`], [`timeout`], [`projector`], and what their functions may take:
 //!   [`CommandContext`], [`EventContext`].
-//! - What you call: [`Runtime`], from [`Runtime::builder`]; [`Feed`] for events in code of your own.
+//! - What you call: [`Runtime`], from [`Runtime::builder`]; with the feature `client`, `Client::connect` for one that is served elsewhere; [`Feed`] for events in code of your own.
 //! - What you may replace: [`storage::Storage`], [`transport::Transport`], [`Clock`], [`IdSource`], [`ReadModel`].
 //! - Limits, errors: [`Limits`], [`Error`].
 //! - Brokers: `transport::Nats` with the cargo feature `nats`, `transport::Amqp` with the cargo feature `amqp`.
@@ -54,6 +54,8 @@
 #[cfg(test)]
 extern crate self as angzarr_runtime;
 
+#[cfg(feature = "client")]
+pub mod client;
 pub mod command;
 pub mod dead_letter;
 #[doc(hidden)]
@@ -239,13 +241,16 @@ pub use angzarr_proto as proto;
 pub use angzarr_proto::Compensate;
 pub use {inventory, prost, prost_types, smallvec, uuid};
 
+#[cfg(feature = "client")]
+pub use client::{Client, ClientError};
 pub use command::{
-    CascadeErrorMode, Preview, PreviewCommand, Projection, Receipt, RecordFact, SendCommand, StateQuery, SyncMode,
+    CascadeErrorMode, InProcess, Preview, PreviewCommand, Projection, Receipt, RecordFact, SendCommand, StateQuery,
+    SyncMode,
 };
 pub use declare::{
-    Accepts, Aggregate, AnyCommand, AnyFact, Clock, Command, CommandContext, CommandOf, Domain, Emission, EventContext,
-    Fact, IdSource, MergeStrategy, Message, ProjectionError, RandomIds, Reaction, ReactionError, Rejected, Rejection,
-    Revocation, SystemClock,
+    Accepts, Aggregate, AnyCommand, AnyFact, Clock, Command, CommandContext, CommandOf, CommandTo, Domain, Emission,
+    EventContext, Fact, IdSource, MergeStrategy, Message, ProjectionError, RandomIds, Reaction, ReactionError,
+    Rejected, Rejection, Revocation, SystemClock,
 };
 pub use error::{Code, Error, ForeignReadModel, RebuildProblem, Result, SequenceMismatch, Subject};
 pub use reaction::{

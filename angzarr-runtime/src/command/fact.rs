@@ -6,7 +6,6 @@
 use std::any::Any;
 use std::future::IntoFuture;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use angzarr_proto as proto;
 use bytes::Bytes;
@@ -15,7 +14,7 @@ use uuid::Uuid;
 
 use super::pipeline::{Along, Core, Decided, Decider, Decoded, Page, Refusal, Submission};
 use super::request::external_dedup;
-use super::{CascadeErrorMode, Receipt, SyncMode, any_of, detached};
+use super::{CascadeErrorMode, InProcess, Receipt, SyncMode, any_of, detached};
 use crate::declare::{Aggregate, CommandContext, EmittedEvent, EventSink, FactDescriptor, Location, Message};
 use crate::error::{About, Error, Result, Subject, nearest};
 use crate::registry;
@@ -26,24 +25,24 @@ use crate::telemetry;
 
 /// A fact on its way. Await it.
 #[must_use = "a fact is not recorded until it is awaited"]
-pub struct RecordFact<A, E> {
-    core: Arc<Core>,
-    root: Uuid,
-    fact: E,
-    external_id: Option<String>,
-    edition: Edition,
-    correlation_id: Option<String>,
-    ext: Option<prost_types::Any>,
-    sync: SyncMode,
+pub struct RecordFact<A, E, To = InProcess> {
+    pub(crate) to: To,
+    pub(crate) root: Uuid,
+    pub(crate) fact: E,
+    pub(crate) external_id: Option<String>,
+    pub(crate) edition: Edition,
+    pub(crate) correlation_id: Option<String>,
+    pub(crate) ext: Option<prost_types::Any>,
+    pub(crate) sync: SyncMode,
     mode: CascadeErrorMode,
-    to_handler: bool,
+    pub(crate) to_handler: bool,
     aggregate: PhantomData<fn() -> A>,
 }
 
-impl<A: Aggregate, E: Message> RecordFact<A, E> {
-    pub(crate) fn new(core: Arc<Core>, root: Uuid, fact: E) -> Self {
+impl<A, E, To> RecordFact<A, E, To> {
+    pub(crate) fn new(to: To, root: Uuid, fact: E) -> Self {
         Self {
-            core,
+            to,
             root,
             fact,
             external_id: None,
@@ -93,15 +92,17 @@ impl<A: Aggregate, E: Message> RecordFact<A, E> {
         self.sync = mode;
         self
     }
+}
 
-    /// For a CASCADE: what becomes of it when a reaction fails (rows E).
+impl<A: Aggregate, E: Message> RecordFact<A, E> {
+    /// For a CASCADE: what becomes of it when a reaction fails (rows E). In process only: an `EventRequest` does not say it.
     pub fn cascade_error_mode(mut self, mode: CascadeErrorMode) -> Self {
         self.mode = mode;
         self
     }
 
     async fn run(self) -> Result<Receipt> {
-        let core = &*self.core;
+        let core = &*self.to.core;
         let aggregate = core.aggregate_of::<A>()?;
         if let Some(id) = &self.correlation_id {
             core.limits.check_id("correlation_id", id)?;

@@ -11,7 +11,7 @@ use super::snapshot;
 use super::state_cache::UNWEIGHED;
 use crate::declare::{SnapshotPolicy, State};
 use crate::error::{Error, Result, Subject};
-use crate::registry::Aggregate;
+use crate::registry::{Aggregate, Registry};
 use crate::storage::{StreamRead, StreamSlice};
 use crate::stream::upcast::{UpcastError, Upcasted};
 use crate::stream::{AsOf, Edition, Name, Nanos, StoredEvent, StoredSnapshot, StreamKey};
@@ -210,21 +210,41 @@ impl Core {
             loaded.folded_bytes = snapshot.state.len() as u64;
         }
         for (key, events) in past.parts {
-            for event in events {
-                if event.sequence != loaded.next_sequence {
-                    return Err(hole(&key, loaded.next_sequence, event.sequence));
-                }
-                loaded.next_sequence += 1;
-                loaded.last_created_at = event.created_at;
-                loaded.folded_bytes += event.payload.len() as u64;
-                loaded.complete |= event.type_name == COMPLETED;
-                self.apply_stored(aggregate, &key, &mut loaded.state, event)?;
-            }
+            self.registry.fold(aggregate, &key, &mut loaded, events)?;
         }
         if loaded.next_sequence != past.next_sequence {
             return Err(hole(key, loaded.next_sequence, past.next_sequence));
         }
         Ok(loaded)
+    }
+
+    /// Brings a stored event to the version that the program knows (row U1).
+    pub(crate) fn upcast(&self, key: &StreamKey, event: StoredEvent) -> Result<Upcasted> {
+        self.registry.upcast(key, event)
+    }
+}
+
+// What needs no store: a client that has the domain linked folds what it is sent the same way.
+impl Registry {
+    /// Folds the next events of a stream, in order, without a hole.
+    pub(crate) fn fold(
+        &self,
+        aggregate: &Aggregate,
+        key: &StreamKey,
+        loaded: &mut Loaded,
+        events: Vec<StoredEvent>,
+    ) -> Result<()> {
+        for event in events {
+            if event.sequence != loaded.next_sequence {
+                return Err(hole(key, loaded.next_sequence, event.sequence));
+            }
+            loaded.next_sequence += 1;
+            loaded.last_created_at = event.created_at;
+            loaded.folded_bytes += event.payload.len() as u64;
+            loaded.complete |= event.type_name == COMPLETED;
+            self.apply_stored(aggregate, key, &mut loaded.state, event)?;
+        }
+        Ok(())
     }
 
     /// Folds one stored event, upcast, into a state.
@@ -274,9 +294,9 @@ impl Core {
     }
 
     /// Brings a stored event to the version that the program knows (row U1).
-    pub(crate) fn upcast(&self, key: &StreamKey, event: StoredEvent) -> Result<Upcasted> {
+    fn upcast(&self, key: &StreamKey, event: StoredEvent) -> Result<Upcasted> {
         let (sequence, type_name) = (event.sequence, event.type_name.clone());
-        self.registry.upcasters.upcast(event).map_err(|error| match error {
+        self.upcasters.upcast(event).map_err(|error| match error {
             UpcastError::TooNew { stored, known } => Error::SchemaTooNew {
                 stream: Box::new(key.clone()),
                 sequence,

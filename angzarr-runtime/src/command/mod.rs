@@ -24,8 +24,12 @@ mod snapshot;
 mod speculate;
 mod state_cache;
 
+use std::sync::Arc;
+
 pub use answer::{Projection, Receipt};
 pub use fact::RecordFact;
+#[cfg(feature = "client")]
+pub(crate) use query::about;
 pub use query::{Preview, PreviewCommand, StateQuery};
 pub use send::{SendCommand, Sending};
 
@@ -51,10 +55,22 @@ pub(crate) use request::{
 pub(crate) use request::{cascade_error_mode, sync_mode};
 #[cfg(feature = "server")]
 pub(crate) use selection::{Selection, as_of, is_on_timeline};
-#[cfg(feature = "server")]
+#[cfg(any(feature = "client", feature = "server"))]
 pub(crate) use snapshot::decode as decode_state;
 pub(crate) use snapshot::encode as encode_state;
 pub(crate) use state_cache::StateCache;
+
+/// Where commands, facts and questions go whose sender shares a process with the runtime.
+#[derive(Clone)]
+pub struct InProcess {
+    core: Arc<Core>,
+}
+
+impl InProcess {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+}
 
 /// When the answer to a command comes. Every mode stores (or rejects) before it answers (rows S).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -110,6 +126,17 @@ pub enum CascadeErrorMode {
 
 impl CascadeErrorMode {
     /// As the wire has it.
+    #[cfg(feature = "client")]
+    pub(crate) fn to_proto(self) -> angzarr_proto::CascadeErrorMode {
+        match self {
+            Self::FailFast => angzarr_proto::CascadeErrorMode::CascadeErrorFailFast,
+            Self::Continue => angzarr_proto::CascadeErrorMode::CascadeErrorContinue,
+            Self::Compensate => angzarr_proto::CascadeErrorMode::CascadeErrorCompensate,
+            Self::DeadLetter => angzarr_proto::CascadeErrorMode::CascadeErrorDeadLetter,
+        }
+    }
+
+    /// What the wire means.
     pub(crate) fn from_proto(mode: angzarr_proto::CascadeErrorMode) -> Self {
         match mode {
             angzarr_proto::CascadeErrorMode::CascadeErrorFailFast => Self::FailFast,

@@ -2,7 +2,6 @@
 
 use std::future::IntoFuture;
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use uuid::Uuid;
@@ -10,8 +9,8 @@ use uuid::Uuid;
 use super::decide::{Events, Why};
 use super::pipeline::{Core, Page, StoredEvents, Submission};
 use super::send::Typed;
-use super::{Loaded, SyncMode};
-use crate::declare::{Aggregate, CommandOf, nanos_of};
+use super::{InProcess, Loaded, SyncMode};
+use crate::declare::{Aggregate, CommandOf, Domain, nanos_of};
 use crate::error::{About, Result};
 use crate::storage::BoxFuture;
 use crate::stream::limits::shorten;
@@ -19,17 +18,17 @@ use crate::stream::{AsOf, Edition, Headers, StoredEvent, Versioned};
 
 /// A question for the state of an aggregate. Await it.
 #[must_use = "a query does nothing until it is awaited"]
-pub struct StateQuery<A> {
-    core: Arc<Core>,
-    root: Uuid,
-    edition: Edition,
-    as_of: AsOf,
+pub struct StateQuery<A, To = InProcess> {
+    pub(crate) to: To,
+    pub(crate) root: Uuid,
+    pub(crate) edition: Edition,
+    pub(crate) as_of: AsOf,
     aggregate: PhantomData<fn() -> A>,
 }
 
-impl<A: Aggregate> StateQuery<A> {
-    pub(crate) fn new(core: Arc<Core>, root: Uuid) -> Self {
-        Self { core, root, edition: Edition::main(), as_of: AsOf::Head, aggregate: PhantomData }
+impl<A, To> StateQuery<A, To> {
+    pub(crate) fn new(to: To, root: Uuid) -> Self {
+        Self { to, root, edition: Edition::main(), as_of: AsOf::Head, aggregate: PhantomData }
     }
 
     /// With exactly the events ≤ `sequence` (row T1).
@@ -53,13 +52,14 @@ impl<A: Aggregate> StateQuery<A> {
 
 impl<A: Aggregate> StateQuery<A> {
     async fn load(&self) -> Result<Loaded> {
-        let aggregate = self.core.aggregate_of::<A>()?;
-        let key = self.core.key(aggregate, &self.edition, self.root)?;
-        self.core.load(aggregate, &key, &self.edition, self.as_of).await
+        let core = &self.to.core;
+        let aggregate = core.aggregate_of::<A>()?;
+        let key = core.key(aggregate, &self.edition, self.root)?;
+        core.load(aggregate, &key, &self.edition, self.as_of).await
     }
 }
 
-fn about<A: Aggregate>(root: Uuid, edition: &Edition) -> About {
+pub(crate) fn about<A: Domain>(root: Uuid, edition: &Edition) -> About {
     About { domain: A::DOMAIN.to_owned(), root: Some(root), edition: shorten(edition.name()), ..About::default() }
 }
 
@@ -80,12 +80,12 @@ impl<A: Aggregate> IntoFuture for StateQuery<A> {
 
 /// A question for what a command would do. Nothing is stored, nothing is published (row T3). Await it.
 #[must_use = "a preview does nothing until it is awaited"]
-pub struct PreviewCommand<A, C> {
-    core: Arc<Core>,
-    root: Uuid,
-    command: C,
-    edition: Edition,
-    as_of: AsOf,
+pub struct PreviewCommand<A, C, To = InProcess> {
+    pub(crate) to: To,
+    pub(crate) root: Uuid,
+    pub(crate) command: C,
+    pub(crate) edition: Edition,
+    pub(crate) as_of: AsOf,
     aggregate: PhantomData<fn() -> A>,
 }
 
@@ -96,6 +96,11 @@ pub struct Preview {
 }
 
 impl Preview {
+    #[cfg(feature = "client")]
+    pub(crate) fn new(events: Vec<StoredEvent>) -> Self {
+        Self { events }
+    }
+
     /// The events, with the sequences that they would have.
     pub fn events(&self) -> &[StoredEvent] {
         &self.events
@@ -111,9 +116,9 @@ impl Preview {
     }
 }
 
-impl<A: Aggregate, C: CommandOf<A>> PreviewCommand<A, C> {
-    pub(crate) fn new(core: Arc<Core>, root: Uuid, command: C) -> Self {
-        Self { core, root, command, edition: Edition::main(), as_of: AsOf::Head, aggregate: PhantomData }
+impl<A, C, To> PreviewCommand<A, C, To> {
+    pub(crate) fn new(to: To, root: Uuid, command: C) -> Self {
+        Self { to, root, command, edition: Edition::main(), as_of: AsOf::Head, aggregate: PhantomData }
     }
 
     /// On the state with exactly the events ≤ `sequence`.
@@ -138,7 +143,7 @@ impl<A: Aggregate, C: CommandOf<A>> PreviewCommand<A, C> {
 impl<A: Aggregate, C: CommandOf<A>> PreviewCommand<A, C> {
     /// The pipeline without the write.
     async fn run(&self) -> Result<Preview> {
-        let core = &self.core;
+        let core = &self.to.core;
         let aggregate = core.aggregate_of::<A>()?;
         core.limits.check_payload(|| "command".into(), self.command.encoded_len())?;
         let key = core.key(aggregate, &self.edition, self.root)?;

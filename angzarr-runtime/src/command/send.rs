@@ -1,10 +1,10 @@
-//! The typed entry: `runtime.send::<Account>(id, Withdraw { amount: 5 }).await`.
+//! The typed entry: `runtime.send::<Account>(id, Withdraw { amount: 5 }).await`. What is said about a command is the same wherever it
+//! goes; here it goes to the runtime of this process, and in `client/` over the wire.
 
 use std::any::Any;
 use std::future::IntoFuture;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::detached::Detached;
 use super::pipeline::{Core, Decoded, Page, Refusal, Submission};
 use super::request::external_dedup;
-use super::{CascadeErrorMode, Receipt, SyncMode};
+use super::{CascadeErrorMode, InProcess, Receipt, SyncMode};
 use crate::declare::{Aggregate, CommandContext, CommandOf, EventSink, MergeStrategy, nanos_of};
 use crate::error::{About, Error, Result};
 use crate::reaction::{Cascade, CascadeLink, WaitResult};
@@ -24,35 +24,35 @@ use crate::stream::limits::shorten;
 use crate::stream::{Edition, Headers, StreamKey};
 use crate::telemetry;
 
-/// A command on its way. Await it.
+/// A command on its way: to the runtime of this process, or to that behind a `Client`. Await it.
 #[must_use = "a command is not sent until it is awaited"]
-pub struct SendCommand<A, C> {
-    core: Arc<Core>,
-    root: Uuid,
-    command: C,
-    sync: SyncMode,
-    expected: Option<u32>,
-    merge: Option<MergeStrategy>,
+pub struct SendCommand<A, C, To = InProcess> {
+    pub(crate) to: To,
+    pub(crate) root: Uuid,
+    pub(crate) command: C,
+    pub(crate) sync: SyncMode,
+    pub(crate) expected: Option<u32>,
+    pub(crate) merge: Option<MergeStrategy>,
     at: Option<SystemTime>,
-    rare: Option<Box<RareOptions>>,
+    pub(crate) rare: Option<Box<RareOptions>>,
     aggregate: PhantomData<fn() -> A>,
 }
 
 /// What few commands say.
 #[derive(Default)]
-struct RareOptions {
-    edition: Edition,
-    correlation_id: Option<String>,
-    ext: Option<prost_types::Any>,
-    external_id: Option<String>,
-    retry: bool,
-    cascade_error_mode: CascadeErrorMode,
+pub(crate) struct RareOptions {
+    pub(crate) edition: Edition,
+    pub(crate) correlation_id: Option<String>,
+    pub(crate) ext: Option<prost_types::Any>,
+    pub(crate) external_id: Option<String>,
+    pub(crate) retry: bool,
+    pub(crate) cascade_error_mode: CascadeErrorMode,
 }
 
-impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
-    pub(crate) fn new(core: Arc<Core>, root: Uuid, command: C) -> Self {
+impl<A, C, To> SendCommand<A, C, To> {
+    pub(crate) fn new(to: To, root: Uuid, command: C) -> Self {
         Self {
-            core,
+            to,
             root,
             command,
             sync: SyncMode::Async,
@@ -123,9 +123,11 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
         self.rare().retry = true;
         self
     }
+}
 
+impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
     /// The time that the events are stored with, instead of now; never earlier than the event before them in their stream
-    /// (row C2). For imports of history.
+    /// (row C2). For imports of history, in process only.
     pub fn at(mut self, time: SystemTime) -> Self {
         self.at = Some(time);
         self
@@ -147,7 +149,7 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
     }
 
     fn try_target(&self) -> Result<(&registry::Aggregate, Target)> {
-        let core = &*self.core;
+        let core = &*self.to.core;
         let aggregate = core.aggregate_of::<A>()?;
         core.limits.check_payload(|| "command".into(), self.command.encoded_len())?;
         let Some(rare) = self.rare.as_deref() else {
@@ -217,7 +219,7 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
         let command = Typed::new(&self.command);
         let pages = [self.page(&command, self.expected)];
         let submission = self.submission(aggregate, target, span, &main, &pages);
-        match self.core.run_now(&submission) {
+        match self.to.core.run_now(&submission) {
             Some(answer) => Now::Answer(answer),
             None => {
                 let Submission { key, headers, dedup, span, .. } = submission;
@@ -233,18 +235,18 @@ impl<A: Aggregate, C: CommandOf<A>> SendCommand<A, C> {
     }
 
     async fn retrying(self, target: Target, span: &Span) -> Result<Receipt> {
-        let aggregate = self.core.aggregate_of::<A>()?;
+        let aggregate = self.to.core.aggregate_of::<A>()?;
         let main = Edition::main();
         let edition = self.rare.as_deref().map_or(&main, |rare| &rare.edition);
         let retry = self.rare.as_deref().is_some_and(|rare| rare.retry);
-        let mut retries = retry.then(|| super::retry_delays(self.core.attempts));
+        let mut retries = retry.then(|| super::retry_delays(self.to.core.attempts));
         let mut expected = self.expected;
         let command = Typed::new(&self.command);
         let mode = self.rare.as_deref().map_or_else(CascadeErrorMode::default, |rare| rare.cascade_error_mode);
         loop {
             let pages = [self.page(&command, expected)];
             let submission = self.submission(aggregate, target.clone(), span.clone(), edition, &pages);
-            match self.core.run(submission, mode).await {
+            match self.to.core.run(submission, mode).await {
                 Err(Error::SequenceMismatch(mismatch)) if mismatch.strategy == MergeStrategy::Commutative => {
                     let Some(delay) = retries.as_mut().and_then(Iterator::next) else {
                         return Err(Error::SequenceMismatch(mismatch));

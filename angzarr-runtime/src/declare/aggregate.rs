@@ -123,6 +123,16 @@ impl<A: Handles<C>, C: Message> CommandOf<A> for C {
     }
 }
 
+/// A command that can be sent to `A`, wherever `A` lives: for signatures that name the aggregate first.
+#[diagnostic::on_unimplemented(
+    message = "`{A}` does not handle the command `{Self}`",
+    label = "no `#[handler]` for this command",
+    note = "add `#[handler] fn …(&self, cmd: {Self}) -> Result<…, Rejection>` to an `#[aggregate] impl {A}` block; for an aggregate that is declared `remote`, list the command: `handles({Self})`"
+)]
+pub trait CommandTo<A: Domain>: Message {}
+
+impl<A: Accepts<C>, C: Message> CommandTo<A> for C {}
+
 /// The `#[apply]` of the event `E`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` returns the event `{E}` but has no `#[apply]` for it",

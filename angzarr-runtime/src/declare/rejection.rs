@@ -55,6 +55,12 @@ impl Rejection {
         Self { status: Code::NotFound, ..Self::new(code, reason) }
     }
 
+    /// One that came over the wire.
+    #[cfg(feature = "client")]
+    pub(crate) fn received(status: Code, code: String, reason: String, details: Vec<prost_types::Any>) -> Self {
+        Self { status, details, ..Self::new(code, reason) }
+    }
+
     /// Adds a message to the details that the caller gets.
     #[must_use]
     pub fn with_detail<M: super::Message>(mut self, detail: &M) -> Self {

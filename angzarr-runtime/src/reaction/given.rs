@@ -268,7 +268,7 @@ impl Core {
             loaded.next_sequence = loaded.next_sequence.max(event.sequence.saturating_add(1));
             loaded.last_created_at = loaded.last_created_at.max(event.created_at);
             loaded.complete |= event.type_name == crate::command::COMPLETED;
-            self.apply_stored(owner, key, &mut loaded.state, event)?;
+            self.registry.apply_stored(owner, key, &mut loaded.state, event)?;
         }
         Ok(loaded)
     }

@@ -20,7 +20,11 @@ use crate::error::{Error, Subject};
 use crate::stream::Name;
 
 /// Something that is asked, and the answer once there is one.
-pub(crate) struct Question {
+///
+/// In a box: most commands have none, and should not carry the room for one.
+pub(crate) struct Question(Box<Open>);
+
+struct Open {
     client: Client,
     asked: Asked,
     answer: Mutex<Option<Result<Answered, Refusal>>>,
@@ -48,12 +52,12 @@ pub(crate) struct Answered {
 /// What an aggregate answers instead of events.
 pub(crate) enum Instead {
     Revocation(proto::RevocationResponse),
-    Notification(proto::Notification),
+    Notification(Box<proto::Notification>),
 }
 
 impl Client {
     fn question(&self, asked: Asked) -> Question {
-        Question { client: self.clone(), asked, answer: Mutex::new(None) }
+        Question(Box::new(Open { client: self.clone(), asked, answer: Mutex::new(None) }))
     }
 
     /// A command, as its sender gave it.
@@ -92,7 +96,7 @@ impl Question {
         pages.extend_from_slice(earlier);
         let cover = cover_on(key, edition, headers);
         let history = proto::EventBook { cover: Some(cover), snapshot: None, pages, next_sequence };
-        let answer = match &self.asked {
+        let answer = match &self.0.asked {
             Asked::Command(page) => self.ask_for_decision(history, page.clone()).await,
             Asked::Fact(fact) => self.ask_of_fact(history, fact.clone()).await,
             Asked::Trigger(book) => self.ask_process(history, book.clone()).await,
@@ -101,13 +105,13 @@ impl Question {
             Ok(answered) => Some((next_sequence..).zip(&answered.events).map(|(at, it)| page(at, it, now)).collect()),
             Err(_) => None,
         };
-        *self.answer.lock() = Some(answer);
+        *self.0.answer.lock() = Some(answer);
         ahead
     }
 
     /// The answer.
     pub(crate) fn take(&self) -> Result<Answered, Refusal> {
-        self.answer.lock().take().unwrap_or_else(|| {
+        self.0.answer.lock().take().unwrap_or_else(|| {
             let hint = "its answer needs a call, and this way has none";
             Err(Refusal::Error(Error::not_offered("a decision of a component in another process", hint)))
         })
@@ -117,6 +121,7 @@ impl Question {
         let command = Some(proto::CommandBook { cover: events.cover.clone(), pages: vec![page] });
         let request = proto::ContextualCommand { events: Some(events), command };
         let answer = self
+            .0
             .client
             .call(request, |channel, request| async move {
                 let mut client = CommandHandlerServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES);
@@ -128,7 +133,7 @@ impl Question {
         match answer.result {
             Some(Answer::Events(book)) => Ok(Answered { events: self.events(book)?, ..Answered::default() }),
             Some(Answer::Revocation(it)) => Ok(instead(Instead::Revocation(it))),
-            Some(Answer::Notification(it)) => Ok(instead(Instead::Notification(it))),
+            Some(Answer::Notification(it)) => Ok(instead(Instead::Notification(Box::new(it)))),
             None => Ok(Answered::default()),
         }
     }
@@ -138,6 +143,7 @@ impl Question {
         let facts = proto::EventBook { cover: prior_events.cover.clone(), pages: vec![page], ..Default::default() };
         let request = proto::FactRequest { facts: Some(facts), prior_events: Some(prior_events) };
         let answer = self
+            .0
             .client
             .call(request, |channel, request| async move {
                 let mut client = CommandHandlerServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES);
@@ -149,7 +155,7 @@ impl Question {
             // It has no way with facts: they are recorded as they are.
             Err(Trouble::NotOffered(_)) => Ok(Answered::default()),
             // A fact cannot be rejected (row F3): whoever tells it tries again.
-            Err(Trouble::Refused(status)) => Err(Refusal::Error(self.client.failed(&status))),
+            Err(Trouble::Refused(status)) => Err(Refusal::Error(self.0.client.failed(&status))),
             Err(trouble) => Err(self.refusal(trouble)),
         }
     }
@@ -165,6 +171,7 @@ impl Question {
             ..Default::default()
         };
         let answer = self
+            .0
             .client
             .call(request, |channel, request| async move {
                 let mut client = ProcessManagerServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES);
@@ -176,7 +183,7 @@ impl Question {
                 trouble => self.refusal(trouble),
             })?;
         let events = self.events(answer.process_events.unwrap_or_default())?;
-        let emissions = self.client.emissions(answer.commands, answer.facts).map_err(Refusal::Failed)?;
+        let emissions = self.0.client.emissions(answer.commands, answer.facts).map_err(Refusal::Failed)?;
         Ok(Answered { events, emissions, instead: None })
     }
 
@@ -198,10 +205,10 @@ impl Question {
     }
 
     fn unusable(&self, what: impl std::fmt::Display) -> Refusal {
-        match self.asked {
-            Asked::Trigger(_) => Refusal::Failed(self.client.unusable(what)),
+        match self.0.asked {
+            Asked::Trigger(_) => Refusal::Failed(self.0.client.unusable(what)),
             _ => Refusal::Error(Error::UnreadableReturn {
-                handler: format!("{} at {}", self.client.name(), self.client.address()),
+                handler: format!("{} at {}", self.0.client.name(), self.0.client.address()),
                 type_name: String::new(),
                 message: format!("it answered {what}"),
                 subject: Subject::default(),
@@ -213,7 +220,7 @@ impl Question {
     fn refusal(&self, trouble: Trouble) -> Refusal {
         let status = match trouble {
             Trouble::OutOfReach(reason) | Trouble::NotOffered(reason) => {
-                return Refusal::Error(self.client.outage(reason));
+                return Refusal::Error(self.0.client.outage(reason));
             }
             Trouble::Refused(status) => status,
         };
@@ -222,7 +229,7 @@ impl Question {
             Code::FailedPrecondition => Rejection::new(code, reason),
             Code::InvalidArgument => Rejection::invalid_argument(code, reason),
             Code::NotFound => Rejection::not_found(code, reason),
-            _ => return Refusal::Error(self.client.failed(&status)),
+            _ => return Refusal::Error(self.0.client.failed(&status)),
         };
         Refusal::Rejected(rejection.with_details(details(&status).1))
     }

@@ -31,7 +31,7 @@ pub use rebuild::Rebuild;
 pub(crate) use settings::mask;
 pub use settings::{Origin, ServerConfig, Setting, TelemetryConfig};
 
-use crate::command::{Core, Form, PreviewCommand, Receipt, RecordFact, SendCommand, StateQuery, detached};
+use crate::command::{Core, Form, InProcess, PreviewCommand, Receipt, RecordFact, SendCommand, StateQuery, detached};
 use crate::dead_letter::DeadLetters;
 use crate::declare::{Aggregate, CommandOf, Message};
 use crate::error::{Error, Result};
@@ -127,7 +127,7 @@ impl Runtime {
 
     /// Sends a command to an aggregate. Await the answer; say more about it before (expected sequence, sync mode, …).
     pub fn send<A: Aggregate>(&self, root: Uuid, command: impl CommandOf<A>) -> SendCommand<A, impl CommandOf<A>> {
-        SendCommand::new(self.inner.core.clone(), root, command)
+        SendCommand::new(self.here(), root, command)
     }
 
     /// The dynamic entry: a `CommandRequest` as any client sends it, through the same pipeline. Once this was polled, the
@@ -163,7 +163,7 @@ impl Runtime {
     /// turns it into events of its own; without one the fact itself is the event. Say more about it before (external id, …),
     /// then await the answer.
     pub fn fact<A: Aggregate, E: Message>(&self, root: Uuid, fact: E) -> RecordFact<A, E> {
-        RecordFact::new(self.inner.core.clone(), root, fact)
+        RecordFact::new(self.here(), root, fact)
     }
 
     /// The dynamic entry for facts: an `EventRequest` as any client sends it. Once this was polled, it runs to its end.
@@ -185,7 +185,7 @@ impl Runtime {
 
     /// The state of an aggregate, now or then. Await it.
     pub fn state<A: Aggregate>(&self, root: Uuid) -> StateQuery<A> {
-        StateQuery::new(self.inner.core.clone(), root)
+        StateQuery::new(self.here(), root)
     }
 
     /// What a command would do. Stores nothing. Await it.
@@ -194,7 +194,7 @@ impl Runtime {
         root: Uuid,
         command: impl CommandOf<A>,
     ) -> PreviewCommand<A, impl CommandOf<A>> {
-        PreviewCommand::new(self.inner.core.clone(), root, command)
+        PreviewCommand::new(self.here(), root, command)
     }
 
     /// Every event book of a workflow, across domains (row I4).
@@ -325,6 +325,10 @@ impl Runtime {
     #[cfg(feature = "metrics")]
     pub(crate) fn downgrade(&self) -> WeakRuntime {
         WeakRuntime(Arc::downgrade(&self.inner))
+    }
+
+    fn here(&self) -> InProcess {
+        InProcess::new(self.inner.core.clone())
     }
 
     pub(crate) fn core(&self) -> &Core {

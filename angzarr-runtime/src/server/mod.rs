@@ -28,6 +28,7 @@
 //! | a query, a subscription | `angzarr-upcast` | `true`: events as the program knows them today, not as they are stored (row U1) |
 //! | events for a component | `angzarr-component` | the name of the saga, process manager or projector, where several listen |
 //! | a subscription to everything | `angzarr-after` | begin behind this position of the log instead of now; 0 for all |
+//! | a book with a snapshot | `angzarr-state-version` | the version of its state's shape, so that nobody takes it for another one (row N4) |
 //! | the answer to a subscription | `angzarr-position` | where in the log it has gone live |
 
 mod answers;

@@ -9,7 +9,7 @@ use futures_util::stream::{self, TryStreamExt as _};
 use prost::Message as _;
 use proto::CoverExt as _;
 use proto::event_query_service_server::EventQueryService;
-use tonic::metadata::MetadataMap;
+use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::answers::{Answers, BOOK_BYTES, BOOK_PAGES, answers, in_portions};
@@ -29,6 +29,8 @@ pub(super) struct Queries {
 
 /// Metadata by which a caller asks for events as they are today: `angzarr-upcast: true` (row U1).
 pub(super) const UPCAST: &str = "angzarr-upcast";
+/// Metadata of an answer with a snapshot: the version of its state's shape (row N4).
+pub(super) const STATE_VERSION: &str = "angzarr-state-version";
 
 pub(super) fn form_of(metadata: &MetadataMap) -> Form {
     let asked = metadata.get(UPCAST).and_then(|value| value.to_str().ok());
@@ -50,8 +52,19 @@ impl EventQueryService for Queries {
         let (caller, query) = taken(request);
         let (form, runtime, limit) = (form_of(&caller.metadata), self.runtime.clone(), self.calls.bounds.answer_bytes);
         let about = about(query.cover.as_ref());
-        let work = async move { one_book(&runtime, &query, form, limit).await };
-        self.calls.run(caller, Late::Question, about, work).await
+        let work = async move {
+            let book = one_book(&runtime, &query, form, limit).await?;
+            let domain = book.cover.as_ref().filter(|_| book.snapshot.is_some()).map(|cover| cover.domain.as_str());
+            let owner = domain.map(|domain| runtime.core().owner_of(domain)).transpose()?;
+            Ok((owner.map(|owner| owner.descriptor.state_version), book))
+        };
+        let (metadata, (version, book), extensions) =
+            self.calls.run(caller, Late::Question, about, work).await?.into_parts();
+        let mut answer = Response::from_parts(metadata, book, extensions);
+        if let Some(version) = version {
+            answer.metadata_mut().insert(STATE_VERSION, MetadataValue::from(version));
+        }
+        Ok(answer)
     }
 
     type GetEventsStream = Answers<proto::EventBook>;

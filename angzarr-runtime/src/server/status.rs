@@ -130,6 +130,8 @@ fn code_of(code: error::Code) -> Code {
         error::Code::Unavailable => Code::Unavailable,
         error::Code::Unknown => Code::Unknown,
         error::Code::DataLoss => Code::DataLoss,
+        error::Code::Unauthenticated => Code::Unauthenticated,
+        error::Code::PermissionDenied => Code::PermissionDenied,
     }
 }
 

@@ -267,3 +267,49 @@ fn what_the_transport_says_is_completed() {
     assert!(completed(&Status::ok("")).is_none());
     assert!(completed(&status_of(&Error::ShuttingDown, ROOM)).is_none());
 }
+
+/// What the typed client reads back is what was told; and it is the same error, where the wire carries all of it.
+#[cfg(feature = "client")]
+#[test]
+fn every_error_is_read_back() {
+    use crate::client::Answered;
+
+    let mut typed = std::collections::BTreeSet::new();
+    for (error, _, reason, retryable) in every_error() {
+        let status = status_of(&error, ROOM);
+        let answered = Answered::of(&status).expect("an answer of ours");
+        assert_eq!((answered.code(), answered.status()), (reason, error.status()), "{error:?}");
+        assert_eq!(answered.retry_after().is_some(), retryable, "{error:?}");
+        assert_eq!(answered.to_string(), error.to_string());
+        for (name, value) in error.facts() {
+            assert_eq!(answered.fact(name), Some(value.as_str()), "{error:?}");
+        }
+        let Some(same) = answered.error() else { continue };
+        typed.insert(reason);
+        assert_eq!((same.code(), same.status(), same.is_retryable()), (reason, error.status(), retryable));
+        assert_eq!((same.to_string(), same.event_book()), (error.to_string(), error.event_book()));
+        assert_eq!(same.rejection(), error.rejection());
+        let sorted = |error: &Error| {
+            let mut facts = error.facts();
+            facts.retain(|(_, value)| !value.is_empty());
+            facts.sort_unstable();
+            facts
+        };
+        assert_eq!(sorted(same), sorted(&error));
+    }
+    let expected = [
+        "CONTENTION",
+        "HANDLER_PANICKED",
+        "INVALID_ARGUMENT",
+        "REJECTED",
+        "SCHEMA_TOO_NEW",
+        "SEQUENCE_MISMATCH",
+        "SHUTTING_DOWN",
+        "UNKNOWN_COMMAND",
+        "UNKNOWN_DOMAIN",
+        "UNKNOWN_EDITION",
+        "UNKNOWN_FACT",
+    ];
+    assert_eq!(typed.into_iter().collect::<Vec<_>>(), expected);
+    assert!(Answered::of(&Status::unavailable("somebody between")).is_none(), "nothing is made up");
+}

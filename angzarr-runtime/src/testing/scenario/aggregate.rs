@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::super::{ManualClock, SequentialIds};
 use super::events::{EventsOf, KnownEvent};
 use super::report::{Holds, Story};
-use crate::command::{Core, Receipt, RecordFact, SendCommand};
+use crate::command::{Core, InProcess, Receipt, RecordFact, SendCommand};
 use crate::declare::{Aggregate, Clock as _, CommandOf, Message, nanos_of};
 use crate::error::{Error, Result};
 use crate::storage::{Append, Memory, NewEvent, Write};
@@ -98,7 +98,7 @@ impl Stage {
     pub(super) fn send<A: Aggregate, C: CommandOf<A> + fmt::Debug>(&mut self, command: C) -> Result<Receipt> {
         let shown = self.story.show_message(&command);
         self.story.tell("when", shown);
-        let mut sending = SendCommand::<A, C>::new(self.core.clone(), self.root, command);
+        let mut sending = SendCommand::<A, C>::new(InProcess::new(self.core.clone()), self.root, command);
         if let Some(expected) = self.expected.take() {
             sending = sending.expect_sequence(expected);
         }
@@ -112,7 +112,7 @@ impl Stage {
     pub(super) fn record<A: Aggregate>(&mut self, fact: impl Message + fmt::Debug) -> Result<Receipt> {
         let shown = self.story.show_message(&fact);
         self.story.tell("when", format!("the fact {shown}"));
-        let mut record = RecordFact::<A, _>::new(self.core.clone(), self.root, fact);
+        let mut record = RecordFact::<A, _>::new(InProcess::new(self.core.clone()), self.root, fact);
         if let Some(correlation) = &self.correlation {
             record = record.correlation(correlation.clone());
         }
