@@ -112,8 +112,19 @@ impl Client {
     }
 
     /// The state of an aggregate that is linked into this program, now or then; folded here, with this program's `#[apply]`s and
-    /// upcasters, from what the server has stored. Await it. An aggregate that is declared `remote` has no state here, and this
-    /// does not compile.
+    /// upcasters, from what the server has stored. Await it. An aggregate that is declared `remote` has no state here:
+    /// ```compile_fail,E0277
+    /// # use angzarr_runtime::prelude::*;
+    /// # #[derive(Clone, PartialEq, prost::Message)] pub struct Withdraw {}
+    /// # angzarr_runtime::name_messages!("bank": Withdraw);
+    /// #[aggregate(domain = "account", remote, handles(Withdraw))]
+    /// pub struct Account;
+    ///
+    /// # async fn example(client: angzarr_runtime::Client, ada: Uuid) {
+    /// client.state::<Account>(ada).await; // `Account` is not an aggregate of this program
+    /// # }
+    /// # fn main() {}
+    /// ```
     pub fn state<A: Aggregate>(&self, root: Uuid) -> StateQuery<A, Self> {
         StateQuery::new(self.clone(), root)
     }

@@ -36,6 +36,14 @@ pub(super) fn point_of(as_of: AsOf) -> Option<proto::TemporalQuery> {
     Some(proto::TemporalQuery { point_in_time: Some(point) })
 }
 
+/// On the wire an id that is empty is none: whoever says one means something else.
+fn check_given(ids: [(&'static str, Option<&str>); 2]) -> Result<(), Error> {
+    match ids.into_iter().find(|(_, id)| *id == Some("")) {
+        Some((field, _)) => Err(Error::invalid_argument(field, "empty; leave it out, or say one")),
+        None => Ok(()),
+    }
+}
+
 fn page_of<C: Message>(command: &C) -> proto::CommandPage {
     proto::CommandPage::of(proto::pack(command))
 }
@@ -46,7 +54,8 @@ impl<A: Domain, C: CommandTo<A>> SendCommand<A, C, Client> {
         let rare = self.rare.as_deref();
         let edition = rare.map_or(&main, |rare| &rare.edition);
         let external_id = rare.and_then(|rare| rare.external_id.as_deref());
-        let correlation_id = rare.and_then(|rare| rare.correlation_id.as_deref()).unwrap_or_default();
+        let correlation_id = rare.and_then(|rare| rare.correlation_id.as_deref());
+        check_given([("correlation_id", correlation_id), ("external_id", external_id)])?;
         let mut page = page_of(&self.command).with_merge(self.merge.unwrap_or_default().into());
         page = match (self.expected, external_id) {
             (Some(_), Some(_)) => {
@@ -59,7 +68,7 @@ impl<A: Domain, C: CommandTo<A>> SendCommand<A, C, Client> {
             (None, None) => page,
         };
         let key = key_of::<A>(self.root, edition);
-        let headers = Headers::new(correlation_id, rare.and_then(|rare| rare.ext.clone()));
+        let headers = Headers::new(correlation_id.unwrap_or_default(), rare.and_then(|rare| rare.ext.clone()));
         let book = proto::CommandBook { cover: Some(cover_on(&key, edition, &headers)), pages: vec![page] };
         let mode = rare.map(|rare| rare.cascade_error_mode).unwrap_or_default();
         let request = proto::CommandRequest {
@@ -135,6 +144,8 @@ impl<A: Domain, C: CommandTo<A>> IntoFuture for SendCommand<A, C, Client> {
 impl<A: Domain, E: Message> RecordFact<A, E, Client> {
     async fn run(self) -> Result<Answer, ClientError> {
         let Self { to, root, fact, external_id, edition, correlation_id, ext, sync, to_handler, .. } = self;
+        check_given([("correlation_id", correlation_id.as_deref()), ("external_id", external_id.as_deref())])
+            .map_err(|error| error.about(|| About { command_type: E::full_name(), ..about::<A>(root, &edition) }))?;
         let key = key_of::<A>(root, &edition);
         let headers = Headers::new(correlation_id.unwrap_or_default(), ext);
         let page = proto::EventPage {

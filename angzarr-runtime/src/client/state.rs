@@ -50,8 +50,8 @@ impl<A: Aggregate> StateQuery<A, Client> {
                     return Ok(loaded);
                 }
             }
-            // More than fits into one answer.
-            Err(ClientError::Answered(answered)) if answered.code() == "ANSWER_TOO_LARGE" => {}
+            // More than fits into one answer of the server, or than this side takes at once.
+            Err(ClientError::Answered(answered)) if matches!(answered.code(), "ANSWER_TOO_LARGE" | "OUT_OF_RANGE") => {}
             Err(error) => return Err(error),
         }
         self.replay(until, registry, aggregate, &key, query).await

@@ -157,6 +157,14 @@ async fn c5_c7_every_other_kind_is_told_apart() {
             if field == "cover.correlation_id" && message.contains("is not an id")),
         "{bad:?}"
     );
+    // On the wire an empty id would be none.
+    let empty = client.send::<Account>(root, Deposit { amount: 1 }).correlation("").await.unwrap_err();
+    assert!(
+        matches!(empty.error(), Some(Error::InvalidArgument { field, .. }) if field == "correlation_id"),
+        "{empty:?}"
+    );
+    let empty = client.fact::<Account, _>(root, Deposited::default()).external_id("").await.unwrap_err();
+    assert!(matches!(empty.error(), Some(Error::InvalidArgument { field, .. }) if field == "external_id"), "{empty:?}");
     // The wire does not carry all of a limit: code and facts it does.
     let large = client.send::<Account>(root, Note { text: "x".repeat((4 << 20) + 100) }).await.unwrap_err();
     assert_eq!((large.code(), large.status()), ("LIMIT_EXCEEDED", Code::InvalidArgument));

@@ -79,6 +79,16 @@ async fn a_large_stream_comes_in_pieces() {
     assert_eq!((there.balance, there.next_sequence()), (7, 13));
     assert_eq!(client.state::<Account>(root).as_of_sequence(11).await.unwrap().balance, 0);
     served.end().await;
+
+    // More than this side takes at once.
+    let served = Served::with(|server| server.max_answer_bytes(16 << 20)).await;
+    let url = format!("http://{}", served.address);
+    let client = Client::builder(url).max_message_bytes(2 << 20).connect().await.unwrap();
+    for _ in 0..4 {
+        client.send::<Account>(root, NoteOfSize { bytes: 900_000 }).await.unwrap();
+    }
+    assert_eq!(client.state::<Account>(root).await.unwrap().next_sequence(), 4);
+    served.end().await;
 }
 
 /// Row U1: old events are folded as this program knows them.

@@ -26,6 +26,8 @@ pub(crate) struct Script {
     /// The answer to `GetEventBook`, and to `GetEvents`.
     pub(crate) book: proto::EventBook,
     pub(crate) books: Vec<proto::EventBook>,
+    /// What is said of the book's snapshot.
+    pub(crate) state_version: Option<u32>,
     pub(crate) calls: Arc<Mutex<HashMap<&'static str, usize>>>,
 }
 
@@ -127,7 +129,11 @@ impl CommandHandlerCoordinatorService for Script {
 impl EventQueryService for Script {
     async fn get_event_book(&self, _: Request<proto::Query>) -> Result<Response<proto::EventBook>, Status> {
         self.next("get_event_book")?;
-        Ok(Response::new(self.book.clone()))
+        let mut answer = Response::new(self.book.clone());
+        if let Some(version) = self.state_version {
+            answer.metadata_mut().insert("angzarr-state-version", version.into());
+        }
+        Ok(answer)
     }
     type GetEventsStream = Books;
     async fn get_events(&self, _: Request<proto::Query>) -> Result<Response<Books>, Status> {

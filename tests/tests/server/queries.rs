@@ -102,8 +102,13 @@ async fn n6_a_book_starts_from_the_newest_snapshot() {
     let served = Served::start().await;
     let root = deposits(&served, 20).await;
     let mut client = served.queries().await;
-    let book = client.get_event_book(of("account", root)).await.unwrap().into_inner();
+    let (metadata, book, _) = client.get_event_book(of("account", root)).await.unwrap().into_parts();
     let snapshot = book.snapshot.expect("the default policy takes one");
+    assert_eq!(
+        metadata.get("angzarr-state-version").unwrap(),
+        "1",
+        "row N4: so that nobody takes it for another shape"
+    );
     let state = Account::decode(snapshot.state.unwrap().value.as_slice()).unwrap();
     let behind: i64 = events::<Deposited>(&proto::EventBook { pages: book.pages.clone(), ..Default::default() })
         .iter()
