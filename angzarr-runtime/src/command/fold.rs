@@ -34,7 +34,7 @@ pub(crate) struct Loaded {
     /// Number of those bytes at which the state is weighed again.
     pub(crate) weigh_at: u64,
     /// It is only what another process is asked with: never kept.
-    is_history: bool,
+    pub(crate) is_history: bool,
 }
 
 /// What is stored of a stream up to a point, in order: what it inherits from main, then its own.
