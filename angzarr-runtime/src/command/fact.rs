@@ -12,8 +12,8 @@ use bytes::Bytes;
 use proto::{EventPageExt as _, PageHeaderExt as _};
 use uuid::Uuid;
 
+use super::external_dedup;
 use super::pipeline::{Along, Core, Decided, Decider, Decoded, Page, Refusal, Submission};
-use super::request::external_dedup;
 use super::{CascadeErrorMode, InProcess, Receipt, SyncMode, any_of, detached};
 use crate::declare::{Aggregate, CommandContext, EmittedEvent, EventSink, FactDescriptor, Location, Message};
 use crate::error::{About, Error, Result, Subject, nearest};

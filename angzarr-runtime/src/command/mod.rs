@@ -13,6 +13,7 @@ mod fact;
 mod fold;
 mod payloads;
 mod pipeline;
+mod provenance;
 mod query;
 mod request;
 #[cfg(feature = "server")]
@@ -48,9 +49,8 @@ pub(crate) use fold::Loaded;
 pub(crate) use pipeline::{
     Along, Core, Decided, Decider, Decoded, Outcome, Refusal, Submission, panic_text, retry_delays,
 };
-pub(crate) use request::{
-    Alone, Provenance, ReactionCommand, any_of, cover_on, deferred_of, edition_of, external_dedup, external_id_on_main,
-};
+pub(crate) use provenance::{Provenance, deferred_of, external_dedup, external_id_on_main};
+pub(crate) use request::{Alone, ReactionCommand, any_of, cover_on, edition_of};
 #[cfg(feature = "server")]
 pub(crate) use request::{cascade_error_mode, sync_mode};
 #[cfg(feature = "server")]

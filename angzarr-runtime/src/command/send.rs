@@ -12,8 +12,8 @@ use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::detached::Detached;
+use super::external_dedup;
 use super::pipeline::{Core, Decoded, Page, Refusal, Submission};
-use super::request::external_dedup;
 use super::{CascadeErrorMode, InProcess, Receipt, SyncMode};
 use crate::declare::{Aggregate, CommandContext, CommandOf, EventSink, MergeStrategy, nanos_of};
 use crate::error::{About, Error, Result};
