@@ -58,12 +58,51 @@ impl Core {
         edition: &Edition,
         as_of: AsOf,
     ) -> Result<Loaded> {
+        if as_of == AsOf::Head
+            && let Some(loaded) = self.beside_main(aggregate, key, edition).await?
+        {
+            telemetry::at_hand(key, loaded.next_sequence);
+            return Ok(loaded);
+        }
         let past = self.past(aggregate, key, edition, as_of, aggregate.descriptor.snapshot.as_ref()).await?;
         let snapshot = past.snapshot.as_ref().map(|(_, snapshot)| snapshot.sequence);
         let events = past.parts.iter().map(|(_, events)| events.len()).sum();
         let loaded = self.fold(aggregate, key, past)?;
         telemetry::folded(key, snapshot, events, loaded.next_sequence);
         Ok(loaded)
+    }
+
+    /// A branch that has nothing of its own yet begins with the state that main has at hand, if it leaves main right there (rows B1,
+    /// B2). Whoever works on main is not waited for.
+    async fn beside_main(&self, aggregate: &Aggregate, key: &StreamKey, edition: &Edition) -> Result<Option<Loaded>> {
+        let Some(clone) = aggregate.descriptor.clone_state.filter(|_| !key.is_main()) else { return Ok(None) };
+        let main = key.on_main();
+        let at_hand = |at: Option<u32>| {
+            let slot = self.cache.slot(&main);
+            let guard = slot.state.try_lock().ok()?;
+            let loaded = guard.as_ref().filter(|loaded| at.is_none_or(|at| loaded.next_sequence == at))?;
+            Some(at.map(|at| Loaded {
+                state: clone(loaded.state.as_ref()),
+                last_created_at: loaded.last_created_at,
+                diverges_at: Some(at),
+                complete: loaded.complete,
+                folded_bytes: loaded.folded_bytes,
+                next_sequence: at,
+                ..Loaded::new(aggregate)
+            }))
+        };
+        if at_hand(None).is_none() {
+            return Ok(None);
+        }
+        let tail = StreamRead { from: u32::MAX, ..StreamRead::all() };
+        let own = self.storage.read_stream(key, tail).await?;
+        if own.next_sequence > 0 || own.diverged_at.is_some() {
+            return Ok(None);
+        }
+        let head = self.head(&main).await?;
+        // One that cannot be is told where every other one is.
+        let at = edition.divergence(&key.domain).unwrap_or(head);
+        Ok(if at > head { None } else { at_hand(Some(at)).flatten() })
     }
 
     /// Reads a stream up to a point. An edition's own events follow on what it inherits from main (rows B1, B2). A snapshot

@@ -11,7 +11,7 @@ use angzarr_tests::ledger::Ledger;
 use angzarr_tests::messages::*;
 use angzarr_tests::rig::{account, page, request, start};
 use angzarr_tests::store::{assert_gapless, events_of, stored};
-use angzarr_tests::{Rig, on_every_store};
+use angzarr_tests::{Faults, Rig, on_every_store};
 
 fn branch(name: &str, root: Uuid) -> StreamKey {
     StreamKey { edition: name.into(), ..StreamKey::main("account", root) }
@@ -307,6 +307,37 @@ on_every_store! {
         }
         runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
         runtime.settled().await;
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// A branch that leaves main where main's state is at hand begins with a copy of it; one that leaves it earlier does not.
+    async fn b1_b2_b3_a_branch_begins_with_the_state_that_main_has_at_hand(store) {
+        let faults = Faults::new();
+        let runtime = faults.describe(&store, Rig::new().builder()).build().await.unwrap();
+        let id = Uuid::new_v4();
+        for _ in 0..5 {
+            runtime.send::<Account>(id, Deposit { amount: 10 }).await.unwrap();
+        }
+        runtime.settled().await;
+        let before = faults.events_read();
+        runtime.send::<Account>(id, Withdraw { amount: 50 }).edition("here").await.unwrap();
+        let explicit = Edition::named("explicit").diverge("account", 5);
+        runtime.send::<Account>(id, Withdraw { amount: 49 }).edition(explicit).await.unwrap();
+        assert_eq!(faults.events_read(), before, "nothing was read for them");
+        let earlier = Edition::named("earlier").diverge("account", 2);
+        let refused = runtime.send::<Account>(id, Withdraw { amount: 21 }).edition(earlier.clone()).await.unwrap_err();
+        assert_eq!(refused.rejection().unwrap().code(), "insufficient_funds");
+        runtime.send::<Account>(id, Withdraw { amount: 20 }).edition(earlier).await.unwrap();
+        assert!(faults.events_read() > before, "that past is not at hand");
+        // Each has a state of its own.
+        runtime.send::<Account>(id, Deposit { amount: 1 }).await.unwrap();
+        runtime.send::<Account>(id, Deposit { amount: 2 }).edition("here").await.unwrap();
+        for (edition, known) in [("", (51, 6)), ("here", (2, 7)), ("explicit", (1, 6)), ("earlier", (0, 3))] {
+            assert_eq!(balance(&runtime, id, edition).await, known, "{edition}");
+        }
+        let beyond = Edition::named("beyond").diverge("account", 7);
+        let error = runtime.send::<Account>(id, Deposit { amount: 1 }).edition(beyond).await.unwrap_err();
+        assert_eq!(error.code(), "INVALID_ARGUMENT");
         runtime.shutdown().await.unwrap();
     }
 }
