@@ -41,7 +41,7 @@ impl Core {
         let Past { snapshot, parts, next_sequence, .. } = self.past(aggregate, key, edition, as_of, policy).await?;
         let mut pages = Vec::with_capacity(parts.iter().map(|(_, events)| events.len()).sum());
         for (stream, event) in parts.into_iter().flat_map(|(stream, events)| with_stream(stream, events)) {
-            pages.extend(self.pages_of(&stream, event, form)?);
+            pages.extend(self.pages_of(&stream, event, form).await?);
         }
         let snapshot = snapshot.map(|(_, snapshot)| proto::Snapshot {
             sequence: snapshot.sequence,
@@ -66,10 +66,15 @@ impl Core {
     }
 
     /// A stored event as pages: one; none or several where upcasters have dropped or split it (row U4).
-    pub(crate) fn pages_of(&self, key: &StreamKey, event: StoredEvent, form: Form) -> Result<Vec<proto::EventPage>> {
+    pub(crate) async fn pages_of(
+        &self,
+        key: &StreamKey,
+        event: StoredEvent,
+        form: Form,
+    ) -> Result<Vec<proto::EventPage>> {
         match form {
             Form::Stored => Ok(vec![event_page(&event)]),
-            Form::Today => Ok(self.upcast(key, event)?.into_iter().map(|event| event_page(&event)).collect()),
+            Form::Today => Ok(self.today(key, event).await?.into_iter().map(|event| event_page(&event)).collect()),
         }
     }
 
@@ -80,7 +85,7 @@ impl Core {
         let mut places: HashMap<StreamKey, usize> = HashMap::new();
         for LogEvent { stream, event } in self.storage.read_correlation(correlation_id).await? {
             let ext = event.headers.ext().cloned();
-            let pages = self.pages_of(&stream, event, form)?;
+            let pages = self.pages_of(&stream, event, form).await?;
             if let Some(place) = places.get(&stream) {
                 books[*place].pages.extend(pages);
                 continue;

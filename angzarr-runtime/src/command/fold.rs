@@ -67,7 +67,7 @@ impl Core {
         let past = self.past(aggregate, key, edition, as_of, aggregate.descriptor.snapshot.as_ref()).await?;
         let snapshot = past.snapshot.as_ref().map(|(_, snapshot)| snapshot.sequence);
         let events = past.parts.iter().map(|(_, events)| events.len()).sum();
-        let loaded = self.fold(aggregate, key, past)?;
+        let loaded = self.fold(aggregate, key, past).await?;
         telemetry::folded(key, snapshot, events, loaded.next_sequence);
         Ok(loaded)
     }
@@ -240,7 +240,7 @@ impl Core {
         Ok((None, self.storage.read_stream(key, read).await?))
     }
 
-    fn fold(&self, aggregate: &Aggregate, key: &StreamKey, past: Past) -> Result<Loaded> {
+    async fn fold(&self, aggregate: &Aggregate, key: &StreamKey, past: Past) -> Result<Loaded> {
         let mut loaded = Loaded { diverges_at: past.diverges_at, ..Loaded::new(aggregate) };
         if let Some((state, snapshot)) = past.snapshot {
             loaded.state = state;
@@ -257,8 +257,32 @@ impl Core {
         Ok(loaded)
     }
 
+    /// A stored event as it is today, whoever knows that (row U1).
+    pub(crate) async fn today(&self, key: &StreamKey, event: StoredEvent) -> Result<Upcasted> {
+        match self.all_today(key, std::slice::from_ref(&event)).await?.and_then(|mut all| all.pop()) {
+            Some(today) => Ok(today),
+            None => self.upcast(key, event),
+        }
+    }
+
+    /// The same for events of one stream at once; `None` where nobody elsewhere has to be asked.
+    async fn all_today(&self, key: &StreamKey, events: &[StoredEvent]) -> Result<Option<Vec<Upcasted>>> {
+        match self.registry.elsewhere.get(key.domain.as_str()) {
+            // Boxed: a call is a large future, and every load would carry the room for one.
+            Some(Some((upcaster, _))) => Ok(Some(Box::pin(upcaster.upcast(key, events)).await?)),
+            _ => Ok(None),
+        }
+    }
+
     /// Brings a stored event to the version that the program knows (row U1).
     pub(crate) fn upcast(&self, key: &StreamKey, event: StoredEvent) -> Result<Upcasted> {
+        // Its versions are the business of its owner, unless somebody here has said more about it.
+        if !self.registry.elsewhere.is_empty()
+            && self.registry.elsewhere.contains_key(key.domain.as_str())
+            && !self.registry.upcasters.know(&event.type_name)
+        {
+            return Ok(Upcasted::Same(event));
+        }
         self.registry.upcast(key, event)
     }
 }
@@ -294,7 +318,11 @@ impl Registry {
         state: &mut State,
         event: StoredEvent,
     ) -> Result<()> {
-        for event in self.upcast(key, event)? {
+        self.apply_today(aggregate, key, state, self.upcast(key, event)?)
+    }
+
+    fn apply_today(&self, aggregate: &Aggregate, key: &StreamKey, state: &mut State, today: Upcasted) -> Result<()> {
+        for event in today {
             if let Some(remote) = &aggregate.remote {
                 remote.remember(state, &event);
                 continue;

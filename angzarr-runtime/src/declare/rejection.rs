@@ -178,7 +178,6 @@ impl ReactionError {
     }
 
     /// Who is to be asked is out of reach: that says nothing about the event, and counts as no try.
-    #[cfg(feature = "remote")]
     pub(crate) fn outage(message: impl fmt::Display) -> Self {
         Self { outage: true, ..Self::transient(message) }
     }

@@ -205,7 +205,7 @@ impl Core {
         };
         let (mut events, mut planned) = (Vec::new(), Vec::new());
         for stored in &given.events {
-            let upcast = self.upcast(&given.stream, stored.clone())?;
+            let upcast = self.today(&given.stream, stored.clone()).await?;
             for (event, part) in upcast.into_iter().zip(0u32..) {
                 let Some((trigger, decider)) = process.woken_by(&given.stream, &event) else { continue };
                 if event.headers.correlation_id().is_empty() {

@@ -277,9 +277,10 @@ impl ProcessManagerRunner {
         link: Option<&CascadeLink>,
         told: Option<&Mutex<Told>>,
     ) -> Result<(), Failure> {
-        let upcast: Upcasted = core
-            .upcast(stream, stored)
-            .map_err(|error| Failure::Event(EventFailure { reason: error.to_string(), tries: 1, transient: false }))?;
+        let upcast: Upcasted = core.today(stream, stored).await.map_err(|error| match error {
+            Error::OutOfReach { .. } => Failure::Held(error.to_string()),
+            error => Failure::Event(EventFailure { reason: error.to_string(), tries: 1, transient: false }),
+        })?;
         for (event, part) in upcast.into_iter().zip(0u32..) {
             let Some((trigger, decider)) = self.process(core).woken_by(stream, &event) else { continue };
             if event.headers.correlation_id().is_empty() {

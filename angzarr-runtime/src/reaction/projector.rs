@@ -365,9 +365,10 @@ impl ProjectorRunner {
         item: &LogEvent,
         unit: Option<&Unit>,
     ) -> Result<Projection, ReactionError> {
-        let upcast = core
-            .upcast(&item.stream, item.event.clone())
-            .map_err(|error| ReactionError::permanent(error.to_string()))?;
+        let upcast = core.today(&item.stream, item.event.clone()).await.map_err(|error| match error {
+            Error::OutOfReach { .. } => ReactionError::outage(error),
+            error => ReactionError::permanent(error),
+        })?;
         let projector = &core.registry.projectors[self.name];
         super::project(core, projector, &side.instance, &item.stream, upcast, unit, side.replay).await
     }
@@ -384,7 +385,7 @@ impl ProjectorRunner {
         if let Some(remote) = &projector.remote {
             let mut last = None;
             for event in events {
-                let upcast = core.upcast(stream, event.clone())?.into_iter().collect();
+                let upcast = core.today(stream, event.clone()).await?.into_iter().collect();
                 if let Some(projection) =
                     remote.project(stream, upcast, true).await.map_err(|error| error.of(self.name))?
                 {
@@ -403,7 +404,7 @@ impl ProjectorRunner {
         let _turn = self.turn.lock().await;
         let (unit, mut last) = (model.unit(), None);
         for event in events {
-            let upcast = core.upcast(stream, event.clone())?;
+            let upcast = core.today(stream, event.clone()).await?;
             match super::project(core, projector, &live.instance, stream, upcast, Some(&unit), true).await {
                 Ok(None) => {}
                 Ok(Some(projection)) => {
@@ -444,7 +445,7 @@ pub(super) async fn roll_back(model: &dyn ErasedReadModel, unit: Unit, error: Re
         return Failure::Outage(reason);
     }
     match model.rollback(unit).await {
-        Ok(()) => Failure::Handler(error),
+        Ok(()) => Failure::of(error),
         Err(error) => Failure::outage(error),
     }
 }

@@ -65,9 +65,10 @@ impl SagaRunner {
         in_doubt: bool,
     ) -> Result<(), Failure> {
         let (sequence, position, headers) = (stored.sequence, stored.position, stored.headers.clone());
-        let upcast: Upcasted = core
-            .upcast(stream, stored)
-            .map_err(|error| Failure::Event(EventFailure { reason: error.to_string(), tries: 1, transient: false }))?;
+        let upcast: Upcasted = core.today(stream, stored).await.map_err(|error| match error {
+            Error::OutOfReach { .. } => Failure::Held(error.to_string()),
+            error => Failure::Event(EventFailure { reason: error.to_string(), tries: 1, transient: false }),
+        })?;
         let sender = Sender {
             kind: ComponentKind::Saga,
             component: Name::from_static(self.name),
@@ -100,7 +101,7 @@ impl SagaRunner {
         stored: &StoredEvent,
     ) -> Result<Vec<Emission>> {
         let mut all = Vec::new();
-        for event in core.upcast(stream, stored.clone())? {
+        for event in core.today(stream, stored.clone()).await? {
             let emissions = super::react(core, self.saga(core), &self.instance, stream, &event).await;
             let checked = emissions.and_then(|emissions| core.check_emissions(&emissions).map(|()| emissions));
             all.extend(checked.map_err(|error| error.of(self.name))?);

@@ -33,6 +33,8 @@ pub struct Registry {
     pub(crate) projectors: BTreeMap<&'static str, Projector>,
     pub(crate) upcaster_steps: Vec<&'static UpcasterDescriptor>,
     pub(crate) upcasters: Upcasters,
+    /// Domains whose owner is in another process, each with its upcaster if that is named.
+    pub(crate) elsewhere: BTreeMap<&'static str, Option<(Client, Location)>>,
     pub(crate) proto_descriptors: Vec<&'static ProtoDescriptors>,
     warnings: Vec<Problem>,
 }

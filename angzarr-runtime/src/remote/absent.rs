@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use crate::command::{Ahead, Core, Refusal, Situation};
 use crate::declare::{Emission, EmittedEvent, ReactionError, State};
+use crate::stream::upcast::Upcasted;
 use crate::stream::{StoredEvent, StreamKey};
 
 /// There is none.
@@ -40,6 +41,10 @@ impl Client {
         _: Vec<StoredEvent>,
         _: bool,
     ) -> Result<Option<prost_types::Any>, ReactionError> {
+        match self.0 {}
+    }
+
+    pub(crate) async fn upcast(&self, _: &StreamKey, _: &[StoredEvent]) -> crate::Result<Vec<Upcasted>> {
         match self.0 {}
     }
 

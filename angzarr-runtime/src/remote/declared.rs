@@ -21,6 +21,8 @@ enum Role {
     ProcessManager(&'static ProcessManagerDescriptor),
     Saga(&'static SagaDescriptor),
     Projector(&'static ProjectorDescriptor),
+    /// Of a domain.
+    Upcaster(&'static str, Location),
 }
 
 /// A component that was named on the builder.
@@ -131,6 +133,21 @@ impl Declaration {
         Ok(Self { role: Role::Projector(descriptor), client })
     }
 
+    pub(crate) fn upcaster(
+        domain: &str,
+        at: &Remote,
+        caller: &'static panic::Location<'static>,
+    ) -> Result<Self, Problem> {
+        let (domain, location) = (kept(domain), place(caller));
+        let client = client(domain, at, location)?;
+        Ok(Self { role: Role::Upcaster(domain, location), client })
+    }
+
+    /// Whether it is for something that others declare.
+    pub(crate) fn comes_last(&self) -> bool {
+        matches!(self.role, Role::Upcaster(..))
+    }
+
     /// Puts it beside the others.
     pub(crate) fn register(&self, registry: &mut Registry, problems: &mut Vec<Problem>) {
         let client = Some(self.client.clone());
@@ -140,6 +157,7 @@ impl Declaration {
                 if is_free(registry, domain, location, "a remote aggregate", problems) {
                     let aggregate = Aggregate { remote: client, ..Aggregate::new(descriptor) };
                     registry.aggregates.insert(domain, aggregate);
+                    registry.elsewhere.insert(domain, None);
                 }
             }
             Role::ProcessManager(descriptor) => {
@@ -155,8 +173,29 @@ impl Declaration {
                         rejected: BTreeMap::new(),
                     };
                     registry.process_managers.insert(name, process);
+                    registry.elsewhere.insert(name, None);
                 }
             }
+            Role::Upcaster(domain, location) => match registry.elsewhere.get_mut(domain) {
+                Some(none @ None) => *none = Some((self.client.clone(), location)),
+                Some(Some((_, other))) => problems.push(
+                    Problem::error(format!("the domain `{domain}` has two remote upcasters"))
+                        .at(*other, "one")
+                        .at(location, "another")
+                        .hint("one upcaster knows the whole chain of its domain: remove the other"),
+                ),
+                None => {
+                    let message = format!("a remote upcaster for `{domain}`, whose owner is not elsewhere");
+                    let mut problem = Problem::error(message).at(location, "here").hint(
+                        "who writes a domain's events knows their versions: name the owner with `.remote_aggregate(…)`, \
+                         or write an `#[upcaster]` beside an aggregate of this program",
+                    );
+                    if let Some(owner) = registry.state_of(domain) {
+                        problem = problem.at(owner.descriptor.location, format!("`{}`", owner.descriptor.name));
+                    }
+                    problems.push(problem);
+                }
+            },
             Role::Saga(descriptor) => {
                 if is_new(registry, descriptor.name, descriptor.location, "a remote saga", problems) {
                     let saga = Saga { descriptor, handlers: BTreeMap::new(), remote: client };

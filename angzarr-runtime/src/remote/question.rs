@@ -236,13 +236,13 @@ impl Question {
 }
 
 impl Client {
-    fn outage(&self, reason: String) -> Error {
+    pub(super) fn outage(&self, reason: String) -> Error {
         let component = self.name().to_owned();
         Error::OutOfReach { component, message: reason, outage: true, subject: Subject::default() }
     }
 
     /// It was reached, and could not answer.
-    fn failed(&self, status: &Status) -> Error {
+    pub(super) fn failed(&self, status: &Status) -> Error {
         let message =
             format!("`{}` at {} failed: {:?}: {}", self.name(), self.address(), status.code(), status.message());
         let component = self.name().to_owned();

@@ -61,6 +61,16 @@ impl Builder {
         self.remote(Declaration::projector(name, domains, &at.into(), Location::caller()))
     }
 
+    /// The upcaster of a domain whose owner is elsewhere, behind an `UpcasterService` of the contract. Whoever reads stored events of
+    /// the domain gets what it answers, with one call for each read (row U1); it runs its whole chain. What it answers keeps the
+    /// sequence of the event that it is for: none is a dropped event, several are a split one (row U4). New events have the
+    /// `schema_version` that the owner gives them. While it is out of reach nothing of the domain is read in the form of today.
+    #[must_use]
+    #[track_caller]
+    pub fn remote_upcaster(self, domain: &str, at: impl Into<Remote>) -> Self {
+        self.remote(Declaration::upcaster(domain, &at.into(), Location::caller()))
+    }
+
     fn remote(mut self, declared: Result<Declaration, Problem>) -> Self {
         match declared {
             Ok(declaration) => self.remotes.push(declaration),
@@ -70,7 +80,8 @@ impl Builder {
     }
 
     pub(super) fn add_remotes(&self, registry: &mut Registry, problems: &mut Vec<Problem>) {
-        for declaration in &self.remotes {
+        let (last, first): (Vec<_>, Vec<_>) = self.remotes.iter().partition(|it| it.comes_last());
+        for declaration in first.into_iter().chain(last) {
             declaration.register(registry, problems);
         }
     }

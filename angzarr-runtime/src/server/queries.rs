@@ -304,7 +304,7 @@ impl Reading {
             }
             let mut pages = Vec::with_capacity(count);
             for it in events {
-                pages.extend(core.pages_of(&it.stream, it.event, self.form)?);
+                pages.extend(core.pages_of(&it.stream, it.event, self.form).await?);
             }
             if !pages.is_empty() {
                 let cover = Some(cover_of(&self.key, "", None));

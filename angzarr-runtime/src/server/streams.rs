@@ -105,7 +105,7 @@ impl Following {
         // Up to the head from the index, from there on from the log: nothing is left out, and nothing comes twice.
         let mut past = core.storage.read_correlation(&following.correlation_id).await?;
         past.retain(|it| it.event.position <= head);
-        following.take(past)?;
+        following.take(past).await?;
         Ok(following)
     }
 
@@ -124,7 +124,7 @@ impl Following {
                 let portion = storage.read_log(self.position, BATCH, BATCH_BYTES).await?;
                 // Nothing up to the head: all of it was discarded (row B5).
                 self.position = portion.last().map_or(head, |it| it.event.position);
-                self.take(portion)?;
+                self.take(portion).await?;
                 continue;
             }
             tokio::select! {
@@ -138,7 +138,7 @@ impl Following {
     }
 
     /// Puts events into books: those of one stream and one command next to each other share one.
-    fn take(&mut self, events: Vec<LogEvent>) -> Result<()> {
+    async fn take(&mut self, events: Vec<LogEvent>) -> Result<()> {
         let core = self.runtime.core();
         let mut of_last = None;
         let mut books: Vec<proto::EventBook> = Vec::new();
@@ -148,7 +148,7 @@ impl Following {
                 continue;
             }
             let (headers, next_sequence) = (event.headers.clone(), event.sequence.saturating_add(1));
-            let pages = core.pages_of(&stream, event, self.form)?;
+            let pages = core.pages_of(&stream, event, self.form).await?;
             let of_this = Some((stream, headers));
             match books.last_mut() {
                 Some(book) if of_last == of_this => {

@@ -97,6 +97,11 @@ impl Upcasters {
         upcasters
     }
 
+    /// Whether a type has, or had, a chain here.
+    pub(crate) fn know(&self, type_name: &Name) -> bool {
+        self.current.contains_key(type_name) || self.retired.contains_key(type_name)
+    }
+
     fn add_chain(&mut self, event: &str, chain: &[&'static UpcasterDescriptor], problems: &mut Vec<Problem>) {
         for pair in chain.windows(2) {
             let (step, next) = (pair[0], pair[1]);

@@ -213,8 +213,11 @@ impl Feed {
                 return Ok(part);
             }
             if let Some(LogEvent { stream, event }) = self.inbox.front() {
-                let upcast = self.core.upcast(stream, event.clone()).inspect_err(|_| self.unreadable = true)?;
-                self.unreadable = false;
+                let upcast = self.core.today(stream, event.clone()).await;
+                // One that nobody can be asked about now may be asked about again.
+                let is_final = |error: &Error| !matches!(error, Error::OutOfReach { .. });
+                self.unreadable = upcast.as_ref().is_err_and(is_final);
+                let upcast = upcast?;
                 self.parts.extend(upcast.into_iter().map(|event| LogEvent { stream: stream.clone(), event }));
                 self.inbox.pop();
                 continue;
