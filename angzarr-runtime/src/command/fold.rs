@@ -249,7 +249,14 @@ impl Core {
             loaded.folded_bytes = snapshot.state.len() as u64;
         }
         for (key, events) in past.parts {
-            self.registry.fold(aggregate, &key, &mut loaded, events)?;
+            match self.all_today(&key, &events).await? {
+                None => self.registry.fold(aggregate, &key, &mut loaded, events)?,
+                Some(today) => {
+                    for (event, today) in events.iter().zip(today) {
+                        self.registry.fold_one(aggregate, &key, &mut loaded, event, today)?;
+                    }
+                }
+            }
         }
         if loaded.next_sequence != past.next_sequence {
             return Err(hole(key, loaded.next_sequence, past.next_sequence));
@@ -276,13 +283,6 @@ impl Core {
 
     /// Brings a stored event to the version that the program knows (row U1).
     pub(crate) fn upcast(&self, key: &StreamKey, event: StoredEvent) -> Result<Upcasted> {
-        // Its versions are the business of its owner, unless somebody here has said more about it.
-        if !self.registry.elsewhere.is_empty()
-            && self.registry.elsewhere.contains_key(key.domain.as_str())
-            && !self.registry.upcasters.know(&event.type_name)
-        {
-            return Ok(Upcasted::Same(event));
-        }
         self.registry.upcast(key, event)
     }
 }
@@ -298,15 +298,34 @@ impl Registry {
         events: Vec<StoredEvent>,
     ) -> Result<()> {
         for event in events {
-            if event.sequence != loaded.next_sequence {
-                return Err(hole(key, loaded.next_sequence, event.sequence));
-            }
-            loaded.next_sequence += 1;
-            loaded.last_created_at = event.created_at;
-            loaded.folded_bytes += event.payload.len() as u64;
-            loaded.complete |= event.type_name == COMPLETED;
+            self.count(key, loaded, &event)?;
             self.apply_stored(aggregate, key, &mut loaded.state, event)?;
         }
+        Ok(())
+    }
+
+    /// The same for one event that is known as it is today.
+    fn fold_one(
+        &self,
+        aggregate: &Aggregate,
+        key: &StreamKey,
+        loaded: &mut Loaded,
+        event: &StoredEvent,
+        today: Upcasted,
+    ) -> Result<()> {
+        self.count(key, loaded, event)?;
+        self.apply_today(aggregate, key, &mut loaded.state, today)
+    }
+
+    /// The place of an event: behind the one before it.
+    fn count(&self, key: &StreamKey, loaded: &mut Loaded, event: &StoredEvent) -> Result<()> {
+        if event.sequence != loaded.next_sequence {
+            return Err(hole(key, loaded.next_sequence, event.sequence));
+        }
+        loaded.next_sequence += 1;
+        loaded.last_created_at = event.created_at;
+        loaded.folded_bytes += event.payload.len() as u64;
+        loaded.complete |= event.type_name == COMPLETED;
         Ok(())
     }
 
@@ -362,6 +381,13 @@ impl Registry {
 
     /// Brings a stored event to the version that the program knows (row U1).
     fn upcast(&self, key: &StreamKey, event: StoredEvent) -> Result<Upcasted> {
+        // Its versions are the business of its owner, unless somebody here has said more about it.
+        if !self.elsewhere.is_empty()
+            && self.elsewhere.contains_key(key.domain.as_str())
+            && !self.upcasters.know(&event.type_name)
+        {
+            return Ok(Upcasted::Same(event));
+        }
         let (sequence, type_name) = (event.sequence, event.type_name.clone());
         self.upcasters.upcast(event).map_err(|error| match error {
             UpcastError::TooNew { stored, known } => Error::SchemaTooNew {
