@@ -31,9 +31,13 @@ pub(crate) type Ahead = Option<Vec<proto::EventPage>>;
 impl Core {
     /// Asks for every page in order, each on the history that the pages before it leave (row C8).
     pub(super) async fn ask_ahead(&self, submission: &Submission<'_>, loaded: &Loaded) {
-        if submission.aggregate.remote.is_none() || (loaded.complete && submission.for_open_process) {
-            return;
+        if submission.aggregate.remote.is_some() && !(loaded.complete && submission.for_open_process) {
+            // Boxed: a call is a large future, and every command would carry the room for one.
+            Box::pin(self.ask_each(submission, loaded)).await;
         }
+    }
+
+    async fn ask_each(&self, submission: &Submission<'_>, loaded: &Loaded) {
         let now = submission.at.unwrap_or_else(|| nanos_of(self.clock.now())).max(loaded.last_created_at);
         let mut earlier = Vec::new();
         for page in submission.pages {

@@ -24,7 +24,7 @@ pub(crate) async fn react(
 ) -> Result<Vec<Emission>, ReactionError> {
     match &saga.remote {
         Some(remote) => {
-            let emissions = remote.react(core, stream, event).await?;
+            let emissions = Box::pin(remote.react(core, stream, event)).await?;
             telemetry::handled(REMOTE, Some(emissions.len()));
             Ok(emissions)
         }
@@ -68,7 +68,7 @@ pub(crate) async fn project(
     replay: bool,
 ) -> Result<Projection, ReactionError> {
     if let Some(remote) = &projector.remote {
-        let projection = remote.project(stream, events.into_iter().collect(), false).await?;
+        let projection = Box::pin(remote.project(stream, events.into_iter().collect(), false)).await?;
         telemetry::handled(REMOTE, None);
         return Ok(projection);
     }
