@@ -11,6 +11,7 @@ use proto::command_handler_service_server::{CommandHandlerService, CommandHandle
 use proto::process_manager_service_server::{ProcessManagerService, ProcessManagerServiceServer};
 use proto::projector_service_server::{ProjectorService, ProjectorServiceServer};
 use proto::saga_service_server::{SagaService, SagaServiceServer};
+use proto::upcaster_service_server::{UpcasterService, UpcasterServiceServer};
 use tokio::net::TcpListener;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
@@ -50,6 +51,15 @@ impl<Q: Clone, A> Component<Q, A> {
 pub(crate) type Saga = Component<proto::SagaHandleRequest, proto::SagaResponse>;
 pub(crate) type Projector = Component<proto::EventBook, proto::Projection>;
 pub(crate) type Process = Component<proto::ProcessManagerHandleRequest, proto::ProcessManagerHandleResponse>;
+
+pub(crate) type Upcaster = Component<proto::UpcastRequest, proto::UpcastResponse>;
+
+#[tonic::async_trait]
+impl UpcasterService for Upcaster {
+    async fn upcast(&self, request: Request<proto::UpcastRequest>) -> Answer<proto::UpcastResponse> {
+        self.answer(request)
+    }
+}
 
 #[tonic::async_trait]
 impl SagaService for Saga {
@@ -157,6 +167,10 @@ pub(crate) fn anywhere() -> SocketAddr {
 /// A port that nobody listens on.
 pub(crate) async fn nowhere() -> SocketAddr {
     TcpListener::bind(anywhere()).await.unwrap().local_addr().unwrap()
+}
+
+pub(crate) async fn upcaster_on(address: SocketAddr, upcaster: &Upcaster) -> Served {
+    Served::on(address, Server::builder().add_service(UpcasterServiceServer::new(upcaster.clone()))).await
 }
 
 pub(crate) async fn saga_on(address: SocketAddr, saga: &Saga) -> Served {

@@ -10,4 +10,5 @@ mod process_managers;
 mod projectors;
 mod python;
 mod sagas;
+mod upcasters;
 mod wiring;
