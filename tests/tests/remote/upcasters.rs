@@ -1,7 +1,7 @@
 //! Upcasters elsewhere: rows U.
 
 use angzarr_runtime::prelude::*;
-use angzarr_runtime::proto::{self, EventPageExt as _};
+use angzarr_runtime::proto::{self, CommandPageExt as _, EventPageExt as _};
 
 use crate::domain::*;
 use crate::elsewhere::*;
