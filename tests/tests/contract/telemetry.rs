@@ -263,11 +263,13 @@ async fn i1_c1_each_stage_of_a_command_is_told_once(store: Store) {
     let (_, events) = told.command(id, 9);
     assert_eq!(texts(&events), ["command accepted"]);
     assert_eq!(field(&events[0].fields, "repeat"), "true");
-    runtime.send::<Account>(id, Deposit { amount: 1 }).edition("what-if").await.unwrap();
+    // From an earlier place: main's state, which is at hand, is of no use for it.
+    let earlier = Edition::named("what-if").diverge("account", 6);
+    runtime.send::<Account>(id, Deposit { amount: 1 }).edition(earlier).await.unwrap();
     let (span, events) = told.command(id, 10);
-    assert_eq!((field(&span.fields, "edition"), field(&span.fields, "sequence")), ("what-if", "7"));
+    assert_eq!((field(&span.fields, "edition"), field(&span.fields, "sequence")), ("what-if", "6"));
     assert_eq!(texts(&events), ACCEPTED);
-    assert_eq!(field(&events[0].fields, "events"), "7", "what it inherits");
+    assert_eq!(field(&events[0].fields, "events"), "6", "what it inherits");
     runtime.shutdown().await.unwrap();
 }
 
