@@ -66,7 +66,8 @@ impl Letters {
             }
             let step = AssertUnwindSafe(self.step(core, &mut round)).catch_unwind().await;
             let step = step.unwrap_or_else(|panic| Err(format!("panicked: {}", panic_text(panic.as_ref()))));
-            self.waiting.store(round.pending.len() + round.refused.len(), Ordering::Release);
+            let waiting = round.pending.iter().filter(|id| !round.refused.contains_key(*id)).count();
+            self.waiting.store(waiting + round.refused.len(), Ordering::Release);
             let wait = match step {
                 Ok(()) => {
                     tries = pauses();
@@ -148,6 +149,7 @@ impl Letters {
                 {
                     telemetry::letter_refused(letter, &error);
                     round.refused.insert(letter.id, told(error));
+                    round.pending.retain(|id| !portion[..confirmed].iter().any(|letter| letter.id == *id));
                     return Ok(());
                 }
                 return Err(told(error));
