@@ -27,7 +27,7 @@ pub(crate) struct Answered {
 #[allow(dead_code)]
 pub(crate) enum Instead {
     Revocation(proto::RevocationResponse),
-    Notification(proto::Notification),
+    Notification(Box<proto::Notification>),
 }
 
 impl Client {
