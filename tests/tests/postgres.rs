@@ -56,9 +56,10 @@ async fn start(store: &Store, rig: &Rig, model: &PostgresReadModel) -> Runtime {
 async fn c9_r4_two_programs_share_streams_and_wake_each_other() {
     const EACH: i64 = 30;
     let store = Store::postgres();
-    let ((_one, model), (_other, other_model)) = (takings().await, takings().await);
+    // One read model for both: one of them brings it up to date, for all (row R5).
+    let (_place, model) = takings().await;
     let (rig, other_rig) = (Rig::new(), Rig::new());
-    let runtimes = [start(&store, &rig, &model).await, start(&store, &other_rig, &other_model).await];
+    let runtimes = [start(&store, &rig, &model).await, start(&store, &other_rig, &model).await];
     let ids: Vec<Uuid> = (0..4).map(|_| Uuid::new_v4()).collect();
     let writers = runtimes.iter().flat_map(|runtime| {
         ids.iter().map(|&id| {
@@ -82,23 +83,24 @@ async fn c9_r4_two_programs_share_streams_and_wake_each_other() {
         for runtime in &runtimes {
             assert_eq!(runtime.state::<Account>(id).await.expect("a state").balance, 2 * EACH);
         }
-        for (rig, model) in [(&rig, &model), (&other_rig, &other_model)] {
-            eventually("it has seen everything", async || row(model, id).await == Some((2 * EACH, 2 * EACH))).await;
+        eventually("it has seen everything", async || row(&model, id).await == Some((2 * EACH, 2 * EACH))).await;
+        for rig in [&rig, &other_rig] {
+            // Its file is its own: each of them brings it up to date.
             eventually("and so have the others", async || {
                 balance_row(&rig.model, id).await.is_some_and(|(balance, ..)| balance == 2 * EACH)
             })
             .await;
-            assert_eq!(
-                rig.journal.sequences(id),
-                (0..2 * EACH as u32).collect::<Vec<_>>(),
-                "each of them once, in order"
-            );
         }
+        let seen = || [rig.journal.sequences(id), other_rig.journal.sequences(id)].concat();
+        eventually("the journal too", async || seen().len() >= 2 * EACH as usize).await;
+        let mut seen = seen();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..2 * EACH as u32).collect::<Vec<_>>(), "each of them once, by one or the other");
     }
     // A program that only listens is woken by the other.
     let [writing, listening] = &runtimes;
     writing.send::<Account>(ids[0], Deposit { amount: 5 }).await.expect("accepted");
-    eventually("it is woken", async || row(&other_model, ids[0]).await == Some((2 * EACH + 5, 2 * EACH + 1))).await;
+    eventually("it is woken", async || row(&model, ids[0]).await == Some((2 * EACH + 5, 2 * EACH + 1))).await;
     assert!(listening.storage().head() >= writing.storage().head());
     for runtime in runtimes {
         runtime.shutdown().await.expect("it ends in order");
