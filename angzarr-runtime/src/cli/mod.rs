@@ -27,8 +27,8 @@
 //!
 //! #[derive(Subcommand)]
 //! enum Command {
-//!     /// Takes commands until Ctrl-C.
-//!     Serve,
+//!     /// Opens the shop until Ctrl-C.
+//!     Shop,
 //!     #[command(flatten)]
 //!     Tool(cli::Command),
 //! }
