@@ -468,6 +468,23 @@ pub(crate) struct Alone<'a> {
     pub(crate) because: Option<Because<'a>>,
 }
 
+impl<'a> Alone<'a> {
+    /// The only page of its submission.
+    pub(super) fn page(&self, sync: SyncMode) -> Page<'a> {
+        Page { decider: self.decider, command: self.work, expected: None, merge: None, sync }
+    }
+
+    /// As the pipeline takes it.
+    pub(super) fn submission<'s>(self, pages: &'s [Page<'s>], span: Span) -> Submission<'s>
+    where
+        'a: 's,
+    {
+        let Self { aggregate, key, edition, headers, dedup, at, along, link, for_open_process, because, .. } = self;
+        let headers = headers.with_divergences(edition.named_divergences());
+        Submission { aggregate, key, edition, headers, pages, dedup, at, along, link, for_open_process, because, span }
+    }
+}
+
 /// A reaction's command that can be run.
 struct Emitted<'c, E> {
     aggregate: &'c registry::Aggregate,
@@ -509,38 +526,11 @@ impl Core {
 
     /// Lets a state decide on one thing that the runtime brings to it, through the one pipeline.
     pub(crate) async fn decide_alone(&self, alone: Alone<'_>) -> Result<Outcome> {
-        let Alone {
-            aggregate,
-            key,
-            edition,
-            headers,
-            decider,
-            work,
-            dedup,
-            at,
-            along,
-            link,
-            for_open_process,
-            because,
-        } = alone;
-        let sync = if link.is_some() { SyncMode::Cascade } else { SyncMode::Async };
-        let pages = [Page { decider, command: work, expected: None, merge: None, sync }];
-        let span = telemetry::command_span(aggregate, &key, &headers, || pages[0].full_name(), 1);
-        let headers = telemetry::traced(headers, &span).with_divergences(edition.named_divergences());
-        let submission = Submission {
-            aggregate,
-            key,
-            edition,
-            headers,
-            pages: &pages,
-            dedup,
-            at,
-            along,
-            link,
-            for_open_process,
-            because,
-            span: span.clone(),
-        };
+        let pages = [alone.page(if alone.link.is_some() { SyncMode::Cascade } else { SyncMode::Async })];
+        let name = || pages[0].full_name();
+        let span = telemetry::command_span(alone.aggregate, &alone.key, &alone.headers, name, 1);
+        let headers = telemetry::traced(alone.headers, &span);
+        let submission = Alone { headers, ..alone }.submission(&pages, span.clone());
         telemetry::within(span, async {
             let outcome = self.execute(&submission).await.map_err(|error| error.about(|| submission.about()));
             telemetry::done_or_refused(&outcome);

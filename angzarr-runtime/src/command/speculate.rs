@@ -6,7 +6,7 @@
 use angzarr_proto as proto;
 
 use super::decide::Why;
-use super::pipeline::{Core, Outcome, Page, StoredEvents, Submission};
+use super::pipeline::{Core, Outcome, StoredEvents, Submission};
 use super::{Alone, Loaded, Receipt, SyncMode};
 use crate::declare::MergeStrategy;
 use crate::error::{Error, Result, SequenceMismatch};
@@ -62,35 +62,8 @@ impl Core {
 
     /// The same for one thing that a state decides on, and a state that is given.
     pub(crate) async fn would_decide(&self, alone: Alone<'_>, loaded: &mut Loaded) -> Result<StoredEvents> {
-        let Alone {
-            aggregate,
-            key,
-            edition,
-            headers,
-            decider,
-            work,
-            dedup,
-            at,
-            along,
-            link,
-            for_open_process,
-            because,
-        } = alone;
-        let pages = [Page { decider, command: work, expected: None, merge: None, sync: SyncMode::Async }];
-        let submission = Submission {
-            aggregate,
-            key,
-            edition,
-            headers: headers.with_divergences(edition.named_divergences()),
-            pages: &pages,
-            dedup,
-            at,
-            along,
-            link,
-            for_open_process,
-            because,
-            span: tracing::Span::none(),
-        };
+        let pages = [alone.page(SyncMode::Async)];
+        let submission = alone.submission(&pages, tracing::Span::none());
         self.ask_ahead(&submission, loaded).await;
         match self.would_store(&submission, loaded) {
             Ok(events) => Ok(events),

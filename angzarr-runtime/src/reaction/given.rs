@@ -212,14 +212,8 @@ impl Core {
                     continue; // row P2
                 }
                 let work = ProcessWork { core: self, trigger, key: &key, headers: &headers, name };
-                let plan = Plan {
-                    process: name,
-                    source: Some((&given.stream, event.sequence, part * PART)),
-                    settle: None,
-                    planned: Mutex::default(),
-                    decided: Some(Mutex::default()),
-                    told: None,
-                };
+                let source = Some((&given.stream, event.sequence, part * PART));
+                let plan = Plan { source, decided: Some(Mutex::default()), ..Plan::of(name) };
                 let alone = Alone {
                     aggregate: &process.state,
                     key: key.clone(),

@@ -112,11 +112,15 @@ impl Ownership {
     }
 
     /// The same for a partition of a saga's or process manager's work.
-    pub(crate) fn has_partition(&self, component: &str, partition: u32) -> bool {
-        match &self.shared {
-            None => true,
-            Some(shared) if shared.partitions == 1 => self.has(component),
-            Some(_) => self.has(&format!("{component}/{partition}")),
+    pub(crate) fn has_partition(&self, component: &'static str, partition: u32) -> bool {
+        !self.is_shared() || self.has(&self.share_of(component, partition))
+    }
+
+    /// What the share of a partition is called, and its checkpoint.
+    pub(crate) fn share_of(&self, component: &'static str, partition: u32) -> Name {
+        match self.partitions() {
+            1 => Name::from_static(component),
+            _ => Name::from(format!("{component}/{partition}")),
         }
     }
 

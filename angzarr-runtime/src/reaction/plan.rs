@@ -63,6 +63,13 @@ pub(super) struct Plan<'a> {
     pub(super) told: Option<&'a Mutex<Told>>,
 }
 
+impl Plan<'_> {
+    /// For what is neither known by an event nor carries anything out.
+    pub(super) fn of(process: &'static str) -> Self {
+        Self { process, source: None, settle: None, planned: Mutex::default(), decided: None, told: None }
+    }
+}
+
 /// What a caller who has given a trigger is told.
 #[derive(Default)]
 pub(super) struct Told {

@@ -315,14 +315,8 @@ impl ProcessManagerRunner {
         let mut delays = core.reaction_delays();
         let mut tries = 1;
         loop {
-            let plan = Plan {
-                process: self.name,
-                source: Some((stream, event.sequence, part * PART)),
-                settle: None,
-                planned: Mutex::default(),
-                decided: None,
-                told,
-            };
+            let source = Some((stream, event.sequence, part * PART));
+            let plan = Plan { source, told, ..Plan::of(self.name) };
             let dedup = provenance.dedup_as(TRIGGERED);
             let step = Step { key: &key, headers, decider, work: &work, dedup, plan: &plan, link, only_open: true };
             let error = match self.process(core).step(core, step).await {
@@ -558,14 +552,7 @@ impl Core {
         let headers = &about.headers;
         let key = process_key(name, about.edition.name(), headers.correlation_id());
         let work = ProcessWork { core: self, trigger, key: &key, headers, name };
-        let plan = Plan {
-            process: name,
-            source: None,
-            settle: Some(settle),
-            planned: Mutex::default(),
-            decided: None,
-            told: None,
-        };
+        let plan = Plan { settle: Some(settle), ..Plan::of(name) };
         let dedup = notified(about);
         let step = Step { key: &key, headers, decider, work: &work, dedup, plan: &plan, link, only_open: false };
         let outcome = process.step(self, step).await?;
@@ -594,14 +581,7 @@ impl Core {
         let key = &intent.stream;
         let trigger = Trigger::Timeout { method, due: intent.due };
         let work = ProcessWork { core: self, trigger, key, headers: &headers, name };
-        let plan = Plan {
-            process: name,
-            source: None,
-            settle: Some(settle),
-            planned: Mutex::default(),
-            decided: None,
-            told: None,
-        };
+        let plan = Plan { settle: Some(settle), ..Plan::of(name) };
         let decider = Decider {
             method: method.method,
             location: method.location,

@@ -112,14 +112,7 @@ impl ProcessManager {
             }
         };
         let work = ProcessWork { core, trigger, key: &key, headers: &headers, name };
-        let plan = Plan {
-            process: name,
-            source: None,
-            settle: None,
-            planned: Mutex::default(),
-            decided: Some(Mutex::default()),
-            told: None,
-        };
+        let plan = Plan { decided: Some(Mutex::default()), ..Plan::of(name) };
         let decider = Decider { method, location, merge: None, full_name: || "trigger".to_owned() };
         let dedup = source.dedup_as(TRIGGERED);
         let step =

@@ -113,12 +113,12 @@ impl Component {
     /// The shares of its work, by partition. A saga's and a process manager's are divided over the processes; a projector is one
     /// whole: what it makes of the events of several streams may depend on each other.
     fn shares(&self, core: &Core) -> Vec<Name> {
-        let partitions = core.ownership.partitions();
         match self {
-            Self::Saga(_) | Self::ProcessManager(_) if partitions > 1 => {
-                (0..partitions).map(|partition| Name::from(format!("{}/{partition}", self.name()))).collect()
+            Self::Saga(_) | Self::ProcessManager(_) => {
+                let partitions = 0..core.ownership.partitions();
+                partitions.map(|partition| core.ownership.share_of(self.name(), partition)).collect()
             }
-            _ => vec![Name::from_static(self.name())],
+            Self::Projector(_) => vec![Name::from_static(self.name())],
         }
     }
 

@@ -80,6 +80,14 @@ struct Expectation {
     done: Option<oneshot::Sender<()>>,
 }
 
+/// How a component is done with an event.
+enum Settled {
+    Handled(Option<prost_types::Any>),
+    /// Its position is behind it: handled, or in the dead letters.
+    Passed,
+    Missed(String),
+}
+
 /// A component that still has to handle an event.
 struct Open {
     component: &'static str,
@@ -98,23 +106,8 @@ impl Open {
 }
 
 impl Expectation {
-    /// What components have passed, by their positions.
-    fn settle_passed(&mut self, key: &StreamKey, is_it: impl Fn(&Open) -> bool, positions: &HashMap<Share, u64>) {
-        let is_done = |open: &Open| is_it(open) && open.is_passed(positions);
-        let passed = self.open.iter().filter(|open| is_done(open)).map(|open| (open.component, open.sequence));
-        self.result.passed.extend(passed);
-        let before = self.result.done.len();
-        self.settle(key, is_done, &Ok(None));
-        self.result.done.truncate(before);
-    }
-
     /// Moves what is done out of `open`; who waits is told when nothing is left.
-    fn settle(
-        &mut self,
-        key: &StreamKey,
-        is_done: impl Fn(&Open) -> bool,
-        outcome: &Result<Option<prost_types::Any>, String>,
-    ) {
+    fn settle(&mut self, key: &StreamKey, is_done: impl Fn(&Open) -> bool, outcome: &Settled) {
         let mut index = 0;
         while let Some(open) = self.open.get(index) {
             if !is_done(open) {
@@ -123,7 +116,8 @@ impl Expectation {
             }
             let Open { component, kind, sequence, .. } = self.open.swap_remove(index);
             match outcome {
-                Ok(projection) => {
+                Settled::Passed => self.result.passed.push((component, sequence)),
+                Settled::Handled(projection) => {
                     self.result.done.push((component, sequence));
                     self.result.projections.extend(projection.clone().map(|projection| Projection {
                         projector: component.to_owned(),
@@ -131,7 +125,7 @@ impl Expectation {
                         projection,
                     }));
                 }
-                Err(reason) => self.result.missing.push(Missing {
+                Settled::Missed(reason) => self.result.missing.push(Missing {
                     component: component.to_owned(),
                     kind,
                     stream: key.clone(),
@@ -286,7 +280,7 @@ impl WaitBoard {
         let mut notes = self.0.notes.lock();
         let positions = &notes.positions;
         // Under the lock under which positions are told, so that none is missed.
-        expectation.settle_passed(key, |_| true, positions);
+        expectation.settle(key, |open| open.is_passed(positions), &Settled::Passed);
         if notes.closed {
             expectation.settle(key, |_| true, &stopped());
         }
@@ -343,12 +337,16 @@ impl WaitBoard {
         if self.0.waiting.load(Ordering::Acquire) == 0 {
             return;
         }
+        let settled = match outcome {
+            Ok(projection) => Settled::Handled(projection),
+            Err(reason) => Settled::Missed(reason),
+        };
         let mut failed = Vec::new();
         let mut notes = self.0.notes.lock();
         for expectation in notes.expectations.get_mut(key).into_iter().flatten() {
             let is_it = |open: &Open| open.component == component && open.sequence == sequence;
             let Some(kind) = expectation.open.iter().find(|open| is_it(open)).map(|open| open.kind) else { continue };
-            if let (Err(reason), Some(link)) = (&outcome, &expectation.link) {
+            if let (Settled::Missed(reason), Some(link)) = (&settled, &expectation.link) {
                 let failure = CascadeFailure {
                     component: component.to_owned(),
                     kind,
@@ -361,9 +359,9 @@ impl WaitBoard {
                 };
                 failed.push((link.cascade.clone(), failure));
                 // A failure of the cascade, told as such: nobody waits for it any more.
-                expectation.settle(key, is_it, &Ok(None));
+                expectation.settle(key, is_it, &Settled::Handled(None));
             } else {
-                expectation.settle(key, is_it, &outcome);
+                expectation.settle(key, is_it, &settled);
             }
         }
         drop(notes);
@@ -385,7 +383,7 @@ impl WaitBoard {
             for expectation in of_stream {
                 let before = expectation.open.len();
                 let is_it = |open: &Open| (open.component, open.partition) == (component, partition);
-                expectation.settle_passed(key, is_it, positions);
+                expectation.settle(key, |open| is_it(open) && open.is_passed(positions), &Settled::Passed);
                 news |= expectation.open.len() < before;
             }
         }
@@ -403,7 +401,7 @@ impl WaitBoard {
                 let event = events.iter().find(|event| event.sequence == open.sequence);
                 open.position = event.map(|event| event.position).or(open.position);
             }
-            expectation.settle_passed(&waiting.key, |_| true, positions);
+            expectation.settle(&waiting.key, |open| open.is_passed(positions), &Settled::Passed);
         }
     }
 
@@ -424,7 +422,7 @@ impl WaitBoard {
     /// Streams of an edition are gone: nobody waits for their events in vain (row B5).
     pub(crate) fn discarded(&self, is_gone: impl Fn(&StreamKey) -> bool) {
         let mut notes = self.0.notes.lock();
-        let gone = Err("its edition was discarded".to_owned());
+        let gone = Settled::Missed("its edition was discarded".to_owned());
         for (key, of_stream) in notes.expectations.iter_mut().filter(|(key, _)| is_gone(key)) {
             of_stream.iter_mut().for_each(|expectation| expectation.settle(key, |_| true, &gone));
         }
@@ -440,8 +438,8 @@ impl WaitBoard {
     }
 }
 
-fn stopped() -> Result<Option<prost_types::Any>, String> {
-    Err("the runtime was stopped; the event is handled after the next start".to_owned())
+fn stopped() -> Settled {
+    Settled::Missed("the runtime was stopped; the event is handled after the next start".to_owned())
 }
 
 impl Board {

@@ -259,7 +259,8 @@ impl Core {
         // Before the branch goes: whoever is interrupted here discards it again.
         let open = DeadLetterFilter { limit: Some(i64::MAX as usize), ..Default::default() };
         for letter in self.storage.dead_letters(&open).await? {
-            if letter.goes_with(edition, domain.as_deref()) {
+            // Those of its events go with the discard itself.
+            if letter.event_place().is_none() && letter.goes_with(edition, domain.as_deref()) {
                 let reason = EditionDiscard::reason_of(edition);
                 self.storage.resolve_dead_letter(letter.id, Resolution::Discarded { at: self.now(), reason }).await?;
             }

@@ -59,8 +59,8 @@ use crate::storage::BoxFuture;
 /// # And of one that carries events
 /// 3. [`publish`](Self::publish) answers `Ok` only after the transport has taken every publication of the batch as safely
 ///    as it takes anything: for a broker, after its confirmation.
-/// 4. Publications of one stream are handed over in the order in which they are given. (Doubles after a failed publish
-///    may come behind newer ones; consumers sort that out.)
+/// 4. Publications of one stream are handed over in the order in which they are given. (Doubles after a failed publish, and
+///    what was on the way to a consumer whose connection broke, may come behind newer ones; consumers sort that out.)
 /// 5. Consumers of different names are each offered every publication. What two consumers of one name get, each all of them
 ///    or each a share, is up to the transport.
 /// 6. What was delivered and not acknowledged may come again. What was acknowledged may too.
@@ -177,6 +177,15 @@ fn shown(url: &str) -> String {
         Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, host)| host)),
         None => url.to_owned(),
     }
+}
+
+/// A durable consumer is known by its name.
+#[cfg(any(feature = "nats", feature = "amqp"))]
+fn check_consumer_name(transport: &dyn Transport, name: &str) -> Result<(), TransportError> {
+    if !name.is_empty() {
+        return Ok(());
+    }
+    Err(TransportError::new(TransportErrorKind::Refused, transport.describe(), "a consumer needs a name"))
 }
 
 /// The options behind the `?` of a URL.

@@ -72,7 +72,16 @@ pub(super) fn outgoing(publication: &Publication) -> Outgoing {
     }
 }
 
-pub(super) fn outgoing_letter(store: Uuid, letter: &DeadLetter) -> Outgoing {
+/// Letters with the topics that they go to (row D3).
+pub(super) fn letters_to_topics(prefix: &str, store: Uuid, letters: &[DeadLetter]) -> Vec<(String, Outgoing)> {
+    let on_topic = |letter| {
+        let message = outgoing_letter(store, letter);
+        (format!("{prefix}.dlq.{}", message.domain), message)
+    };
+    letters.iter().map(on_topic).collect()
+}
+
+fn outgoing_letter(store: Uuid, letter: &DeadLetter) -> Outgoing {
     Outgoing {
         id: format!("{store}/letter/{}/{}", letter.id, letter.attempts),
         domain: letter.domain().to_owned(),

@@ -26,7 +26,7 @@ use uuid::Uuid;
 use self::connection::Connection;
 use self::consumer::NatsConsumer;
 use super::wake::{COALESCE, Wake};
-use super::{Consumer, Publication, Transport, TransportError, TransportErrorKind, wire};
+use super::{Consumer, Publication, Transport, TransportError, wire};
 use crate::dead_letter::DeadLetter;
 use crate::storage::BoxFuture;
 
@@ -281,10 +281,7 @@ impl Transport for Nats {
 
     fn consume<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>> {
         Box::pin(async move {
-            if name.is_empty() {
-                let message = "a consumer needs a name";
-                return Err(TransportError::new(TransportErrorKind::Refused, self.describe(), message));
-            }
+            super::check_consumer_name(self, name)?;
             let consumer: Box<dyn Consumer> = Box::new(NatsConsumer::open(self.connection().clone(), name).await?);
             Ok(consumer)
         })
@@ -300,11 +297,8 @@ impl Transport for Nats {
         letters: &'a [DeadLetter],
     ) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {
-            let messages = letters.iter().map(|letter| {
-                let message = wire::outgoing_letter(store, letter);
-                (format!("{}.dlq.{}", self.settings.prefix, message.domain), message)
-            });
-            self.connection().publish(messages.collect(), false).await
+            let messages = wire::letters_to_topics(&self.settings.prefix, store, letters);
+            self.connection().publish(messages, false).await
         })
     }
 }
