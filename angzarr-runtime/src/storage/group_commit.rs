@@ -421,7 +421,9 @@ impl Callers for Batch {
         let writes = joined.take_from(&mut queue);
         match (writes.is_empty(), queue.waiting.is_empty()) {
             (false, _) => Joining::Came(writes),
-            (true, true) if joined.hurried < self.expected => Joining::Expected,
+            (true, true) if joined.hurried < self.expected => {
+                Joining::Expected { joined: joined.hurried, expected: self.expected }
+            }
             _ => Joining::Nobody,
         }
     }

@@ -7,7 +7,7 @@ use super::super::{StorageError, StorageErrorKind};
 
 pub(super) const BACKEND: &str = "postgres";
 
-/// Somebody else has written since; raised by `begin_write`.
+/// Somebody else has written since; raised by `refuse_outdated`.
 pub(super) const STALE: &str = "AZ001";
 /// An intent is not there any more; raised by `commit_batch`.
 pub(super) const SETTLED: &str = "AZ002";

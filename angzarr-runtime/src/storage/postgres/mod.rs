@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
 use parking_lot::{Mutex, RwLock};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use uuid::Uuid;
@@ -42,7 +43,6 @@ use self::holder::Holders;
 use self::news::News;
 use self::reader::{Reader, Readers};
 use self::settings::Settings;
-use self::statements::Session;
 use self::writer::{Job, Writer};
 use super::encoding::encode_resolution;
 use super::{
@@ -132,7 +132,7 @@ impl Postgres {
     async fn open(self, read_only: bool) -> Result<PostgresStorage, StorageError> {
         let connector = self.connector()?;
         let home = Home::new()?;
-        let opening = home.spawn(open(connector, read_only));
+        let opening = home.spawn(open(connector, read_only, home.writes()));
         let (mut storage, tasks) = opening.await.map_err(ended_early)??;
         storage.home = Some(home);
         *storage.tasks.lock() = tasks;
@@ -141,7 +141,7 @@ impl Postgres {
 }
 
 /// Within the store's own runtime.
-async fn open(connector: Connector, read_only: bool) -> Result<(PostgresStorage, Tasks), StorageError> {
+async fn open(connector: Connector, read_only: bool, writes: Handle) -> Result<(PostgresStorage, Tasks), StorageError> {
     let settings = connector.settings.clone();
     let mut client = connector.connect(Role::Asks { read_only }).await?;
     if read_only {
@@ -158,10 +158,10 @@ async fn open(connector: Connector, read_only: bool) -> Result<(PostgresStorage,
     let mut tasks = Tasks::default();
     let mut jobs = None;
     if !read_only {
-        let session = Session::open(&connector, lock_key).await?;
-        let writer = Writer::new(connector.clone(), lock_key, session, news.clone(), holders.clone());
+        let opening = Writer::open(connector.clone(), lock_key, news.clone(), holders.clone());
+        let writer = writes.spawn(opening).await.map_err(ended_early)??;
         let (sender, receiver) = mpsc::unbounded_channel();
-        tasks.writer = Some(tokio::spawn(writer.run(receiver)));
+        tasks.writer = Some(writes.spawn(writer.run(receiver)));
         jobs = Some(sender);
     }
     tasks.news = Some(tokio::spawn(news.clone().follow(connector, lock_key)).abort_handle());
@@ -179,35 +179,58 @@ async fn open(connector: Connector, read_only: bool) -> Result<(PostgresStorage,
     Ok((storage, tasks))
 }
 
-/// The runtime of the store itself: callers come from runtimes that may end, or stand still, at any time.
+/// The runtimes of the store itself: callers come from runtimes that may end, or stand still, at any time. What is written, and the
+/// connection that it goes through, have a thread of their own, so that a commit goes from hand to hand on one processor.
 #[derive(Debug)]
-struct Home(Option<tokio::runtime::Runtime>);
+struct Home(Option<Threads>);
+
+#[derive(Debug)]
+struct Threads {
+    asks: tokio::runtime::Runtime,
+    writes: tokio::runtime::Runtime,
+}
 
 impl Home {
     fn new() -> Result<Self, StorageError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("angzarr-postgres")
-            .enable_all()
-            .build()
-            .map_err(|error| failed(format!("cannot start the threads of the store: {error}")))?;
-        Ok(Self(Some(runtime)))
+        let threads = |count, name: &str| {
+            let built = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(count)
+                .thread_name(name)
+                .enable_all()
+                .build();
+            built.map_err(|error| failed(format!("cannot start the threads of the store: {error}")))
+        };
+        Ok(Self(Some(Threads { asks: threads(2, "angzarr-pg-asks")?, writes: threads(1, "angzarr-pg-write")? })))
     }
 
     fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
         match &self.0 {
-            Some(runtime) => runtime.spawn(work),
+            Some(threads) => threads.asks.spawn(work),
             // Taken only while it is dropped.
             None => tokio::spawn(work),
         }
+    }
+
+    fn writes(&self) -> Handle {
+        match &self.0 {
+            Some(threads) => threads.writes.handle().clone(),
+            None => Handle::current(),
+        }
+    }
+}
+
+impl Threads {
+    fn end(self) {
+        self.asks.shutdown_background();
+        self.writes.shutdown_background();
     }
 }
 
 impl Drop for Home {
     fn drop(&mut self) {
         // It may be dropped where nobody may wait.
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
+        if let Some(threads) = self.0.take() {
+            threads.end();
         }
     }
 }
@@ -248,14 +271,14 @@ impl Drop for PostgresStorage {
         if writer.is_finished() {
             return;
         }
-        let Some(runtime) = home.0.take() else { return };
+        let Some(threads) = home.0.take() else { return };
         // Somebody has to wait for it, and it cannot be whoever drops this.
         let waits = std::thread::Builder::new().name("angzarr-postgres-end".to_owned()).spawn(move || {
-            let ended = runtime.block_on(async { tokio::time::timeout(LAST_WRITES, writer).await });
+            let ended = threads.asks.block_on(async { tokio::time::timeout(LAST_WRITES, writer).await });
             if !matches!(ended, Ok(Ok(()))) {
                 tracing::warn!("the last writes of a store were not finished; nothing that was acknowledged is lost");
             }
-            runtime.shutdown_background();
+            threads.end();
         });
         if let Err(error) = waits {
             tracing::warn!(%error, "the last writes of a store cannot be waited for");

@@ -73,12 +73,47 @@ pub(super) struct Events<'w> {
     pub(super) sequence: Vec<i64>,
     pub(super) created_at: Vec<i64>,
     pub(super) type_id: Vec<i32>,
-    pub(super) isolated: Vec<bool>,
-    pub(super) workflow: Vec<Option<&'w str>>,
-    pub(super) ext: Vec<Option<Vec<u8>>>,
-    pub(super) divergences: Vec<Option<Vec<u8>>>,
-    pub(super) trace: Vec<Option<Vec<u8>>>,
+    pub(super) isolated: Sparse<bool>,
+    pub(super) workflow: Sparse<&'w str>,
+    pub(super) ext: Sparse<Vec<u8>>,
+    pub(super) divergences: Sparse<Vec<u8>>,
+    pub(super) trace: Sparse<Vec<u8>>,
     pub(super) payload: Vec<&'w [u8]>,
+}
+
+/// A column that is empty most of the time. Then no array is sent: the server fills up what is missing with NULL.
+pub(super) struct Sparse<T> {
+    values: Vec<Option<T>>,
+    /// Rows without a value, as long as there is none with one.
+    empty: usize,
+}
+
+impl<T> Default for Sparse<T> {
+    fn default() -> Self {
+        Self { values: Vec::new(), empty: 0 }
+    }
+}
+
+impl<T> Sparse<T> {
+    fn push(&mut self, value: Option<T>) {
+        if value.is_none() && self.values.is_empty() {
+            self.empty += 1;
+            return;
+        }
+        // Whatever came before the first one, has a place of its own from now on.
+        let empty = std::mem::take(&mut self.empty);
+        self.values.extend((0..empty).map(|_| None));
+        self.values.push(value);
+    }
+
+    /// All of it, if there is anything in it.
+    pub(super) fn column(&self) -> Option<&[Option<T>]> {
+        (!self.values.is_empty()).then_some(&self.values[..])
+    }
+
+    pub(super) fn first(&self) -> Option<&T> {
+        self.values.first()?.as_ref()
+    }
 }
 
 #[derive(Default)]
@@ -115,7 +150,7 @@ impl Rows<'_> {
         self.events.stream.is_empty() && self.is_events_only()
     }
 
-    /// The hot case, with a function of its own.
+    /// The hot case, with statements of its own.
     pub(super) fn is_events_only(&self) -> bool {
         self.streams.id.is_empty()
             && self.diverged.0.is_empty()
@@ -395,7 +430,7 @@ impl<'w, 'k> Plan<'w, 'k> {
             rows.sequence.push(sequence.into());
             rows.created_at.push(append.created_at);
             rows.type_id.push(self.types.get(&event.type_name, event.schema_version).unwrap_or_default());
-            rows.isolated.push(event.isolated);
+            rows.isolated.push(event.isolated.then_some(true));
             rows.workflow.push(workflow);
             rows.ext.push(ext.clone());
             rows.divergences.push(divergences.clone());
@@ -429,5 +464,22 @@ impl<'w, 'k> Plan<'w, 'k> {
             Some(None) => {}
             None => self.rows.removed.push(id),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Sparse;
+
+    #[test]
+    fn a_column_is_sent_from_its_first_value_on_and_each_value_keeps_its_row() {
+        let mut column = Sparse::default();
+        column.push(None);
+        column.push(None);
+        assert_eq!(column.column(), None, "nothing is sent");
+        column.push(Some(7));
+        column.push(None);
+        assert_eq!(column.column(), Some(&[None, None, Some(7), None][..]));
+        assert_eq!(column.first(), None);
     }
 }

@@ -4,7 +4,7 @@
 //! something may be stored; that is made in `plan`, and checked again by the server's functions.
 
 use bytes::Bytes;
-use futures_util::future::{try_join, try_join3};
+use futures_util::future::try_join3;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Statement};
 use uuid::Uuid;
@@ -19,9 +19,39 @@ use super::plan::{Facts, Known, Plan, Rows};
 use crate::dead_letter::DeadLetter;
 use crate::stream::{Name, StreamKey};
 
-const APPEND_EVENTS: &str = "SELECT append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+/// What `begin_write` does, within the statement: once the lock is held, the version is compared and counted on. A call of that
+/// function would cost several times as much as storing an event.
+macro_rules! append_events {
+    ($events:literal) => {
+        concat!(
+            "WITH gate AS MATERIALIZED (
+                 SELECT CASE WHEN coalesce(pg_sequence_last_value('version'), 0) = $2 THEN nextval('version')
+                             ELSE refuse_outdated() END
+                 FROM (SELECT pg_advisory_xact_lock(1095649114, $1) OFFSET 0) AS lock
+             )
+             INSERT INTO events (position, stream, sequence, created_at, type, isolated, correlation_id, ext, divergences,
+                                 trace, payload) ",
+            $events
+        )
+    };
+}
+/// A single event, which is what a command alone makes most of the time.
+const APPEND_EVENT: &str = append_events!(
+    "SELECT $3::bigint + 1, $4::bigint, $5::bigint, $6::bigint, $7::integer, $8::boolean, $9::text, $10::bytea, $11::bytea,
+            $12::bytea, $13::bytea
+     FROM gate"
+);
+/// Their positions follow each other.
+const APPEND_EVENTS: &str = append_events!(
+    "SELECT $3::bigint + e.n, e.stream, e.sequence, e.created_at, e.type, coalesce(e.isolated, false), e.workflow, e.ext, e.points,
+            e.trace,
+            e.payload
+     FROM gate, unnest($4::bigint[], $5::bigint[], $6::bigint[], $7::integer[], $8::boolean[], $9::text[], $10::bytea[],
+                       $11::bytea[], $12::bytea[], $13::bytea[]) WITH ORDINALITY
+         AS e (stream, sequence, created_at, type, isolated, workflow, ext, points, trace, payload, n)"
+);
 const BEGIN_WRITE: &str = "SELECT pg_advisory_xact_lock(1095649114, $1)";
-const NEWEST: &str = "SELECT (SELECT last_value FROM version), newest_position(), newest_stream()";
+const NEWEST: &str = "SELECT newest_version(), newest_position(), newest_stream()";
 const FIND_STREAMS: &str =
     "SELECT k.n, s.id, s.diverged_at, (SELECT max(e.sequence) FROM events e WHERE e.stream = s.id)
      FROM unnest($1::text[], $2::text[], $3::uuid[]) WITH ORDINALITY AS k (domain, edition, root, n)
@@ -94,6 +124,7 @@ pub(super) struct Session {
     /// The process of the server behind it.
     pub(super) pid: i32,
     lock_key: i32,
+    append_event: Statement,
     append_events: Statement,
     commit_batch: Statement,
     begin_write: Statement,
@@ -113,18 +144,26 @@ impl Session {
         let parameters: Vec<String> = (1..=44).map(|n| format!("${n}")).collect();
         let commit_batch = format!("SELECT commit_batch({})", parameters.join(", "));
         // One after the other on the wire, without waiting in between.
-        let ((append_events, commit_batch, begin_write), (newest, find_streams, find_dedup), (find_due, pid)) =
+        let (
+            (append_event, append_events, commit_batch),
+            (newest, find_streams, find_dedup),
+            (begin_write, find_due, pid),
+        ) = try_join3(
+            try_join3(client.prepare(APPEND_EVENT), client.prepare(APPEND_EVENTS), client.prepare(&commit_batch)),
+            try_join3(client.prepare(NEWEST), client.prepare(FIND_STREAMS), client.prepare(FIND_DEDUP)),
             try_join3(
-                try_join3(client.prepare(APPEND_EVENTS), client.prepare(&commit_batch), client.prepare(BEGIN_WRITE)),
-                try_join3(client.prepare(NEWEST), client.prepare(FIND_STREAMS), client.prepare(FIND_DEDUP)),
-                try_join(client.prepare(FIND_DUE), client.query_one("SELECT pg_backend_pid()", &[])),
-            )
-            .await?;
+                client.prepare(BEGIN_WRITE),
+                client.prepare(FIND_DUE),
+                client.query_one("SELECT pg_backend_pid()", &[]),
+            ),
+        )
+        .await?;
         let pid = pid.try_get(0)?;
         Ok(Self {
             client,
             pid,
             lock_key,
+            append_event,
             append_events,
             commit_batch,
             begin_write,
@@ -142,10 +181,29 @@ impl Session {
     /// Stores the rows of a plan, if `known` is still the newest version. Answers the version after it. Outside of a
     /// transaction it is one by itself.
     pub(super) async fn store(&self, plan: &Plan<'_, '_>, known: i64) -> Result<i64, Error> {
-        let rows = &plan.rows;
+        let (rows, events) = (&plan.rows, &plan.rows.events);
         let last_position = signed(plan.last_position);
-        let events = &rows.events;
-        let head: [&(dyn ToSql + Sync); 13] = [
+        let count = events.stream.len();
+        if rows.is_events_only() && count == 1 {
+            let event: [&(dyn ToSql + Sync); 13] = [
+                &self.lock_key,
+                &known,
+                &last_position,
+                &events.stream[0],
+                &events.sequence[0],
+                &events.created_at[0],
+                &events.type_id[0],
+                &events.isolated.first().is_some(),
+                &events.workflow.first(),
+                &events.ext.first(),
+                &events.divergences.first(),
+                &events.trace.first(),
+                &events.payload[0],
+            ];
+            self.client.execute(&self.append_event, &event).await?;
+            return Ok(known + 1);
+        }
+        let events: [&(dyn ToSql + Sync); 13] = [
             &self.lock_key,
             &known,
             &last_position,
@@ -153,20 +211,22 @@ impl Session {
             &events.sequence,
             &events.created_at,
             &events.type_id,
-            &events.isolated,
-            &events.workflow,
-            &events.ext,
-            &events.divergences,
-            &events.trace,
+            &events.isolated.column(),
+            &events.workflow.column(),
+            &events.ext.column(),
+            &events.divergences.column(),
+            &events.trace.column(),
             &events.payload,
         ];
         if rows.is_events_only() {
-            return self.client.query_one(&self.append_events, &head).await?.try_get(0);
+            self.client.execute(&self.append_events, &events).await?;
+            // Nobody else counts while the lock is held.
+            return Ok(known + 1);
         }
-        self.store_all(&head, rows).await
+        self.store_all(&events, rows).await
     }
 
-    async fn store_all(&self, head: &[&(dyn ToSql + Sync)], rows: &Rows<'_>) -> Result<i64, Error> {
+    async fn store_all(&self, events: &[&(dyn ToSql + Sync)], rows: &Rows<'_>) -> Result<i64, Error> {
         let (subscribers, positions): (Vec<&str>, Vec<i64>) =
             rows.checkpoints.iter().map(|(subscriber, position)| (*subscriber, signed(*position))).unzip();
         let intents = || rows.intents.iter().flatten();
@@ -211,7 +271,7 @@ impl Session {
             &attempts,
             &works,
         ];
-        let parameters: Vec<&(dyn ToSql + Sync)> = head.iter().chain(&rest).copied().collect();
+        let parameters: Vec<&(dyn ToSql + Sync)> = events.iter().chain(&rest).copied().collect();
         self.client.query_one(&self.commit_batch, &parameters).await?.try_get(0)
     }
 

@@ -86,20 +86,21 @@ enum Quick {
 }
 
 impl Writer {
-    pub(super) fn new(
+    /// With a connection, whose driver runs where this is called.
+    pub(super) async fn open(
         connector: Connector,
         lock_key: i32,
-        session: Session,
         news: Arc<News>,
         holders: Arc<Holders>,
-    ) -> Self {
+    ) -> Result<Self, StorageError> {
+        let session = Session::open(&connector, lock_key).await?;
         let memory = Memory {
             streams: quick_cache::unsync::Cache::new(STREAMS),
             types: Types::default(),
             newest: None,
             caution: 0,
         };
-        Self { connector, lock_key, session: Some(session), memory, news, holders }
+        Ok(Self { connector, lock_key, session: Some(session), memory, news, holders })
     }
 
     /// Works until nobody can send a job any more and all are done.
@@ -112,10 +113,7 @@ impl Writer {
                     let _ = answer.send(outcomes);
                 }
                 Job::CommitOpen { mut batch, done } => {
-                    let mut writes = Vec::new();
-                    while let Some(more) = batch.next_writes() {
-                        writes.extend(more);
-                    }
+                    let writes = batch.close_at_half();
                     let outcomes = self.commit(&writes).await;
                     // Callers are answered from here: waking somebody up who then wakes them up would take as long again.
                     let _ = done.send(());

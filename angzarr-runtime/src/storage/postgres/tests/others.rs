@@ -294,7 +294,7 @@ fn r5_a_writer_that_stands_still_is_ended_by_the_server() {
         )
         .await
         .expect("an id");
-        let suspended = super::super::Session::open(&connector, lock_key).await.expect("a session");
+        let suspended = super::super::statements::Session::open(&connector, lock_key).await.expect("a session");
         suspended.lock().await.expect("the lock");
         store(&storage, write(&key(1), 0, b"x")).await.expect("it is not for ever");
         assert!(suspended.next_version().await.is_err(), "what it would have stored now, it cannot store");
@@ -316,8 +316,9 @@ fn r4_the_head_follows_other_processes() {
         }
         // Somebody stores and dies before telling.
         let sql = format!(
-            "SET search_path TO {}; SELECT append_events(0, (SELECT last_value FROM version), 5, ARRAY[1], ARRAY[5], ARRAY[5],
-             ARRAY[1], ARRAY[false], ARRAY[NULL], ARRAY[NULL]::bytea[], ARRAY[NULL]::bytea[], ARRAY[NULL]::bytea[], ARRAY['x']::bytea[])",
+            "SET search_path TO {}; SELECT begin_write(0, newest_version()), nextval('version');
+             INSERT INTO events (position, stream, sequence, created_at, type, isolated, payload)
+             VALUES (6, 1, 5, 5, 1, false, 'x')",
             schema.0
         );
         stranger().await.batch_execute(&sql).await.expect("stored");
