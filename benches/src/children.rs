@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crate::Result;
 use crate::load::Measured;
+use crate::place::Place;
 
 /// Programs of this crate.
 #[derive(Clone, Copy, Debug)]
@@ -78,17 +79,14 @@ impl Children {
     }
 
     /// A peer on the work; none where the peers do not build.
-    pub fn peer(
-        &self,
-        peer: &str,
-        store: &str,
-        tasks: usize,
-        seconds: f64,
-        directory: &Path,
-    ) -> Result<Option<Measured>> {
+    pub fn peer(&self, peer: &str, store: &str, tasks: usize, seconds: f64, place: &Place) -> Result<Option<Measured>> {
         let Some(program) = &self.peers else { return Ok(None) };
         let mut command = Command::new(program);
-        command.args([peer, store, &tasks.to_string(), &seconds.to_string()]).arg(directory);
+        command.args([peer, store, &tasks.to_string(), &seconds.to_string()]);
+        match place {
+            Place::Directory(directory) => command.arg(directory.path()),
+            Place::Schema(schema) => command.arg(schema.url()),
+        };
         measured(command).map(Some)
     }
 

@@ -1,6 +1,6 @@
 //! Angzarr beside the raw limit and its peers, on the same work, in one run.
 //!
-//! `cargo run --release -p angzarr-benches -- [memory|sqlite|fold|long|catchup|startup|all] [--seconds N] [--rounds N] [--out FILE]`
+//! `cargo run --release -p angzarr-benches -- [memory|sqlite|postgres|grpc|fold|long|catchup|startup|all] [--seconds N] [--rounds N] [--out FILE]`
 
 // A program: nothing here is for others.
 #![allow(missing_docs, unreachable_pub)]
@@ -10,6 +10,8 @@ mod domain;
 mod limits;
 mod load;
 mod ours;
+mod place;
+mod rows;
 mod table;
 
 use std::error::Error;
@@ -18,8 +20,9 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 
 use crate::children::{Child, Children};
-use crate::limits::Shape;
 use crate::ours::Store;
+use crate::place::Place;
+use crate::rows::{Arm, ROWS, Row};
 use crate::table::{Line, Runs, Target, times};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
@@ -28,11 +31,24 @@ type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 enum What {
     Memory,
     Sqlite,
+    Postgres,
+    Grpc,
     Fold,
     Long,
     Catchup,
     Startup,
     All,
+}
+
+impl What {
+    fn of(row: &Row) -> Self {
+        match row.store {
+            _ if row.is_grpc() => Self::Grpc,
+            Store::Memory => Self::Memory,
+            Store::Durable | Store::Relaxed => Self::Sqlite,
+            Store::Postgres => Self::Postgres,
+        }
+    }
 }
 
 /// Measures Angzarr beside the raw limit and its peers.
@@ -50,6 +66,9 @@ struct Arguments {
     /// Where files are put; they are removed afterwards.
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// A database in which schemas can be made, for the rows of PostgreSQL.
+    #[arg(long, default_value = "postgres://postgres@127.0.0.1:5432/postgres")]
+    postgres: String,
     /// Writes the table here as well.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -62,111 +81,6 @@ struct Arguments {
     /// Events of the long stream.
     #[arg(long, default_value_t = 1_000_000)]
     long_events: usize,
-}
-
-/// What a row is compared with that does without a framework.
-#[derive(Clone, Copy)]
-enum Limit {
-    HashMap,
-    /// rusqlite, with so many events in one transaction: in either shape.
-    Rows(usize),
-}
-
-/// A row of commands per second.
-struct Row {
-    name: &'static str,
-    store: Store,
-    dynamic: bool,
-    tasks: usize,
-    limit: Option<Limit>,
-    /// (cqrs-es, evento)
-    peers: (bool, bool),
-    targets: &'static [Target],
-}
-
-const ROWS: &[Row] = &[
-    Row {
-        name: "memory, 1 task, typed",
-        store: Store::Memory,
-        dynamic: false,
-        tasks: 1,
-        limit: Some(Limit::HashMap),
-        peers: (true, false),
-        targets: &[Target::Rate(1.5e6)],
-    },
-    Row {
-        name: "memory, 1 task, dynamic",
-        store: Store::Memory,
-        dynamic: true,
-        tasks: 1,
-        limit: Some(Limit::HashMap),
-        peers: (true, false),
-        targets: &[Target::Rate(0.7e6)],
-    },
-    Row {
-        name: "memory, 64 tasks",
-        store: Store::Memory,
-        dynamic: false,
-        tasks: 64,
-        limit: None,
-        peers: (true, false),
-        targets: &[Target::Rate(2e6)],
-    },
-    Row {
-        name: "SQLite durable, 1 task",
-        store: Store::Durable,
-        dynamic: false,
-        tasks: 1,
-        limit: Some(Limit::Rows(1)),
-        peers: (true, true),
-        targets: &[Target::OfLimit(0.85)],
-    },
-    Row {
-        name: "SQLite durable, 64 tasks",
-        store: Store::Durable,
-        dynamic: false,
-        tasks: 64,
-        limit: Some(Limit::Rows(64)),
-        peers: (true, true),
-        targets: &[Target::OfLimit(0.7), Target::OfPeer(15.0)],
-    },
-    Row {
-        name: "SQLite durable, 1,024 tasks",
-        store: Store::Durable,
-        dynamic: false,
-        tasks: 1_024,
-        limit: Some(Limit::Rows(1_000)),
-        peers: (false, false),
-        targets: &[Target::OfLimit(0.7)],
-    },
-    Row {
-        name: "SQLite relaxed, 1 task",
-        store: Store::Relaxed,
-        dynamic: false,
-        tasks: 1,
-        limit: Some(Limit::Rows(1)),
-        peers: (true, true),
-        targets: &[Target::OfLimit(0.7)],
-    },
-    Row {
-        name: "SQLite relaxed, 64 tasks",
-        store: Store::Relaxed,
-        dynamic: false,
-        tasks: 64,
-        limit: Some(Limit::Rows(64)),
-        peers: (true, true),
-        targets: &[Target::OfLimit(0.7)],
-    },
-];
-
-impl Store {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::Durable => "durable",
-            Self::Relaxed => "relaxed",
-        }
-    }
 }
 
 /// What else went on, where the system says so: processes that want a processor, averaged over a minute.
@@ -185,38 +99,24 @@ fn main() -> Result<()> {
     let before = load_average();
     let mut lines = Vec::new();
 
-    let rows: Vec<&Row> =
-        ROWS.iter().filter(|row| wants(if row.store == Store::Memory { What::Memory } else { What::Sqlite })).collect();
+    let rows: Vec<&Row> = ROWS.iter().filter(|row| wants(What::of(row))).collect();
     let mut runs: Vec<Runs> = rows.iter().map(|_| Runs::default()).collect();
     for round in 1..=arguments.rounds {
         for (row, runs) in rows.iter().zip(&mut runs) {
             eprintln!("round {round} of {}: {}", arguments.rounds, row.name);
-            let seconds = arguments.seconds;
             // Who comes first changes from round to round: whoever follows a heavy writer pays for its disk.
-            for arm in (0..5).map(|n| (n + round) % 5) {
-                let directory = directory()?;
-                let directory = directory.path();
-                let durable = row.store == Store::Durable;
-                match (arm, row.limit) {
-                    (0, Some(Limit::HashMap)) => runs.limit.push(limits::memory(seconds)),
-                    (0, Some(Limit::Rows(batch))) => {
-                        runs.limit.push(limits::sqlite(directory, durable, batch, seconds, Shape::Facts)?);
-                    }
-                    (1, Some(Limit::Rows(batch))) => {
-                        runs.lean.push(limits::sqlite(directory, durable, batch, seconds, Shape::Lean)?);
-                    }
-                    (2, _) if row.peers.0 => {
-                        runs.cqrs.extend(children.peer("cqrs-es", row.store.name(), row.tasks, seconds, directory)?);
-                    }
-                    (3, _) if row.peers.1 => {
-                        runs.evento.extend(children.peer("evento", row.store.name(), row.tasks, seconds, directory)?);
-                    }
-                    (4, _) => {
-                        let ours = ours::commands(row.store, row.dynamic, row.tasks, seconds, directory);
-                        runs.ours.push(tokio.block_on(ours)?);
-                    }
-                    _ => {}
-                }
+            let arms = (0..Arm::ALL.len()).map(|n| Arm::ALL[(n + round) % Arm::ALL.len()]);
+            for arm in arms.filter(|arm| row.takes(*arm)) {
+                let measured = tokio.block_on(async {
+                    let place = match row.store {
+                        Store::Postgres => Place::schema(&arguments.postgres).await?,
+                        _ => Place::directory(&base)?,
+                    };
+                    let measured = row.run(arm, &children, arguments.seconds, &place).await?;
+                    place.remove().await?;
+                    Ok::<_, Box<dyn Error>>(measured)
+                })?;
+                runs.of(arm).extend(measured);
             }
         }
     }
@@ -228,7 +128,7 @@ fn main() -> Result<()> {
         let mut runs = Runs::default();
         for round in 1..=arguments.rounds {
             eprintln!("round {round} of {}: fold a stream", arguments.rounds);
-            runs.lean.push(limits::fold(directory()?.path(), 100_000, arguments.seconds)?);
+            runs.lean.push(limits::sqlite::fold(directory()?.path(), 100_000, arguments.seconds)?);
             runs.ours.push(tokio.block_on(ours::fold(100_000, arguments.seconds, directory()?.path()))?);
         }
         let name = "SQLite, fold a stream of 100,000 (events/s)";
@@ -253,7 +153,7 @@ fn main() -> Result<()> {
         let mut runs = Runs::default();
         for round in 1..=arguments.rounds {
             eprintln!("round {round} of {}: catch up", arguments.rounds);
-            runs.lean.push(limits::catch_up(directory()?.path(), events)?);
+            runs.lean.push(limits::sqlite::catch_up(directory()?.path(), events)?);
             runs.ours.extend(children.run(Child::CatchUp, &[&events.to_string()], directory()?.path())?);
         }
         let name = "projector catching up, SQLite read model (events/s)";

@@ -1,15 +1,21 @@
 //! Angzarr on the work.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use angzarr_runtime::prelude::*;
+use angzarr_runtime::proto::command_handler_coordinator_service_client::CommandHandlerCoordinatorServiceClient;
 use angzarr_runtime::proto::{self, CommandBookExt as _, CoverExt as _};
-use angzarr_runtime::{Builder, Result};
+use angzarr_runtime::{Builder, Client, Result as Answered};
+use tokio::sync::oneshot;
+use tonic::transport::{Channel, Endpoint};
 
+use crate::Result;
 use crate::domain::{Account, Deposit, DepositMany, Plain, account};
 use crate::load::{ACCOUNTS, AsyncOperation, Measured, histogram, run};
+use crate::place::{Place, Schema};
 
 /// Where events go.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,17 +23,30 @@ pub enum Store {
     Memory,
     Durable,
     Relaxed,
+    Postgres,
 }
 
 impl Store {
-    pub fn describe(self, builder: Builder, directory: &Path) -> Builder {
-        let file = directory.join("ours.db");
-        match self {
-            Self::Memory => builder.storage(Memory::new()),
-            Self::Durable => builder.storage(Sqlite::open(file)),
-            Self::Relaxed => builder.storage(Sqlite::open(file).relaxed()),
+    fn at(self, place: &Place) -> Builder {
+        match place {
+            Place::Directory(directory) => self.within(directory.path()),
+            Place::Schema(schema) => postgres(schema),
         }
     }
+
+    /// Of those that need no server.
+    fn within(self, directory: &Path) -> Builder {
+        let file = directory.join("ours.db");
+        match self {
+            Self::Durable => Runtime::builder().storage(Sqlite::open(file)),
+            Self::Relaxed => Runtime::builder().storage(Sqlite::open(file).relaxed()),
+            Self::Memory | Self::Postgres => Runtime::builder().storage(Memory::new()),
+        }
+    }
+}
+
+fn postgres(schema: &Schema) -> Builder {
+    Runtime::builder().storage(Postgres::connect(schema.base()).schema(schema.name()))
 }
 
 struct Typed {
@@ -53,24 +72,20 @@ impl AsyncOperation for Dynamic {
     }
 }
 
-/// Commands per second.
-pub async fn commands(store: Store, dynamic: bool, tasks: usize, seconds: f64, directory: &Path) -> Result<Measured> {
-    let runtime = store.describe(Runtime::builder(), directory).build().await?;
-    let accounts = ACCOUNTS.max(tasks);
-    let ids: Arc<[Uuid]> = (0..accounts).map(account).collect();
-    // As everybody does: one event for each account, in a commit of its own.
-    for id in ids.iter() {
-        runtime.send::<Account>(*id, Deposit { amount: 7 }).await?;
+fn request(id: &Uuid) -> proto::CommandRequest {
+    let cover = proto::Cover::of("account", id.into_bytes());
+    proto::CommandRequest {
+        command: Some(proto::CommandBook::single(cover, &Deposit { amount: 7 })),
+        ..Default::default()
     }
+}
+
+/// Commands per second.
+pub async fn commands(store: Store, dynamic: bool, tasks: usize, seconds: f64, place: &Place) -> Result<Measured> {
+    let runtime = store.at(place).build().await?;
+    let ids = accounts(&runtime, tasks).await?;
     let sample = if store == Store::Memory { 16 } else { 1 };
     let measured = if dynamic {
-        let request = |id: &Uuid| proto::CommandRequest {
-            command: Some(proto::CommandBook::single(
-                proto::Cover::of("account", id.into_bytes()),
-                &Deposit { amount: 7 },
-            )),
-            ..Default::default()
-        };
         let requests = ids.iter().map(request).collect();
         run(tasks, seconds, sample, Dynamic { runtime: runtime.clone(), requests }).await
     } else {
@@ -80,9 +95,80 @@ pub async fn commands(store: Store, dynamic: bool, tasks: usize, seconds: f64, d
     Ok(measured)
 }
 
+/// As everybody does: one event for each account, in a commit of its own.
+async fn accounts(runtime: &Runtime, tasks: usize) -> Answered<Arc<[Uuid]>> {
+    let ids: Arc<[Uuid]> = (0..ACCOUNTS.max(tasks)).map(account).collect();
+    for id in ids.iter() {
+        runtime.send::<Account>(*id, Deposit { amount: 7 }).await?;
+    }
+    Ok(ids)
+}
+
+/// Who calls over gRPC.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Caller {
+    /// Stock stubs.
+    Stub,
+    /// Our typed client.
+    Client,
+}
+
+struct OverStub {
+    stub: CommandHandlerCoordinatorServiceClient<Channel>,
+    requests: Vec<proto::CommandRequest>,
+}
+
+impl AsyncOperation for OverStub {
+    async fn call(&self, n: usize) {
+        self.stub.clone().handle_command(self.requests[n].clone()).await.expect("accepted");
+    }
+}
+
+struct OverClient {
+    client: Client,
+    ids: Arc<[Uuid]>,
+}
+
+impl AsyncOperation for OverClient {
+    async fn call(&self, n: usize) {
+        self.client.send::<Account>(self.ids[n], Deposit { amount: 7 }).await.expect("accepted");
+    }
+}
+
+/// Calls per second to whoever serves there; all tasks share one connection.
+pub async fn call(caller: Caller, address: SocketAddr, tasks: usize, seconds: f64) -> Result<Measured> {
+    let ids: Arc<[Uuid]> = (0..ACCOUNTS.max(tasks)).map(account).collect();
+    let url = format!("http://{address}");
+    Ok(match caller {
+        Caller::Stub => {
+            let channel = Endpoint::from_shared(url)?.tcp_nodelay(true).connect().await?;
+            let stub = CommandHandlerCoordinatorServiceClient::new(channel);
+            run(tasks, seconds, 1, OverStub { stub, requests: ids.iter().map(request).collect() }).await
+        }
+        Caller::Client => run(tasks, seconds, 1, OverClient { client: Client::connect(url).await?, ids }).await,
+    })
+}
+
+/// Commands per second through our server, whose events go to memory.
+pub async fn served(caller: Caller, tasks: usize, seconds: f64, place: &Place) -> Result<Measured> {
+    let runtime = Store::Memory.at(place).build().await?;
+    accounts(&runtime, tasks).await?;
+    let bound = runtime.serve(SocketAddr::from(([127, 0, 0, 1], 0))).bind().await?;
+    let address = bound.local_addr();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(bound.run_until(async move {
+        let _stopped = stopped.await;
+    }));
+    let measured = call(caller, address, tasks, seconds).await?;
+    drop(stop);
+    running.await??;
+    runtime.shutdown().await?;
+    Ok(measured)
+}
+
 /// Events per second of reading a state without snapshots.
 pub async fn fold(events: usize, seconds: f64, directory: &Path) -> Result<Measured> {
-    let runtime = Store::Relaxed.describe(Runtime::builder(), directory).build().await?;
+    let runtime = Store::Relaxed.within(directory).build().await?;
     let id = Uuid::from_u128(1);
     for _ in 0..events / 1_000 {
         runtime.send::<Plain>(id, DepositMany { count: 1_000 }).await?;
@@ -110,7 +196,7 @@ pub struct LongStream {
 
 /// Commands on a stream of `events` events and on one of ten, alternately; warm, and as the first one after a restart.
 pub async fn long_stream(events: usize, directory: &Path) -> Result<LongStream> {
-    let builder = || Store::Relaxed.describe(Runtime::builder(), directory);
+    let builder = || Store::Relaxed.within(directory);
     let runtime = builder().build().await?;
     let (long, short) = (Uuid::from_u128(1), Uuid::from_u128(2));
     for _ in 0..events / 1_000 {
@@ -146,7 +232,7 @@ pub async fn long_stream(events: usize, directory: &Path) -> Result<LongStream> 
     Ok(LongStream { warm, cold: (median(times.0), median(times.1)) })
 }
 
-async fn once(runtime: &Runtime, id: Uuid) -> Result<u64> {
+async fn once(runtime: &Runtime, id: Uuid) -> Answered<u64> {
     let begin = Instant::now();
     runtime.send::<Account>(id, Deposit { amount: 1 }).await?;
     Ok(begin.elapsed().as_nanos() as u64)

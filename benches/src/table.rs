@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 
 use crate::load::Measured;
+use crate::rows::Arm;
 
 /// What a row must reach.
 #[derive(Clone, Copy, Debug)]
 pub enum Target {
     /// So many per second.
     Rate(f64),
-    /// This part of the raw limit; of SQLite's it is the one with all the facts.
+    /// This part of the raw limit; of a database's it is the one with all the facts.
     OfLimit(f64),
     /// So many times cqrs-es.
     OfPeer(f64),
@@ -19,11 +20,23 @@ pub enum Target {
 #[derive(Default)]
 pub struct Runs {
     pub limit: Vec<Measured>,
-    /// The raw limit of SQLite with numbers only.
+    /// The raw limit of a database with numbers only.
     pub lean: Vec<Measured>,
     pub cqrs: Vec<Measured>,
     pub evento: Vec<Measured>,
     pub ours: Vec<Measured>,
+}
+
+impl Runs {
+    pub fn of(&mut self, arm: Arm) -> &mut Vec<Measured> {
+        match arm {
+            Arm::Limit => &mut self.limit,
+            Arm::Lean => &mut self.lean,
+            Arm::Cqrs => &mut self.cqrs,
+            Arm::Evento => &mut self.evento,
+            Arm::Ours => &mut self.ours,
+        }
+    }
 }
 
 /// A line of the table, as text.
@@ -54,6 +67,7 @@ impl Line {
         let rate = |it: &Option<Measured>| it.as_ref().map_or_else(|| "–".to_owned(), |it| grouped(it.rate));
         let mut wanted = Vec::new();
         let mut reached = Some(true);
+        let is_compared_only = targets.is_empty();
         for target in targets {
             let (text, met) = match target {
                 Target::Rate(rate) => (format!("≥ {}/s", grouped(*rate)), Some(ours.rate >= *rate)),
@@ -89,10 +103,10 @@ impl Line {
                 percent(to_lean),
                 faster(to_cqrs),
                 faster(to_evento),
-                wanted.join(", "),
+                if is_compared_only { dash() } else { wanted.join(", ") },
                 format!(
                     "{}{}{}",
-                    verdict(reached),
+                    if is_compared_only { dash() } else { verdict(reached) },
                     if beaten { " †" } else { "" },
                     if behind { ", **behind a peer**" } else { "" }
                 ),
@@ -184,8 +198,9 @@ pub fn render(lines: &[Line], seconds: f64, rounds: usize, peers: bool) -> Strin
         text,
         "\n1,000 accounts, one event of about 10 bytes for each command, each command sees the current balance. Medians of \
          {rounds} interleaved rounds of {seconds} s, ratios taken round by round; latencies are ours, of the median round. Durable is WAL with synchronous FULL \
-         for everybody, relaxed is synchronous NORMAL. The raw limit of SQLite stores every fact of an event as it is, and targets are \
-         shares of it; the lean limit stores numbers only, which is less than an event store can do with. Concurrent rows run on two worker threads. Only ratios within one run \
+         for everybody, relaxed is synchronous NORMAL; PostgreSQL runs as it is installed, and commits are on disk. The raw limits of the \
+         databases store every fact of an event as it is, and targets are \
+         shares of them; the lean limits store numbers only, which is less than an event store can do with. Concurrent rows run on two worker threads. Only ratios within one run \
          count."
     );
     if lines.iter().any(|line| line.cells.iter().any(|cell| cell.contains('†'))) {

@@ -1,5 +1,5 @@
-//! The peers on the same work: `angzarr-bench-peers PEER STORE TASKS SECONDS DIRECTORY`. The result is the last line of
-//! stderr; stdout belongs to cqrs-es, whose memory store prints two lines for each command.
+//! The peers on the same work: `angzarr-bench-peers PEER STORE TASKS SECONDS PLACE`. The result is the last line of
+//! stderr; a place is a directory or the URL of a database; stdout belongs to cqrs-es, whose memory store prints two lines for each command.
 
 #[path = "../../src/load.rs"]
 #[allow(dead_code)]
@@ -106,12 +106,20 @@ impl AsyncOperation for CqrsSqlite {
     }
 }
 
-struct Evento {
-    executor: evento::Sqlite,
+struct CqrsPostgres(postgres_es::PostgresCqrs<cqrs::Account>);
+
+impl AsyncOperation for CqrsPostgres {
+    async fn call(&self, account: usize) {
+        self.0.execute(&account.to_string(), cqrs::Deposit { amount: 7 }).await.expect("accepted");
+    }
+}
+
+struct Evento<E> {
+    executor: E,
     ids: Arc<Vec<String>>,
 }
 
-impl AsyncOperation for Evento {
+impl<E: evento::Executor> AsyncOperation for Evento<E> {
     async fn call(&self, account: usize) {
         let loaded = evento::load::<with_evento::Account, _>(&self.executor, &self.ids[account]).await.expect("loaded");
         let balance = loaded.item.balance + 7;
@@ -145,11 +153,31 @@ const SQLITE_ES: &str = "CREATE TABLE events (
     PRIMARY KEY (aggregate_type, aggregate_id, sequence)
 ) STRICT";
 
+const POSTGRES_ES: &str = "CREATE TABLE events (
+    aggregate_type text NOT NULL, aggregate_id text NOT NULL, sequence bigint CHECK (sequence >= 0) NOT NULL,
+    event_type text NOT NULL, event_version text NOT NULL, payload json NOT NULL, metadata json NOT NULL,
+    PRIMARY KEY (aggregate_type, aggregate_id, sequence)
+)";
+
+/// One event for each account, in a commit of its own, and then the work.
+async fn with_evento<E: evento::Executor>(executor: E, tasks: usize, seconds: f64) -> Measured {
+    let mut ids = Vec::new();
+    for _ in 0..ACCOUNTS {
+        let created = evento::create::<with_evento::Account>()
+            .data(&with_evento::Deposited { amount: 1, balance: 1 })
+            .expect("encoded")
+            .metadata(&true)
+            .expect("encoded");
+        ids.push(created.commit(&executor).await.expect("created"));
+    }
+    run(tasks, seconds, 1, Evento { executor, ids: Arc::new(ids) }).await
+}
+
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, peer, store, tasks, seconds, directory] = arguments.as_slice() else {
-        panic!("PEER STORE TASKS SECONDS DIRECTORY");
+    let [_, peer, store, tasks, seconds, place] = arguments.as_slice() else {
+        panic!("PEER STORE TASKS SECONDS PLACE");
     };
     let tasks: usize = tasks.parse().expect("a number of tasks");
     let seconds: f64 = seconds.parse().expect("seconds");
@@ -162,8 +190,29 @@ async fn main() {
             }
             run(tasks, seconds, 4, operation).await
         }
+        ("cqrs-es", "postgres") => {
+            let pool = postgres_es::default_postgress_pool(place).await;
+            sqlx::query(POSTGRES_ES).execute(&pool).await.expect("the table");
+            let operation = CqrsPostgres(postgres_es::postgres_cqrs(pool, vec![], ()));
+            for account in 0..ACCOUNTS {
+                operation.call(account).await;
+            }
+            run(tasks, seconds, 1, operation).await
+        }
+        ("evento", "postgres") => {
+            use sqlx_migrator::Migrate as _;
+            let pool = postgres_es::default_postgress_pool(place).await;
+            let mut connection = pool.acquire().await.expect("a connection");
+            evento::sql_migrator::new::<sqlx::Postgres>()
+                .expect("migrations")
+                .run(&mut *connection, &sqlx_migrator::Plan::apply_all())
+                .await
+                .expect("migrated");
+            drop(connection);
+            with_evento::<evento::Postgres>(pool.into(), tasks, seconds).await
+        }
         ("cqrs-es", _) => {
-            let pool = pool(directory, durable).await;
+            let pool = pool(place, durable).await;
             sqlx::query(SQLITE_ES).execute(&pool).await.expect("the table");
             let operation = CqrsSqlite(sqlite_es::sqlite_cqrs(pool, vec![], ()));
             for account in 0..ACCOUNTS {
@@ -173,7 +222,7 @@ async fn main() {
         }
         ("evento", _) => {
             use sqlx_migrator::Migrate as _;
-            let pool = pool(directory, durable).await;
+            let pool = pool(place, durable).await;
             let mut connection = pool.acquire().await.expect("a connection");
             evento::sql_migrator::new::<sqlx::Sqlite>()
                 .expect("migrations")
@@ -181,19 +230,9 @@ async fn main() {
                 .await
                 .expect("migrated");
             drop(connection);
-            let executor: evento::Sqlite = pool.into();
-            let mut ids = Vec::new();
-            for _ in 0..ACCOUNTS {
-                let created = evento::create::<with_evento::Account>()
-                    .data(&with_evento::Deposited { amount: 1, balance: 1 })
-                    .expect("encoded")
-                    .metadata(&true)
-                    .expect("encoded");
-                ids.push(created.commit(&executor).await.expect("created"));
-            }
-            run(tasks, seconds, 1, Evento { executor, ids: Arc::new(ids) }).await
+            with_evento::<evento::Sqlite>(pool.into(), tasks, seconds).await
         }
-        _ => panic!("cqrs-es memory|durable|relaxed, or evento durable|relaxed"),
+        _ => panic!("cqrs-es memory|durable|relaxed|postgres, or evento durable|relaxed|postgres"),
     };
     eprintln!("{}", measured.to_line());
 }

@@ -1,59 +1,26 @@
-//! What the hardware allows: the same work without a framework, over a hash map or rusqlite.
+//! Over rusqlite, one prepared insert.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use angzarr_runtime::Uuid;
 use prost::Message as _;
 use rusqlite::{Connection, params};
 
+use super::Shape;
 use crate::domain::{Deposited, account};
 use crate::load::{ACCOUNTS, Measured, histogram};
 
-/// A hash map of balances and encoded events.
-pub fn memory(seconds: f64) -> Measured {
-    let mut accounts: HashMap<Uuid, (i64, Vec<Vec<u8>>)> = HashMap::new();
-    let ids: Vec<Uuid> = (0..ACCOUNTS).map(account).collect();
-    let mut latencies = histogram();
-    let (mut count, start, end) = (0u64, Instant::now(), Duration::from_secs_f64(seconds));
-    while start.elapsed() < end {
-        for id in &ids {
-            let begin = count.is_multiple_of(64).then(Instant::now);
-            let (balance, events) = accounts.entry(*id).or_default();
-            *balance += 7;
-            events.push(Deposited { amount: 7, balance: balance.cast_unsigned() }.encode_to_vec());
-            if let Some(begin) = begin {
-                latencies.saturating_record(begin.elapsed().as_nanos() as u64);
-            }
-            count += 1;
-        }
-    }
-    Measured::new(count, start.elapsed(), &latencies)
-}
-
-/// What a raw limit of SQLite stores of an event.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Shape {
-    /// Everything that an event store has to know, in one table: domain, edition, root, type, version, correlation id.
-    /// Targets are shares of this one.
-    Facts,
-    /// Numbers only, as if somebody else knew what they stand for: less than any event store can do with.
-    Lean,
-}
-
-impl Shape {
-    fn table(self) -> &'static str {
-        match self {
-            Self::Facts => {
-                "CREATE TABLE event (
+fn table(shape: Shape) -> &'static str {
+    match shape {
+            Shape::Facts => {
+            "CREATE TABLE event (
                     position INTEGER PRIMARY KEY, domain TEXT NOT NULL, edition TEXT NOT NULL, root BLOB NOT NULL,
                     sequence INTEGER NOT NULL, created_at INTEGER NOT NULL, type TEXT NOT NULL, version INTEGER NOT NULL,
                     correlation_id TEXT, payload BLOB NOT NULL
                  );
                  CREATE UNIQUE INDEX event_of_stream ON event (domain, edition, root, sequence)"
             }
-            Self::Lean => {
+            Shape::Lean => {
                 "CREATE TABLE event (
                     position INTEGER PRIMARY KEY, stream INTEGER NOT NULL, sequence INTEGER NOT NULL,
                     created_at INTEGER NOT NULL, type INTEGER NOT NULL, payload BLOB NOT NULL
@@ -61,17 +28,16 @@ impl Shape {
                  CREATE UNIQUE INDEX event_of_stream ON event (stream, sequence)"
             }
         }
-    }
+}
 
-    /// Stream, sequence, time, payload.
-    fn insert(self) -> &'static str {
-        match self {
-            Self::Facts => {
-                "INSERT INTO event (domain, edition, root, sequence, created_at, type, version, payload)
+/// Stream, sequence, time, payload.
+fn insert(shape: Shape) -> &'static str {
+    match shape {
+        Shape::Facts => {
+            "INSERT INTO event (domain, edition, root, sequence, created_at, type, version, payload)
                  VALUES ('account', '', ?1, ?2, ?3, 'bench.Deposited', 1, ?4)"
-            }
-            Self::Lean => "INSERT INTO event (stream, sequence, created_at, type, payload) VALUES (?1, ?2, ?3, 1, ?4)",
         }
+        Shape::Lean => "INSERT INTO event (stream, sequence, created_at, type, payload) VALUES (?1, ?2, ?3, 1, ?4)",
     }
 }
 
@@ -79,12 +45,18 @@ fn open(directory: &Path, durable: bool, shape: Shape) -> rusqlite::Result<Conne
     let connection = Connection::open(directory.join("limit.db"))?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", if durable { "full" } else { "normal" })?;
-    connection.execute_batch(shape.table())?;
+    connection.execute_batch(table(shape))?;
     Ok(connection)
 }
 
 /// One transaction for each batch of `batch` events of distinct streams, one prepared statement.
-pub fn sqlite(directory: &Path, durable: bool, batch: usize, seconds: f64, shape: Shape) -> rusqlite::Result<Measured> {
+pub fn commands(
+    directory: &Path,
+    durable: bool,
+    batch: usize,
+    seconds: f64,
+    shape: Shape,
+) -> rusqlite::Result<Measured> {
     let connection = open(directory, durable, shape)?;
     let ids: Vec<[u8; 16]> = (0..ACCOUNTS).map(|n| account(n).into_bytes()).collect();
     let mut next = vec![0i64; ACCOUNTS];
@@ -92,7 +64,7 @@ pub fn sqlite(directory: &Path, durable: bool, batch: usize, seconds: f64, shape
     let (mut count, mut stream) = (0u64, 0);
     let mut commit = |batch: usize| -> rusqlite::Result<()> {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let mut insert = connection.prepare_cached(shape.insert())?;
+        let mut insert = connection.prepare_cached(insert(shape))?;
         for _ in 0..batch {
             let payload = Deposited { amount: 7, balance: (next[stream] * 7).cast_unsigned() }.encode_to_vec();
             match shape {
@@ -127,7 +99,7 @@ pub fn fold(directory: &Path, events: usize, seconds: f64) -> rusqlite::Result<M
     let transaction = connection.transaction()?;
     for n in 0..events {
         let payload = Deposited { amount: 1, balance: n as u64 + 1 }.encode_to_vec();
-        transaction.prepare_cached(Shape::Lean.insert())?.execute(params![1, n as i64, n as i64, payload])?;
+        transaction.prepare_cached(insert(Shape::Lean))?.execute(params![1, n as i64, n as i64, payload])?;
     }
     transaction.commit()?;
     let mut latencies = histogram();
@@ -157,7 +129,7 @@ pub fn catch_up(directory: &Path, events: usize) -> rusqlite::Result<Measured> {
     for n in 0..events {
         let payload = Deposited { amount: 1, balance: n as u64 + 1 }.encode_to_vec();
         let (stream, sequence) = ((n % ACCOUNTS) as i64, (n / ACCOUNTS) as i64);
-        transaction.prepare_cached(Shape::Lean.insert())?.execute(params![stream, sequence, n as i64, payload])?;
+        transaction.prepare_cached(insert(Shape::Lean))?.execute(params![stream, sequence, n as i64, payload])?;
     }
     transaction.commit()?;
     let mut model = Connection::open(directory.join("model.db"))?;
