@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Mutex;
 
 use angzarr_runtime::prost_types::Any;
 use angzarr_runtime::proto::command_handler_coordinator_service_server::{
@@ -19,9 +20,12 @@ use crate::domain::{Deposit, Deposited};
 use crate::load::Measured;
 use crate::ours::{Caller, call};
 
-/// A balance and encoded events by root.
+/// A balance and encoded events.
+type Account = (i64, Vec<Vec<u8>>);
+
+/// By root.
 #[derive(Default)]
-struct Accounts(std::sync::Mutex<HashMap<Vec<u8>, (i64, Vec<Vec<u8>>)>>);
+struct Accounts(Mutex<HashMap<Vec<u8>, Account>>);
 
 #[tonic::async_trait]
 impl CommandHandlerCoordinatorService for Accounts {
