@@ -55,6 +55,15 @@ impl Cluster {
         cluster
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A setting that holds from the next start on.
+    pub(crate) fn set(&mut self, setting: &str) {
+        self.settings.push(setting.to_owned());
+    }
+
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }

@@ -2,6 +2,9 @@
 
 #![allow(missing_docs)]
 
+#[allow(unreachable_pub)]
+#[path = "../../src/certificates.rs"]
+mod certificates;
 mod cluster;
 // The jobs of the fleet: an aggregate, a saga, a process manager with a timer, a projector, none of them idempotent.
 #[path = "../../programs/fleet/domain.rs"]
@@ -11,3 +14,4 @@ mod domain;
 #[path = "../../src/line.rs"]
 mod line;
 mod restarts;
+mod tls;
