@@ -1,8 +1,8 @@
 //! A server that speaks TLS only, with a certificate of a private authority: who is told of it in the URL connects.
 
-use angzarr_runtime::{OpenStorage, PostgresReadModel};
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::storage::Postgres;
+use angzarr_runtime::{OpenStorage, PostgresReadModel};
 
 use crate::certificates::Authority;
 use crate::cluster::{Cluster, End};
