@@ -53,6 +53,23 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// Asks it to end, and waits until it has.
+    pub(crate) async fn stop(&mut self) {
+        let group = format!("-{}", self.child.id());
+        let asked = Command::new("kill").args(["-TERM", "--", &group]).stderr(Stdio::null()).status();
+        assert!(asked.is_ok(), "`kill` is there");
+        for _ in 0..1_200 {
+            // The first one is often a shell, which does not wait for the others.
+            let ended = self.child.try_wait().unwrap().is_some();
+            let is_there = Command::new("kill").args(["-0", "--", &group]).stderr(Stdio::null()).status();
+            if ended && !is_there.unwrap().success() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the server does not end");
+    }
+
     pub(crate) async fn again(&mut self) {
         self.child = spawn((self.command)(self.port, self.directory.path()));
         self.answers().await;

@@ -175,8 +175,14 @@ impl Amqp {
     }
 
     /// Declares classic durable queues instead of quorum queues, which brokers keep on several servers. Where a broker
-    /// knows no quorum queues, it happens by itself. Say it for a broker of a single server: RabbitMQ 3.10 does not bring
-    /// back every quorum queue after a kill if the server is alone, and what is published to such a queue is not confirmed.
+    /// knows no quorum queues, it happens by itself.
+    ///
+    /// Say it for a single server of RabbitMQ 3.10 that may be killed. It writes down with a delay of up to three minutes which
+    /// quorum queues it has (`names.dets` of Ra 2.2, which is flushed when it has been idle for that long). A queue that was
+    /// declared within that time before a kill is started from scratch afterwards, and as a server alone nobody calls an election:
+    /// its log says `leader call - leader not known` for ever. What is published to such a queue is not confirmed, so the relay
+    /// stands still and says so, until an operator deletes the queue. The store has the events all the same. Queues that are
+    /// older come back after a kill, and all of them after an orderly restart.
     #[must_use]
     pub fn classic_queues(mut self) -> Self {
         self.settings.classic = true;
