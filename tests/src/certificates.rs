@@ -34,7 +34,7 @@ impl Authority {
         Signed { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 
-    /// The certificate of this authority as a file.
+    /// The certificate of this authority in a file.
     pub fn file(&self, directory: &Path, name: &str) -> PathBuf {
         let path = directory.join(name);
         std::fs::write(&path, self.certificate()).expect("written");

@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
+/// What starts a server on a port, with what it keeps in a directory.
+type Start = Box<dyn Fn(u16, &Path) -> Command + Send>;
+
 /// A server with a directory; gone when it is dropped.
 pub(crate) struct Server {
     port: u16,
     directory: tempfile::TempDir,
-    command: Box<dyn Fn(u16, &Path) -> Command + Send>,
+    command: Start,
     child: Child,
 }
 
