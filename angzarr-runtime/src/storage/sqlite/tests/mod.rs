@@ -427,7 +427,7 @@ fn the_log_starts_anew_although_somebody_always_reads() {
             })
             .collect();
         let mut n = 1;
-        for _ in 0..100 {
+        for _ in 0..200 {
             let batch = (0..400).map(|_| {
                 n += 1;
                 write(&key(1), n - 1, &[7; 4_000])
@@ -441,7 +441,8 @@ fn the_log_starts_anew_although_somebody_always_reads() {
             assert!(reader.join().expect("a reader ends well") > 0, "it has read");
         }
         let log = std::fs::metadata(directory.path().join("a.db-wal")).expect("a log").len();
-        assert!(log < 96 << 20, "160 MiB were written, the log has {} MiB", log >> 20);
+        // On a machine that lets readers stand still it takes several tries.
+        assert!(log < 160 << 20, "320 MiB were written, the log has {} MiB", log >> 20);
         storage.close().await.expect("it closes");
     });
 }
