@@ -76,6 +76,8 @@ pub mod stream;
 pub mod telemetry;
 pub mod testing;
 pub mod transport;
+#[cfg(any(feature = "postgres", feature = "amqp"))]
+mod trust;
 
 pub use angzarr_macros::{Events, aggregate, apply, handler, projector, saga, upcaster};
 

@@ -1,7 +1,7 @@
 //! A store that fails where a test says so. Everything else it hands on.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +58,7 @@ pub struct Faults {
     resolutions: Arc<AtomicU32>,
     parked: Arc<AtomicU32>,
     looks: Arc<AtomicU32>,
+    slow_reads: Arc<AtomicU64>,
 }
 
 impl Default for Faults {
@@ -76,6 +77,7 @@ impl Default for Faults {
             resolutions: Arc::default(),
             parked: Arc::default(),
             looks: Arc::default(),
+            slow_reads: Arc::default(),
             lookups_held: watch::Sender::new(false),
         }
     }
@@ -89,6 +91,18 @@ fn strikes(countdown: &AtomicU32) -> bool {
 impl Faults {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Whoever reads the log or a stream waits for so long.
+    pub fn slow_reads(&self, pause: Duration) {
+        self.slow_reads.store(pause.as_micros().try_into().unwrap_or(u64::MAX), Ordering::SeqCst);
+    }
+
+    async fn read_slowly(&self) {
+        match self.slow_reads.load(Ordering::SeqCst) {
+            0 => {}
+            pause => tokio::time::sleep(Duration::from_micros(pause)).await,
+        }
     }
 
     /// Lets one held append go on.
@@ -281,6 +295,7 @@ impl Storage for Faulty {
 
     fn read_stream<'a>(&'a self, key: &'a StreamKey, read: StreamRead) -> StorageFuture<'a, StreamSlice> {
         Box::pin(async move {
+            self.faults.read_slowly().await;
             let mut slice = self.inner.read_stream(key, read).await?;
             if let Some(lost) = *self.faults.lost.lock().unwrap_or_else(PoisonError::into_inner) {
                 slice.events.retain(|event| event.sequence != lost);
@@ -303,7 +318,10 @@ impl Storage for Faulty {
             let error = StorageError::new(StorageErrorKind::Unavailable, "faulty", "the log is down on purpose");
             return Box::pin(async move { Err(error) });
         }
-        self.inner.read_log(after, limit, bytes)
+        Box::pin(async move {
+            self.faults.read_slowly().await;
+            self.inner.read_log(after, limit, bytes).await
+        })
     }
     fn head(&self) -> u64 {
         self.faults.looks.fetch_add(1, Ordering::SeqCst);

@@ -8,6 +8,7 @@
 
 pub mod account;
 pub mod brittle;
+pub mod certificates;
 pub mod faults;
 pub mod ledger;
 pub mod line;

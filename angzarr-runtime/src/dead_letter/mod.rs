@@ -179,6 +179,18 @@ pub(crate) async fn open(core: &Core, id: DeadLetterId) -> Result<DeadLetter> {
     }
 }
 
+/// Says that the work of a letter was done. Where its own checkpoint says so, another process may have found that as well.
+pub(crate) async fn resolve_retried(core: &Core, id: DeadLetterId) -> Result<()> {
+    let resolved = resolve(core, id, Resolution::Retried { at: core.now() }).await;
+    if resolved.is_err()
+        && let Some(letter) = core.storage.dead_letter(id).await?
+        && matches!(letter.resolution, Some(Resolution::Retried { .. }))
+    {
+        return Ok(());
+    }
+    resolved
+}
+
 /// Says what became of an open letter.
 pub(crate) async fn resolve(core: &Core, id: DeadLetterId, resolution: Resolution) -> Result<()> {
     if core.storage.resolve_dead_letter(id, resolution).await? {

@@ -158,7 +158,7 @@ impl ProjectorRunner {
                 Err(Failure::Outage(reason)) => return Err(component(reason)),
             }
         }
-        dead_letter::resolve(core, letter.id, Resolution::Retried { at: core.now() }).await?;
+        dead_letter::resolve_retried(core, letter.id).await?;
         Ok(None)
     }
 
@@ -191,7 +191,7 @@ impl ProjectorRunner {
                 message: format!("its read model does not tell which letters were retried: {error}"),
             })?;
             if done.is_some() {
-                dead_letter::resolve(core, letter.id, Resolution::Retried { at: core.now() }).await?;
+                dead_letter::resolve_retried(core, letter.id).await?;
             }
         }
         Ok(())

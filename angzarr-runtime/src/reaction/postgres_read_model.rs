@@ -88,7 +88,8 @@ const SUFFIX: &str = "_angzarr_rebuild";
 impl PostgresReadModel {
     /// Connects, makes the schema if it does not exist, and runs `sql` in it, which must be repeatable (`CREATE TABLE IF NOT
     /// EXISTS …`). The URL is as for [`Postgres`](crate::storage::Postgres), without its option `schema`; names that are not in
-    /// the schema are looked for in `public` as well.
+    /// the schema are looked for in `public` as well. What was committed is on disk, whatever the server does where nobody
+    /// insists, unless the URL itself says `options=-c synchronous_commit=…`.
     ///
     /// # Errors
     /// The server cannot be reached, or `sql` is wrong.

@@ -115,10 +115,11 @@ impl ProjectorRunner {
 
     /// Where to begin; events up to this position are handled.
     pub(super) async fn start(&self, core: &Core) -> Result<u64> {
+        // Under the turn: an operator may retry a letter as soon as the runtime is there.
+        let mut turn = self.turn.lock().await;
         let position = self.find_start(core).await?;
         self.resolve_done(core).await?;
         self.find_parked(core).await?;
-        let mut turn = self.turn.lock().await;
         // Another process may have had it in between.
         *turn = Turn { in_doubt: true, reached: position, committed: None };
         Ok(position)

@@ -288,6 +288,9 @@ impl Subscription {
                     *self.stalled.lock() = None;
                 }
                 Ok(false) => {
+                    // Also where others work on it by now.
+                    pause = Duration::from_millis(50);
+                    *self.stalled.lock() = None;
                     if core.ownership.is_shared() {
                         // Others wait for this process by its checkpoints.
                         self.store_checkpoints(core, &mut own);

@@ -94,13 +94,12 @@ impl OpenFeed {
         inbox.look(head);
         let link = if core.transport.carries_events() { connecting(&core, &name) } else { Link::Wakes };
         let woken = core.transport.listen();
-        let mut feed = Feed {
-            name,
-            core,
+        let mut reader = Reader {
+            name: name.clone(),
+            core: core.clone(),
             stop,
             woken,
             inbox,
-            parts: VecDeque::new(),
             unreadable: false,
             link,
             pauses: pauses(),
@@ -108,11 +107,12 @@ impl OpenFeed {
             trouble: None,
         };
         // So that what comes from now on comes by messages.
-        if let Link::Connecting(connecting) = &mut feed.link {
+        if let Link::Connecting(connecting) = &mut reader.link {
             let connected = connecting.await;
-            feed.connected(connected);
+            reader.connected(connected);
         }
-        Ok(feed)
+        let (position, trouble) = (reader.inbox.position(), reader.trouble.clone());
+        Ok(Feed { name, core, parts: VecDeque::new(), work: Work::Rests(Box::new(reader)), position, trouble })
     }
 }
 
@@ -163,17 +163,38 @@ impl IntoFuture for OpenFeed {
 pub struct Feed {
     name: String,
     core: Arc<Core>,
+    /// What is left of an event that upcasters have split.
+    parts: VecDeque<LogEvent>,
+    work: Work,
+    /// Of the reader, when it rested last.
+    position: u64,
+    trouble: Option<TransportError>,
+}
+
+/// What happens to the reader.
+enum Work {
+    Rests(Box<Reader>),
+    /// Kept, so that it goes on where it was when somebody stops waiting for the next event: whoever is impatient would
+    /// otherwise begin the same question to the store again and again.
+    Reads(BoxFuture<'static, Step>),
+}
+
+/// The reader, and the next event in the form of today: in no, one or several parts.
+type Step = (Box<Reader>, Result<Vec<LogEvent>>);
+
+/// Who finds the next event.
+struct Reader {
+    name: String,
+    core: Arc<Core>,
     stop: watch::Receiver<bool>,
     woken: watch::Receiver<u64>,
     inbox: Inbox,
-    /// What is left of an event that upcasters have split.
-    parts: VecDeque<LogEvent>,
     /// Whether the event that is next cannot be brought to the form of today.
     unreadable: bool,
     link: Link,
     /// Before the next tries to get messages.
     pauses: backon::ExponentialBackoff,
-    /// A message on its way into the inbox: whoever stops waiting for the next event does not lose it.
+    /// A message on its way into the inbox: where the store fails, it is not lost.
     delivered: Option<Delivery>,
     trouble: Option<TransportError>,
 }
@@ -183,7 +204,7 @@ enum Link {
     /// They do not: the transport only wakes.
     Wakes,
     Up(Box<dyn Consumer>),
-    /// Kept, so that it goes on when somebody stops waiting for the next event.
+    /// Goes on beside what comes from the store.
     Connecting(BoxFuture<'static, Connected>),
     /// Nobody brings any until then; it is tried again.
     Down {
@@ -202,7 +223,8 @@ enum Came {
 }
 
 impl Feed {
-    /// The next event; waits for one. A future that is dropped before it is ready has taken nothing.
+    /// The next event; waits for one. A future that is dropped before it is ready has taken nothing, and what it was at goes on
+    /// with the next one: however short the patience, the feed gets on.
     ///
     /// # Errors
     /// The runtime shuts down; the store failed, call again; or the event cannot be brought to the form of today (row U5):
@@ -212,34 +234,38 @@ impl Feed {
             if let Some(part) = self.parts.pop_front() {
                 return Ok(part);
             }
-            if let Some(LogEvent { stream, event }) = self.inbox.front() {
-                let upcast = self.core.today(stream, event.clone()).await;
-                // One that nobody can be asked about now may be asked about again.
-                let is_final = |error: &Error| !matches!(error, Error::OutOfReach { .. });
-                self.unreadable = upcast.as_ref().is_err_and(is_final);
-                let upcast = upcast?;
-                self.parts.extend(upcast.into_iter().map(|event| LogEvent { stream: stream.clone(), event }));
-                self.inbox.pop();
-                continue;
-            }
-            if *self.stop.borrow() {
-                return Err(Error::ShuttingDown);
-            }
-            self.more().await?;
+            let reading = match &mut self.work {
+                Work::Reads(reading) => reading,
+                Work::Rests(_) => {
+                    // Nothing comes between the two.
+                    let nothing = Work::Reads(Box::pin(pending()));
+                    if let Work::Rests(reader) = std::mem::replace(&mut self.work, nothing) {
+                        self.work = Work::Reads(Box::pin(reader.step()));
+                    }
+                    continue;
+                }
+            };
+            let (reader, parts) = reading.await;
+            self.position = reader.inbox.position();
+            self.trouble.clone_from(&reader.trouble);
+            self.work = Work::Rests(reader);
+            self.parts.extend(parts?);
         }
     }
 
     /// Passes over the event at which [`next`](Self::next) has just failed because it cannot be brought to the form of
     /// today, and gives it as it is stored. `None` where `next` has not failed so.
     pub fn skip(&mut self) -> Option<LogEvent> {
-        if std::mem::take(&mut self.unreadable) { self.inbox.pop() } else { None }
+        let Work::Rests(reader) = &mut self.work else { return None };
+        let skipped = if std::mem::take(&mut reader.unreadable) { reader.inbox.pop() } else { None };
+        self.position = reader.inbox.position();
+        skipped
     }
 
     /// Every wanted event up to this position was handed out: a feed that begins [`after`](OpenFeed::after) it misses
     /// nothing.
     pub fn position(&self) -> u64 {
-        let position = self.inbox.position();
-        self.parts.front().map_or(position, |part| position.min(part.event.position - 1))
+        self.parts.front().map_or(self.position, |part| self.position.min(part.event.position - 1))
     }
 
     /// The newest position of the store, less what was handed out.
@@ -251,8 +277,32 @@ impl Feed {
     pub fn trouble(&self) -> Option<&TransportError> {
         self.trouble.as_ref()
     }
+}
 
-    /// One step towards the next event. Dropped anywhere, it has lost nothing.
+impl Reader {
+    /// One step towards the next event.
+    async fn step(mut self: Box<Self>) -> Step {
+        let parts = self.try_step().await;
+        (self, parts)
+    }
+
+    async fn try_step(&mut self) -> Result<Vec<LogEvent>> {
+        if let Some(LogEvent { stream, event }) = self.inbox.front() {
+            let upcast = self.core.today(stream, event.clone()).await;
+            // One that nobody can be asked about now may be asked about again.
+            let is_final = |error: &Error| !matches!(error, Error::OutOfReach { .. });
+            self.unreadable = upcast.as_ref().is_err_and(is_final);
+            let parts = upcast?.into_iter().map(|event| LogEvent { stream: stream.clone(), event }).collect();
+            self.inbox.pop();
+            return Ok(parts);
+        }
+        if *self.stop.borrow() {
+            return Err(Error::ShuttingDown);
+        }
+        self.more().await?;
+        Ok(Vec::new())
+    }
+
     async fn more(&mut self) -> Result<()> {
         let storage = self.core.storage.as_ref();
         if let Some(delivery) = &self.delivered {

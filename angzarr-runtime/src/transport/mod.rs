@@ -14,6 +14,8 @@
 
 #[cfg(feature = "amqp")]
 pub mod amqp;
+#[cfg(any(feature = "nats", feature = "amqp"))]
+mod certificates;
 mod error;
 mod feed;
 mod inbox;
@@ -188,11 +190,18 @@ fn check_consumer_name(transport: &dyn Transport, name: &str) -> Result<(), Tran
     Err(TransportError::new(TransportErrorKind::Refused, transport.describe(), "a consumer needs a name"))
 }
 
-/// The options behind the `?` of a URL.
+/// The options behind the `?` of a URL, as they stand there.
 #[cfg(any(feature = "nats", feature = "amqp"))]
 fn url_options(options: &str) -> impl Iterator<Item = (String, String)> {
     let pairs = options.split('&').filter(|pair| !pair.is_empty());
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(key, value)| (key.to_owned(), value.to_owned()))
+}
+
+/// The value of an option, its `%` decoded.
+#[cfg(any(feature = "nats", feature = "amqp"))]
+fn url_decoded(value: &str) -> Result<String, String> {
+    let text = percent_encoding::percent_decode_str(value).decode_utf8();
+    text.map(|text| text.into_owned()).map_err(|_| format!("`{value}` is no UTF-8 text when its % are decoded"))
 }
 
 #[cfg(test)]
@@ -218,6 +227,9 @@ mod tests {
         assert!(error("nats://127.0.0.1?colour=red").contains("`colour` is no option"));
         assert!(error("nats://127.0.0.1?replicas=many").contains("is no number"));
         assert!(error("nats://127.0.0.1?prefix=a%20b").contains("is no prefix"));
+        assert!(error("nats://127.0.0.1?prefix=%ff").contains("no UTF-8"));
+        assert!(error("tls://127.0.0.1?client_key=/k.pem").contains("needs `client_certificate`"));
+        assert!(error("tls://127.0.0.1?root_certificates=").contains("names no file"));
     }
 
     #[cfg(feature = "amqp")]
@@ -228,6 +240,7 @@ mod tests {
         assert!(error("amqp://127.0.0.1?queues=many").contains("is no number"));
         assert!(error("amqp://127.0.0.1?prefix=a*").contains("is no prefix"));
         assert!(error("amqp:nonsense").contains("makes no sense"));
+        assert!(error("amqps://127.0.0.1?client_certificate=/c.pem").contains("needs `client_key`"));
     }
 
     #[cfg(not(feature = "nats"))]

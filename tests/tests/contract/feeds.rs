@@ -35,13 +35,10 @@ async fn next(feed: &mut Feed) -> LogEvent {
 /// What a feed hands out until there is nothing more. It is asked with little patience, so that it is often interrupted.
 async fn rest(feed: &mut Feed) -> Vec<LogEvent> {
     let mut seen = Vec::new();
-    // A question to the store that is given up is asked again from the start: it gets longer each time.
-    let mut patience = Duration::from_millis(1);
     eventually("the feed is at the head", async || {
-        while let Ok(event) = timeout(patience, feed.next()).await {
+        while let Ok(event) = timeout(Duration::from_millis(1), feed.next()).await {
             seen.push(event.expect("it can be read"));
         }
-        patience = (patience * 2).min(Duration::from_millis(200));
         feed.lag() == 0
     })
     .await;
@@ -408,6 +405,56 @@ on_every_store! {
         }
         let expected: BTreeMap<String, u32> = (0..5).map(|n| (format!("wf-{n}"), 4)).collect();
         assert_eq!(ids, expected, "the saga's as well");
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// Nobody waits as long as the store takes for one answer, and some do not wait at all: events come all the same, each once
+    /// and in order.
+    async fn r7_a_feed_gets_on_however_short_the_patience(store) {
+        let (storm, faults) = (Storm::with(11, Weather::storm()), Faults::new());
+        let runtime = faults.describe(&store, storm.over(Rig::new().builder())).build().await.unwrap();
+        let mut feed = runtime.feed("impatient").domains(["account"]).after(0).await.unwrap();
+        let ids: Vec<Uuid> = (0..3).map(|_| Uuid::new_v4()).collect();
+        for &id in &ids {
+            deposits(&runtime, id, 20).await;
+        }
+        faults.slow_reads(Duration::from_millis(40));
+        let writing = {
+            let (runtime, ids) = (runtime.clone(), ids.clone());
+            tokio::spawn(async move {
+                for id in ids {
+                    deposits(&runtime, id, 20).await;
+                }
+            })
+        };
+        let (mut seen, mut given_up, mut position) = (Vec::new(), 0, 0);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
+        while seen.len() < 120 {
+            assert!(tokio::time::Instant::now() < deadline, "it starves after {} events", seen.len());
+            // By turns: given up after a moment, given up after one poll, and beside something else that is ready first.
+            let event = match given_up % 3 {
+                0 => timeout(Duration::from_millis(1), feed.next()).await.ok(),
+                1 => futures_util::FutureExt::now_or_never(feed.next()),
+                _ => tokio::select! {
+                    event = feed.next() => Some(event),
+                    () = tokio::time::sleep(Duration::from_millis(2)) => None,
+                },
+            };
+            assert!(feed.position() >= position, "a place never moves back");
+            position = feed.position();
+            match event {
+                Some(event) => seen.push(event.expect("it can be read")),
+                None => {
+                    given_up += 1;
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        assert!(given_up > 20, "it was hard enough");
+        writing.await.unwrap();
+        faults.slow_reads(Duration::ZERO);
+        nothing_more(&mut feed, &storm).await;
+        assert_eq!(by_stream(&seen), log_by_stream(&runtime, |event| event.stream.domain.as_str() == "account").await);
         runtime.shutdown().await.unwrap();
     }
 

@@ -3,6 +3,8 @@
 mod amqp;
 mod local;
 mod nats;
+mod own_servers;
 mod restarts;
 mod runtimes;
 mod servers;
+mod tls;

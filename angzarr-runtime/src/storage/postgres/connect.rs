@@ -65,10 +65,17 @@ impl Connector {
     }
 
     fn set_up_sql(&self, role: Role) -> String {
-        let patience = self.settings.lock_patience.as_millis().clamp(1, i32::MAX as u128);
+        // What was answered is on disk, unless the URL says otherwise.
+        let durable = match self.settings.own_durability {
+            true => "",
+            false => {
+                "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';"
+            }
+        };
         if role == Role::Projects {
-            return format!("SET search_path TO {}, public", self.settings.quoted_schema());
+            return format!("SET search_path TO {}, public; {durable}", self.settings.quoted_schema());
         }
+        let patience = self.settings.lock_patience.as_millis().clamp(1, i32::MAX as u128);
         // Statements of ours are short and many; what a session of the same user is limited to must not end a write.
         // Each of them finds few rows by an index. The planner does not know how few, and without statistics, as in a new
         // table, it would now and then read or sort all of a table instead.
@@ -80,11 +87,9 @@ impl Connector {
         match role {
             Role::Writes => {
                 // A writer that stops in the middle (suspended, cut off) must not hold up the others for ever.
-                sql += &format!("SET idle_in_transaction_session_timeout TO {patience}; SET statement_timeout TO 0;");
-                if !self.settings.own_durability {
-                    sql += "SELECT set_config('synchronous_commit', 'on', false)
-                            WHERE current_setting('synchronous_commit') = 'off';";
-                }
+                sql += &format!(
+                    "SET idle_in_transaction_session_timeout TO {patience}; SET statement_timeout TO 0; {durable}"
+                );
             }
             // What it sends need not be on disk.
             Role::Listens => sql += "SET synchronous_commit TO off;",

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::super::StorageError;
 use super::error::failed;
 use super::settings::{Settings, Verify};
+use crate::trust;
 
 pub(super) fn connector(settings: &Settings) -> Result<MakeRustlsConnect, StorageError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -26,7 +26,7 @@ pub(super) fn connector(settings: &Settings) -> Result<MakeRustlsConnect, Storag
     let verifier: Arc<dyn ServerCertVerifier> = match settings.verify {
         Verify::Nothing => Arc::new(Lenient { provider, authority: None }),
         Verify::Authority | Verify::Host => {
-            let roots = Arc::new(roots(settings)?);
+            let roots = Arc::new(trust::roots(settings.root_certificates.as_deref(), "sslrootcert").map_err(failed)?);
             let strict = WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build();
             let strict = strict.map_err(|error| cannot(&error))?;
             match settings.verify {
@@ -37,32 +37,6 @@ pub(super) fn connector(settings: &Settings) -> Result<MakeRustlsConnect, Storag
     };
     let config = config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     Ok(MakeRustlsConnect::new(config))
-}
-
-/// From the file that the URL names, or what this machine trusts.
-fn roots(settings: &Settings) -> Result<RootCertStore, StorageError> {
-    let mut roots = RootCertStore::empty();
-    let Some(path) = &settings.root_certificates else {
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
-        if roots.is_empty() {
-            let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
-            return Err(failed(format!(
-                "this machine trusts no certificate at all{why}; name one with `sslrootcert=FILE`"
-            )));
-        }
-        return Ok(roots);
-    };
-    let cannot = |error: &dyn std::fmt::Display| {
-        failed(format!("the certificates in {} cannot be used: {error}; check `sslrootcert`", path.display()))
-    };
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| cannot(&error))? {
-        roots.add(certificate.map_err(|error| cannot(&error))?).map_err(|error| cannot(&error))?;
-    }
-    if roots.is_empty() {
-        return Err(cannot(&"there is none in it"));
-    }
-    Ok(roots)
 }
 
 /// Asks for an authority and not for the name, or for nothing: what `verify-ca` and `require` mean. The other end must have

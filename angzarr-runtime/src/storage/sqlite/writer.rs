@@ -37,6 +37,8 @@ const SMALL_BYTES: usize = 64 * 1_024;
 const LOG_PAGES: u32 = 4_000;
 /// Pages in the log from which on writers wait for it to be moved: 48 MiB. The disk does not keep up otherwise.
 const LONGEST_LOG_PAGES: u32 = 12_000;
+/// How long everybody waits for readers to leave a log of that many pages.
+const READERS_PATIENCE: Duration = Duration::from_millis(500);
 /// Pages that are moved while nobody may write.
 const LAST_PAGES: u32 = 256;
 
@@ -260,7 +262,8 @@ fn next(jobs: &Receiver<Job>) -> Option<Job> {
 }
 
 /// Moves the log into the database, nearly all of it while others write. Only when all of it is moved does the log start
-/// anew instead of growing, and that takes a moment in which nobody writes; so the last few pages are moved in one.
+/// anew instead of growing, and that takes a moment in which nobody writes; so the last few pages are moved in one. Readers
+/// that are in the log at that moment keep it from starting anew, too: where that has happened too often, they are waited for.
 fn move_log(shared: &Shared, second: &Connection) {
     const MOVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
     let moved = || -> rusqlite::Result<()> {
@@ -273,7 +276,18 @@ fn move_log(shared: &Shared, second: &Connection) {
                 break;
             }
         }
-        shared.writer.lock().connection().query_row(MOVE, [], |_| Ok(()))
+        let writer = shared.writer.lock();
+        let connection = writer.connection();
+        let pages = connection.query_row(MOVE, [], |row| row.get::<_, i64>(1))?;
+        if pages < i64::from(LONGEST_LOG_PAGES) {
+            return Ok(());
+        }
+        // Whoever begins to read now reads the database, unless the log could not be moved because of somebody who reads
+        // for long; then it is tried again after the next move.
+        connection.busy_timeout(READERS_PATIENCE)?;
+        let restarted = connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
+        connection.busy_timeout(PATIENCE)?;
+        restarted
     };
     if let Err(error) = moved() {
         tracing::warn!(%error, "the log could not be moved into the database; it grows until that succeeds");

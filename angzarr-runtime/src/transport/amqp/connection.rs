@@ -12,12 +12,14 @@ use lapin::options::{
     QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
-use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
+use lapin::tcp::{AMQPUriTcpExt as _, RustlsConnector, TLSConfig};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{BasicProperties, Channel, Confirmation, ConnectionProperties, ErrorKind, ExchangeKind};
 use tokio::sync::Mutex;
 
 use super::{SLOTS, Settings};
+use crate::transport::certificates::{self, is_disagreement};
 use crate::transport::wire::{self, Outgoing};
 use crate::transport::{TransportError, TransportErrorKind};
 
@@ -107,32 +109,44 @@ impl Connection {
     async fn open(&self) -> Result<lapin::Connection, TransportError> {
         let settings = &self.settings;
         let uri = settings.uri.clone().map_err(|message| self.refused(message))?;
-        let read = async |file: &std::path::Path| {
-            let file = file.to_owned();
-            let read = tokio::task::spawn_blocking(move || std::fs::read(&file).map_err(|error| (file, error))).await;
-            match read {
-                Ok(Ok(bytes)) => Ok(bytes),
-                Ok(Err((file, error))) => Err(self.refused(format!("{} cannot be read: {error}", file.display()))),
-                Err(error) => Err(self.unavailable(error.to_string())),
+        let encryption = match uri.scheme {
+            AMQPScheme::AMQPS => Some(self.encryption().await?),
+            AMQPScheme::AMQP => None,
+        };
+        // The client's own way trusts whom the machine trusts, too, and cannot do without that.
+        let connect = move |mut uri: AMQPUri, runtime| {
+            let encryption = encryption.clone();
+            async move {
+                uri.scheme = AMQPScheme::AMQP;
+                let plain = uri.connect_with_config_async(TLSConfig::default(), &runtime).await?;
+                match encryption {
+                    Some(encryption) => Ok(plain.into_rustls(&encryption, &uri.authority.host).await?),
+                    None => Ok(plain),
+                }
             }
-        };
-        let cert_chain = match &settings.root_certificates {
-            Some(file) => Some(String::from_utf8_lossy(&read(file).await?).into_owned()),
-            None => None,
-        };
-        let identity = match &settings.client_certificate {
-            Some((pem, key)) => Some(OwnedIdentity::PKCS8 { pem: read(pem).await?, key: read(key).await? }),
-            None => None,
         };
         let properties =
             ConnectionProperties::default().with_connection_name(format!("angzarr {}", settings.prefix).into());
         let runtime = lapin::runtime::default_runtime().map_err(|error| self.failed("no runtime", &error))?;
-        let tls = OwnedTLSConfig { identity, cert_chain };
-        let connecting = lapin::Connection::connect_uri_with_config(uri, properties, tls, runtime);
+        let connecting = lapin::Connection::connector(uri, runtime, connect, properties);
         match tokio::time::timeout(CONNECT, connecting).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(self.failed("it cannot be reached", &error)),
             Err(_) => Err(self.unavailable(format!("it cannot be reached: no answer within {CONNECT:?}"))),
+        }
+    }
+
+    /// What connections are encrypted with; read anew for each, because certificates are renewed.
+    async fn encryption(&self) -> Result<RustlsConnector, TransportError> {
+        let settings = self.settings.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let Settings { root_certificates, client_certificate, .. } = settings;
+            certificates::encryption(root_certificates.as_deref(), client_certificate.as_ref())
+        });
+        match reading.await {
+            Ok(Ok(config)) => Ok(config.into()),
+            Ok(Err(problem)) => Err(self.refused(problem)),
+            Err(error) => Err(self.unavailable(error.to_string())),
         }
     }
 
@@ -304,6 +318,7 @@ impl Connection {
                 ) | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED | AMQPHardError::INVALIDPATH)
             ),
             ErrorKind::InvalidProtocolVersion(_) | ErrorKind::AuthProviderError(_) => true,
+            ErrorKind::IOError(error) => is_disagreement(&**error),
             _ => false,
         };
         if refused { self.refused(message) } else { self.unavailable(message) }

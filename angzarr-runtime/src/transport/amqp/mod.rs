@@ -27,6 +27,7 @@ use tokio::sync::watch;
 
 use self::connection::Connection;
 use self::consumer::AmqpConsumer;
+use super::certificates::CertificateOptions;
 use super::wake::{COALESCE, Wake};
 use super::{Consumer, Publication, Transport, TransportError, wire};
 use crate::dead_letter::DeadLetter;
@@ -106,28 +107,39 @@ impl Amqp {
     }
 
     /// The same from a URL with options: `amqp://127.0.0.1:5672?prefix=shop&queues=8`. Options of ours are `prefix`, `queues`,
-    /// `max_idle_secs`, `classic` (without a value); others, such as `heartbeat`, are the client's.
+    /// `max_idle_secs`, `classic` (without a value), and files: `root_certificates`, `client_certificate` with `client_key`:
+    /// `amqps://broker.example?root_certificates=/etc/our-own-ca.pem`. Others, such as `heartbeat`, are the client's.
     ///
     /// # Errors
     /// The text says what is wrong with the URL.
     pub fn by_url(url: &str) -> Result<Self, String> {
         let (server, options) = url.split_once('?').unwrap_or((url, ""));
-        let is_ours = |key: &str| matches!(key, "prefix" | "queues" | "max_idle_secs" | "classic");
+        let is_ours = |key: &str| {
+            matches!(key, "prefix" | "queues" | "max_idle_secs" | "classic") || CertificateOptions::is_one(key)
+        };
         let (ours, theirs): (Vec<_>, Vec<_>) = super::url_options(options).partition(|(key, _)| is_ours(key));
         let theirs: Vec<String> = theirs.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let mut amqp = Self::connect(&[server, &theirs.join("&")].join(if theirs.is_empty() { "" } else { "?" }));
         if let Err(error) = &amqp.settings.uri {
             return Err(error.clone());
         }
+        let mut certificates = CertificateOptions::default();
         for (key, value) in ours {
+            let value = super::url_decoded(&value)?;
             let number = || value.parse::<u32>().map_err(|_| format!("`{key}={value}` is no number"));
             amqp = match key.as_str() {
                 "prefix" => amqp.prefix(&value),
                 "queues" => amqp.queues(u16::try_from(number()?).unwrap_or(SLOTS)),
                 "max_idle_secs" => amqp.max_idle(Duration::from_secs(number()?.into())),
+                name if CertificateOptions::is_one(name) => {
+                    certificates.take(name, &value)?;
+                    amqp
+                }
                 _ => amqp.classic_queues(),
             };
         }
+        amqp.settings.root_certificates = certificates.root_certificates.take();
+        amqp.settings.client_certificate = certificates.client()?;
         match &amqp.settings.uri {
             Ok(_) => Ok(amqp),
             Err(error) => Err(error.clone()),
@@ -163,15 +175,22 @@ impl Amqp {
     }
 
     /// Declares classic durable queues instead of quorum queues, which brokers keep on several servers. Where a broker
-    /// knows no quorum queues, it happens by itself. Say it for a broker of a single server: RabbitMQ 3.10 does not bring
-    /// back every quorum queue after a kill if the server is alone, and what is published to such a queue is not confirmed.
+    /// knows no quorum queues, it happens by itself.
+    ///
+    /// Say it for a single server of RabbitMQ 3.10 that may be killed. It writes down with a delay of up to three minutes which
+    /// quorum queues it has (`names.dets` of Ra 2.2, which is flushed when it has been idle for that long). A queue that was
+    /// declared within that time before a kill is started from scratch afterwards, and as a server alone nobody calls an election:
+    /// its log says `leader call - leader not known` for ever. What is published to such a queue is not confirmed, so the relay
+    /// stands still and says so, until an operator deletes the queue. The store has the events all the same. Queues that are
+    /// older come back after a kill, and all of them after an orderly restart.
     #[must_use]
     pub fn classic_queues(mut self) -> Self {
         self.settings.classic = true;
         self
     }
 
-    /// A PEM file with the certificates of those who may sign the broker's; what the system trusts if nothing is said.
+    /// A PEM file with the certificates of those who may sign the broker's, and nobody else; what the system trusts if nothing
+    /// is said. The broker's certificate must be made out to the host of the URL.
     #[must_use]
     pub fn root_certificates(mut self, file: impl Into<PathBuf>) -> Self {
         self.settings.root_certificates = Some(file.into());

@@ -16,6 +16,7 @@ use tokio::sync::{OnceCell, watch};
 use uuid::Uuid;
 
 use super::Settings;
+use crate::transport::certificates::{choose_provider, is_disagreement};
 use crate::transport::wire::{self, Outgoing};
 use crate::transport::{TransportError, TransportErrorKind};
 
@@ -89,6 +90,7 @@ impl Connection {
     }
 
     async fn open(&self) -> Result<Link, TransportError> {
+        choose_provider();
         let settings = &self.settings;
         let servers = settings.servers.clone().map_err(|message| self.refused(message))?;
         let cuts = self.cuts.clone();
@@ -124,6 +126,7 @@ impl Connection {
                 Kind::Authentication | Kind::AuthorizationViolation | Kind::Tls | Kind::ServerParse => {
                     self.refused(format!("{error}; look at the URL and the certificates"))
                 }
+                _ if is_disagreement(&error) => self.refused(format!("{error}; look at the URL and the certificates")),
                 _ => self.unavailable(format!("{error}; is the server running there?")),
             }
         })?;

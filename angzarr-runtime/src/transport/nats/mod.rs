@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 use self::connection::Connection;
 use self::consumer::NatsConsumer;
+use super::certificates::CertificateOptions;
 use super::wake::{COALESCE, Wake};
 use super::{Consumer, Publication, Transport, TransportError, wire};
 use crate::dead_letter::DeadLetter;
@@ -110,7 +111,8 @@ impl Nats {
     }
 
     /// The same from a URL with options: `nats://127.0.0.1:4222?prefix=shop&replicas=3`. Options are `prefix`, `replicas`,
-    /// `partitions`, `max_age_secs`, `max_bytes`, `credentials` (a file).
+    /// `partitions`, `max_age_secs`, `max_bytes`, and files: `credentials`, `root_certificates`, `client_certificate` with
+    /// `client_key`: `tls://broker.example?root_certificates=/etc/our-own-ca.pem`.
     ///
     /// # Errors
     /// The text says what is wrong with the URL.
@@ -120,7 +122,9 @@ impl Nats {
         if let Err(error) = &nats.settings.servers {
             return Err(error.clone());
         }
+        let mut certificates = CertificateOptions::default();
         for (key, value) in super::url_options(options) {
+            let value = super::url_decoded(&value)?;
             let number = || value.parse::<u32>().map_err(|_| format!("`{key}={value}` is no number"));
             nats = match key.as_str() {
                 "prefix" => nats.prefix(&value),
@@ -129,14 +133,20 @@ impl Nats {
                 "max_age_secs" => nats.max_age(Duration::from_secs(number()?.into())),
                 "max_bytes" => nats.max_bytes(value.parse().map_err(|_| format!("`{key}={value}` is no number"))?),
                 "credentials" => nats.credentials_file(value),
+                name if CertificateOptions::is_one(name) => {
+                    certificates.take(name, &value)?;
+                    nats
+                }
                 _ => {
                     return Err(format!(
                         "`{key}` is no option of `nats:`; there are prefix, replicas, partitions, max_age_secs, \
-                         max_bytes and credentials"
+                         max_bytes, credentials, root_certificates, client_certificate and client_key"
                     ));
                 }
             };
         }
+        nats.settings.root_certificates = certificates.root_certificates.take();
+        nats.settings.client_certificate = certificates.client()?;
         match &nats.settings.servers {
             Ok(_) => Ok(nats),
             Err(error) => Err(error.clone()),
@@ -200,7 +210,8 @@ impl Nats {
         self
     }
 
-    /// A PEM file with the certificates of those who may sign the server's; what the system trusts if nothing is said.
+    /// A PEM file with the certificates of those who may sign the server's, and nobody else; what the system trusts if nothing
+    /// is said. The server's certificate must be made out to the host of the URL.
     #[must_use]
     pub fn root_certificates(mut self, file: impl Into<PathBuf>) -> Self {
         self.settings.root_certificates = Some(file.into());

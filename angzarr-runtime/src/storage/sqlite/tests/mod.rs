@@ -396,6 +396,57 @@ fn the_log_starts_anew() {
     });
 }
 
+/// There is no moment in which nobody reads, as with many subscribers: the log starts anew all the same.
+#[test]
+fn the_log_starts_anew_although_somebody_always_reads() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.db");
+        let storage = Sqlite::open(&path).relaxed().start().await.expect("it opens");
+        store(&storage, write(&key(1), 0, b"x")).await.expect("stored");
+        let over = Arc::new(AtomicBool::new(false));
+        let readers: Vec<_> = (0..4)
+            .map(|_| {
+                let (path, over) = (path.clone(), over.clone());
+                std::thread::spawn(move || {
+                    let connection = rusqlite::Connection::open(&path).expect("it opens");
+                    connection.busy_timeout(std::time::Duration::from_secs(60)).expect("patience");
+                    let read = |sql: &str| connection.execute_batch(sql).expect("it reads");
+                    let mut reads = 0;
+                    read("BEGIN; SELECT count(*) FROM types;");
+                    while !over.load(Ordering::Acquire) {
+                        std::thread::sleep(std::time::Duration::from_millis(3));
+                        // Away for no longer than that takes.
+                        read("COMMIT; BEGIN; SELECT count(*) FROM types;");
+                        reads += 1;
+                    }
+                    reads
+                })
+            })
+            .collect();
+        let mut n = 1;
+        for _ in 0..200 {
+            let batch = (0..400).map(|_| {
+                n += 1;
+                write(&key(1), n - 1, &[7; 4_000])
+            });
+            for outcome in storage.commit(batch.collect()).await {
+                outcome.expect("stored");
+            }
+        }
+        over.store(true, Ordering::Release);
+        for reader in readers {
+            assert!(reader.join().expect("a reader ends well") > 0, "it has read");
+        }
+        let log = std::fs::metadata(directory.path().join("a.db-wal")).expect("a log").len();
+        // On a machine that lets readers stand still it takes several tries.
+        assert!(log < 160 << 20, "320 MiB were written, the log has {} MiB", log >> 20);
+        storage.close().await.expect("it closes");
+    });
+}
+
 const KILLED: &str = "ANGZARR_TEST_KILLED";
 
 /// Not a test by itself: what the next test starts and kills.
