@@ -327,6 +327,9 @@ impl Storage for Faulty {
         self.faults.looks.fetch_add(1, Ordering::SeqCst);
         self.inner.head()
     }
+    fn read_wait(&self, wait: Uuid) -> StorageFuture<'_, Vec<LogEvent>> {
+        self.inner.read_wait(wait)
+    }
     fn read_correlation<'a>(&'a self, correlation_id: &'a str) -> StorageFuture<'a, Vec<LogEvent>> {
         self.inner.read_correlation(correlation_id)
     }

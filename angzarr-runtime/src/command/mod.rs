@@ -126,7 +126,6 @@ pub enum CascadeErrorMode {
 
 impl CascadeErrorMode {
     /// As the wire has it.
-    #[cfg(feature = "client")]
     pub(crate) fn to_proto(self) -> angzarr_proto::CascadeErrorMode {
         match self {
             Self::FailFast => angzarr_proto::CascadeErrorMode::CascadeErrorFailFast,

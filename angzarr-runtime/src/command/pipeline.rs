@@ -16,7 +16,7 @@ use crate::declare::{
     ReactionError, Rejection,
 };
 use crate::error::{About, Error, Result, SequenceMismatch, Subject};
-use crate::reaction::{CascadeLink, Escalate, IntentDesk, Ownership, WaitBoard, Waiting};
+use crate::reaction::{CascadeLink, Escalate, IntentDesk, Outbox, Ownership, WaitBoard, Waiting};
 use crate::registry::{Aggregate, Registry};
 use crate::remote::Question;
 use crate::storage::{Dedup, Extras, Storage, Write, WriteError, Writer, Written};
@@ -38,6 +38,8 @@ pub(crate) struct Core {
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) limits: Limits,
     pub(crate) waits: WaitBoard,
+    /// What other processes are to be told of what they wait for.
+    pub(crate) outbox: Outbox,
     /// What this process works on, where others share the store (row R5).
     pub(crate) ownership: Ownership,
     pub(crate) sync_deadline: Duration,

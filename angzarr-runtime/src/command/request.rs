@@ -526,7 +526,9 @@ impl Core {
 
     /// Lets a state decide on one thing that the runtime brings to it, through the one pipeline.
     pub(crate) async fn decide_alone(&self, alone: Alone<'_>) -> Result<Outcome> {
-        let pages = [alone.page(if alone.link.is_some() { SyncMode::Cascade } else { SyncMode::Async })];
+        // For one that another process waits for nobody waits here.
+        let is_waited_for = alone.link.is_some_and(CascadeLink::is_here);
+        let pages = [alone.page(if is_waited_for { SyncMode::Cascade } else { SyncMode::Async })];
         let name = || pages[0].full_name();
         let span = telemetry::command_span(alone.aggregate, &alone.key, &alone.headers, name, 1);
         let headers = telemetry::traced(alone.headers, &span);

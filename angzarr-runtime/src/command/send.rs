@@ -17,7 +17,7 @@ use super::pipeline::{Core, Decoded, Page, Refusal, Submission};
 use super::{CascadeErrorMode, InProcess, Receipt, SyncMode};
 use crate::declare::{Aggregate, CommandContext, CommandOf, EventSink, MergeStrategy, nanos_of};
 use crate::error::{About, Error, Result};
-use crate::reaction::{Cascade, CascadeLink, WaitResult};
+use crate::reaction::{CascadeLink, WaitResult};
 use crate::registry;
 use crate::storage::{BoxFuture, Dedup};
 use crate::stream::limits::shorten;
@@ -385,14 +385,22 @@ impl Core {
 
     /// Runs a submission and waits for what its sync mode says.
     async fn run(&self, mut submission: Submission<'_>, mode: CascadeErrorMode) -> Result<Receipt> {
+        // A book whose commands wait in several ways carries no mark: it would say the same of all their events.
+        let is_one = submission.pages.windows(2).all(|pages| pages[0].sync == pages[1].sync);
         if !submission.pages.iter().any(|page| page.sync == SyncMode::Cascade) {
+            let waits = is_one && submission.pages.iter().any(|page| page.sync.waits());
+            let mark = if waits { self.mark_for(None) } else { None };
+            let _known = mark.as_ref().map(|mark| self.waits.marked(mark));
+            submission.headers = submission.headers.with_wait(mark);
             return self.execute_and_wait(&submission).await.map_err(|error| error.about(|| submission.about()));
         }
-        let cascade = Cascade::new(mode);
+        let begun = self.begin_cascade(mode);
+        let cascade = &begun.cascade;
+        submission.headers = submission.headers.with_wait(cascade.mark().filter(|_| is_one));
         let link = CascadeLink::begin(cascade.clone());
         submission.link = Some(&link);
         let answer = match self.execute(&submission).await {
-            Ok(outcome) => self.end_cascade(&submission.key, outcome, &cascade).await,
+            Ok(outcome) => self.end_cascade(&submission.key, outcome, cascade).await,
             Err(error) => Err(error),
         };
         answer.map_err(|error| error.about(|| submission.about()))
@@ -405,6 +413,7 @@ impl Core {
             waited = self.waits.wait(waiting, self.sync_deadline).await;
             telemetry::waited(&waited);
         }
+        self.hear_of_passed(&outcome.events, &submission.key, &mut waited, None).await;
         waited = self.without_parked(&submission.key, &outcome.events, waited).await;
         Ok(Receipt::new(submission.key.clone(), outcome, waited))
     }

@@ -12,7 +12,7 @@ use super::pipeline::{Core, Outcome, StoredEvents, Submission};
 use super::state_cache::Slot;
 use crate::dead_letter::{DeadLetter, Resolution, letter_id};
 use crate::error::Result;
-use crate::reaction::{Missing, WaitResult, Waiting};
+use crate::reaction::{Missing, Passed, WaitResult, Waiting};
 use crate::storage::{StreamRead, Written};
 use crate::stream::{StoredEvent, StreamKey};
 use crate::telemetry;
@@ -83,9 +83,9 @@ impl Core {
         events: &[StoredEvent],
         mut waited: WaitResult,
     ) -> WaitResult {
-        for (component, sequence) in std::mem::take(&mut waited.passed) {
+        for Passed { component, sequence, position } in std::mem::take(&mut waited.passed) {
             let event = events.iter().find(|event| event.sequence == sequence);
-            let position = event.map_or(0, |event| event.position);
+            let position = event.map_or(position, |event| event.position);
             let letter = self.storage.dead_letter(letter_id(component, key, sequence, position)).await;
             let reason = match letter {
                 Ok(None | Some(DeadLetter { resolution: Some(Resolution::Retried { .. }), .. })) => {

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::command::Core;
 use crate::declare::nanos_of;
 use crate::error::{Error, Result};
-use crate::storage::{EditionDiscard, Extras, StorageError, StorageErrorKind, Write, WriteError};
+use crate::storage::{Answer, EditionDiscard, Extras, StorageError, StorageErrorKind, Write, WriteError};
 use crate::stream::{Name, Nanos, StreamKey};
 
 /// Identifies a dead letter. The same failure of the same work has the same id, so that a repeat adds no second letter.
@@ -157,12 +157,21 @@ pub(crate) async fn in_use(
 /// Stores a letter, durably, before what it is about counts as handled (row D1). `false` if an operator has discarded it
 /// before: then the work will not be done.
 pub(crate) async fn store(core: &Core, letter: DeadLetter) -> Result<bool, StorageError> {
+    store_and_tell(core, letter, Vec::new()).await
+}
+
+/// The same, and in the same step those who wait for it in other processes are told.
+pub(crate) async fn store_and_tell(
+    core: &Core,
+    letter: DeadLetter,
+    answers: Vec<Answer>,
+) -> Result<bool, StorageError> {
     if let Some(DeadLetter { resolution: Some(Resolution::Discarded { .. }), .. }) =
         core.storage.dead_letter(letter.id).await?
     {
         return Ok(false);
     }
-    let write = Write::extras(Extras { dead_letters: vec![letter], ..Extras::default() });
+    let write = Write::extras(Extras { dead_letters: vec![letter], answers, ..Extras::default() });
     match core.writer.commit(write).await {
         Ok(_) => Ok(true),
         Err(WriteError::Storage(error)) => Err(error),

@@ -4,17 +4,24 @@
 //! concerned have handled them, or as the error mode says. Never: a second way for events; a cascade waits for the same
 //! subscriptions that would have handled them later (row S7).
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{ComponentKind, WaitResult, Waiting};
+use super::process_manager::process_key;
+use super::told::hop;
+use super::wait_board::Passed;
+use super::{ComponentKind, Missing, WaitResult, Waiting};
 use crate::command::{CascadeErrorMode, Core, Outcome, Provenance, Receipt};
+use crate::dead_letter::{Resolution, letter_id};
 use crate::error::{Code, Error, Result, Subject};
-use crate::stream::{Edition, Headers, LogEvent, StoredEvent, StreamKey};
+use crate::storage::IntentFilter;
+use crate::stream::{Edition, Headers, LogEvent, StoredEvent, StreamKey, WaitMark};
 
 /// A reaction of a CASCADE that failed: its handler, or a command that it sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,6 +104,8 @@ impl CascadeFailed {
 
 /// The code of a cascade that was stopped (row S8).
 pub(super) const TOO_DEEP: &str = "CASCADE_TOO_DEEP";
+/// The code of a reaction whose own handler failed.
+pub(super) const REACTION_FAILED: &str = "REACTION_FAILED";
 
 /// A command of a reaction that had succeeded.
 pub(crate) struct DoneCommand {
@@ -111,6 +120,10 @@ pub(crate) struct DoneCommand {
 /// What one CASCADE command has set in motion.
 pub(crate) struct Cascade {
     pub(crate) mode: CascadeErrorMode,
+    /// By what other processes know it, where there are any.
+    mark: Option<WaitMark>,
+    /// Another process waits for it: nothing of it is kept here, it is told there.
+    is_elsewhere: bool,
     state: Mutex<State>,
     news: Notify,
 }
@@ -125,11 +138,28 @@ struct State {
     done: Vec<DoneCommand>,
     /// The cascade has ended and is undone: what succeeds from now on is undone as well.
     undoing: bool,
+    /// What other processes have told, by its key.
+    heard: HashSet<Bytes>,
 }
 
 impl Cascade {
-    pub(crate) fn new(mode: CascadeErrorMode) -> Arc<Self> {
-        Arc::new(Self { mode, state: Mutex::default(), news: Notify::new() })
+    pub(super) fn new(mode: CascadeErrorMode, mark: Option<WaitMark>) -> Arc<Self> {
+        Arc::new(Self { mode, mark, is_elsewhere: false, state: Mutex::default(), news: Notify::new() })
+    }
+
+    /// One that another process waits for.
+    pub(super) fn elsewhere(mode: CascadeErrorMode, mark: WaitMark) -> Arc<Self> {
+        Arc::new(Self { mode, mark: Some(mark), is_elsewhere: true, state: Mutex::default(), news: Notify::new() })
+    }
+
+    /// What its first command's events carry.
+    pub(crate) fn mark(&self) -> Option<WaitMark> {
+        self.mark
+    }
+
+    /// Whether an answer of another process is news.
+    pub(super) fn hears(&self, key: &Bytes) -> bool {
+        self.state.lock().heard.insert(key.clone())
     }
 
     /// The answer waits for these as well.
@@ -188,70 +218,168 @@ impl Cascade {
 #[derive(Clone)]
 pub(crate) struct CascadeLink {
     pub(crate) cascade: Arc<Cascade>,
+    /// The reactions that this process knows of.
     last: Option<Arc<Hop>>,
+    depth: u32,
 }
 
 struct Hop {
     text: String,
     before: Option<Arc<Hop>>,
-    depth: u32,
 }
 
 impl CascadeLink {
     /// The command that begins a cascade.
     pub(crate) fn begin(cascade: Arc<Cascade>) -> Self {
-        Self { cascade, last: None }
+        Self::at(cascade, 0)
+    }
+
+    /// Somewhere in it, so many reactions behind its beginning.
+    pub(super) fn at(cascade: Arc<Cascade>, depth: u32) -> Self {
+        Self { cascade, last: None, depth }
+    }
+
+    /// Whether this process waits for it.
+    pub(crate) fn is_here(&self) -> bool {
+        !self.cascade.is_elsewhere
+    }
+
+    /// What the events carry that are stored here; `None` where no other process may wait for them.
+    pub(super) fn mark(&self) -> Option<WaitMark> {
+        self.cascade.mark.map(|mark| mark.at_depth(self.depth))
     }
 
     /// One reaction further.
     pub(super) fn next(&self, component: &str, source: &StreamKey, sequence: u32) -> Self {
-        let hop = Hop {
-            text: format!("{component} at {source} #{sequence}"),
-            before: self.last.clone(),
-            depth: self.depth() + 1,
-        };
-        Self { cascade: self.cascade.clone(), last: Some(Arc::new(hop)) }
+        let hop = Hop { text: hop(component, source, sequence), before: self.last.clone() };
+        Self { cascade: self.cascade.clone(), last: Some(Arc::new(hop)), depth: self.depth.saturating_add(1) }
     }
 
     /// Reactions between the first command and here.
     pub(super) fn depth(&self) -> u32 {
-        self.last.as_ref().map_or(0, |hop| hop.depth)
+        self.depth
     }
 
-    /// The way from the first command to here (row S8).
-    pub(super) fn chain(&self) -> String {
+    /// The way from the first command to here, as far as this process knows it (row S8).
+    pub(super) fn chain(&self) -> Vec<String> {
         let mut hops = Vec::new();
         let mut next = self.last.as_ref();
         while let Some(hop) = next {
-            hops.push(hop.text.as_str());
+            hops.push(hop.text.clone());
             next = hop.before.as_ref();
         }
         hops.reverse();
-        hops.join(" → ")
+        hops
     }
 }
 
 impl Core {
-    /// What reactions in other processes have caused is found by the correlation id of the workflow, and waited for as well.
-    /// Whether there was anything new. Without a correlation id such events are not waited for (row R5).
-    async fn others_went_on(&self, outcome: &Outcome, cascade: &Arc<Cascade>, seen: &mut HashSet<u64>) -> Result<bool> {
+    /// What reactions in other processes have caused is found by the mark that its events carry, and waited for as well; where the
+    /// command's own events do not carry the mark of this cascade, because an earlier one has stored them, by the correlation id
+    /// of the workflow too. Whether there was anything new (row R5).
+    async fn others_went_on(&self, outcome: &Outcome, cascade: &Arc<Cascade>, known: &mut Known) -> Result<bool> {
         let Some(first) = outcome.events.first().filter(|_| self.ownership.is_shared()) else { return Ok(false) };
+        self.hear().await;
+        let own = cascade.mark().map(|mark| mark.wait());
+        let marked = first.headers.wait().map(WaitMark::wait);
+        let mut found = Vec::new();
+        for wait in own.into_iter().chain(marked.filter(|marked| own != Some(*marked))) {
+            found.extend(self.storage.read_wait(wait).await?);
+        }
         let correlation_id = first.headers.correlation_id();
-        if correlation_id.is_empty() {
-            return Ok(false);
+        if marked != own && !correlation_id.is_empty() {
+            found.extend(self.storage.read_correlation(correlation_id).await?);
         }
         let link = CascadeLink::begin(cascade.clone());
         let mut news = false;
-        for LogEvent { stream, event } in self.storage.read_correlation(correlation_id).await? {
-            if event.position < first.position || event.isolated || !seen.insert(event.position) {
+        for LogEvent { stream, event } in found {
+            if event.position < first.position || event.isolated || !known.events.insert(event.position) {
                 continue;
             }
             news = true;
             if let Some(waiting) = self.waits.expect_caused(self, &stream, &event, &link) {
                 cascade.adopt(waiting);
             }
+            known.note(self, &stream, &event);
         }
         Ok(news)
+    }
+
+    /// Of what was passed, as positions say, what others have told, and what waits in the dead letters: a failure of the cascade.
+    async fn settle_passed(
+        &self,
+        outcome: &Outcome,
+        cascade: &Cascade,
+        stream: &StreamKey,
+        result: &mut WaitResult,
+        known: &mut Known,
+    ) {
+        if result.passed.is_empty() || cascade.mark().is_none() || outcome.duplicate {
+            return;
+        }
+        self.hear_of_passed(&outcome.events, stream, result, Some(cascade)).await;
+        // Nobody has told it: whoever ran it may have died on the way.
+        for passed in std::mem::take(&mut result.passed) {
+            let Passed { component, sequence, position } = passed;
+            known.in_doubt = true;
+            match self.storage.dead_letter(letter_id(component, stream, sequence, position)).await {
+                Ok(Some(letter)) if !matches!(letter.resolution, Some(Resolution::Retried { .. })) => {
+                    cascade.fail(CascadeFailure {
+                        component: component.to_owned(),
+                        kind: self.kind_of(component),
+                        source: stream.clone(),
+                        sequence,
+                        command_index: None,
+                        message: letter.letter.rejection_reason,
+                        code: REACTION_FAILED,
+                        status: Code::Internal,
+                    });
+                }
+                _ => result.passed.push(passed),
+            }
+        }
+    }
+
+    /// What reactions of a cascade have decided to send and not sent yet: whoever was about to has died, and somebody else will.
+    async fn left_to_send(&self, cascade: &Cascade, known: &Known) -> Result<Vec<Missing>> {
+        let Some(mark) = cascade.mark().filter(|_| known.in_doubt) else { return Ok(Vec::new()) };
+        let mut left = Vec::new();
+        for stream in &known.streams {
+            let filter = IntentFilter { stream: Some(stream.clone()), ..IntentFilter::default() };
+            for intent in self.storage.intents(&filter).await? {
+                // One that failed is tried again later, and not waited for: as within one process.
+                if intent.attempts > 0 {
+                    continue;
+                }
+                let Some((found, provenance)) = super::plan::mark_of(&intent) else { continue };
+                if found.wait() == mark.wait() {
+                    left.push(Missing {
+                        component: provenance.component.to_string(),
+                        kind: self.kind_of(&provenance.component),
+                        stream: provenance.source,
+                        sequence: provenance.source_seq,
+                        reason: Some("not everything was sent when the deadline passed; it will be".to_owned()),
+                    });
+                }
+            }
+        }
+        Ok(left)
+    }
+
+    /// What has to be undone: what this process knows of, and what the store does (row E3).
+    async fn to_undo(&self, cascade: &Cascade, done: Vec<DoneCommand>, is_open: bool) -> Result<Vec<DoneCommand>> {
+        let Some(mark) = cascade.mark() else { return Ok(done) };
+        if is_open {
+            // First of all: what succeeds behind the look into the store is undone by whoever runs it.
+            self.say_undoing(&mark).await?;
+        }
+        let mut all = self.succeeded_in(&mark).await?;
+        for done in done {
+            if !all.iter().any(|it| it.provenance == done.provenance) {
+                all.push(done);
+            }
+        }
+        Ok(all)
     }
 
     /// Waits for the end of a cascade and makes the answer (rows E).
@@ -264,31 +392,50 @@ impl Core {
         let deadline = tokio::time::Instant::now() + self.sync_deadline;
         let mut waited = WaitResult::default();
         let mut next = outcome.waiting.take();
+        let mut known = Known::default();
+        for event in &outcome.events {
+            known.note(self, key, event);
+        }
         let mut is_first = true;
-        let mut seen = HashSet::new();
-        loop {
+        let ended_early = loop {
             let Some(waiting) = next.take().or_else(|| cascade.state.lock().waiting.pop()) else {
-                if self.others_went_on(&outcome, cascade, &mut seen).await? {
+                if self.others_went_on(&outcome, cascade, &mut known).await? {
                     continue;
                 }
-                break;
+                let left = self.left_to_send(cascade, &known).await?;
+                if !left.is_empty() && tokio::time::Instant::now() < deadline {
+                    tokio::select! {
+                        biased;
+                        () = cascade.ended_early() => {}
+                        () = tokio::time::sleep(LOOK_AGAIN) => continue,
+                    }
+                }
+                waited.missing.extend(left);
+                break cascade.must_end();
             };
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            let stream = waiting.stream().clone();
             tokio::select! {
                 biased;
-                () = cascade.ended_early() => break,
-                result = self.waits.wait(waiting, left) => waited.take_in(result, is_first),
+                () = cascade.ended_early() => break true,
+                mut result = self.waits.wait(waiting, left) => {
+                    self.settle_passed(&outcome, cascade, &stream, &mut result, &mut known).await;
+                    waited.take_in(result, is_first);
+                }
             }
             is_first = false;
-        }
+        };
         crate::telemetry::waited(&waited);
         waited = self.without_parked(key, &outcome.events, waited).await;
-        let (failures, aborted, done) = {
+        let (failures, aborted, undoing, mut done) = {
             let mut state = cascade.state.lock();
             state.undoing = cascade.mode == CascadeErrorMode::Compensate && !state.failures.is_empty();
             let done = if state.undoing { std::mem::take(&mut state.done) } else { Vec::new() };
-            (state.failures.clone(), state.aborted, done)
+            (state.failures.clone(), state.aborted, state.undoing, done)
         };
+        if undoing {
+            done = self.to_undo(cascade, done, ended_early || !waited.missing.is_empty()).await?;
+        }
         // Whose handler failed is told as a failure, not as done.
         waited.done.retain(|(component, sequence)| {
             let mut failures = failures.iter().filter(|failure| failure.command_index.is_none());
@@ -312,5 +459,34 @@ impl Core {
             compensated,
             subject: Subject::default(),
         })))
+    }
+}
+
+/// How often somebody looks whether everything was sent.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// What whoever waits for a cascade has found out.
+#[derive(Default)]
+struct Known {
+    /// The events of it, by position.
+    events: HashSet<u64>,
+    /// The streams on which its reactions may have decided to send something.
+    streams: BTreeSet<StreamKey>,
+    /// Of something it is only known that it was passed.
+    in_doubt: bool,
+}
+
+impl Known {
+    fn note(&mut self, core: &Core, stream: &StreamKey, event: &StoredEvent) {
+        if !core.ownership.is_shared() {
+            return;
+        }
+        self.streams.insert(stream.clone());
+        let correlation_id = event.headers.correlation_id();
+        if !correlation_id.is_empty() {
+            let processes = core.registry.process_managers.values();
+            let own = processes.map(|it| process_key(it.descriptor.state.domain, &stream.edition, correlation_id));
+            self.streams.extend(own);
+        }
     }
 }

@@ -185,7 +185,15 @@ impl Core {
 
     fn after<'a>(&self, about: &'a About, reason: &'a str, is_known: bool) -> AfterRevocation<'a> {
         let letter_id = if is_known { dead_letter::command_letter_id(&about.provenance) } else { self.ids.next_id() };
-        AfterRevocation { settle: None, letter_id, about, reason, revocation: Mutex::new(None), has_letter: false }
+        AfterRevocation {
+            settle: None,
+            letter_id,
+            about,
+            reason,
+            revocation: Mutex::new(None),
+            has_letter: false,
+            link: None,
+        }
     }
 
     /// What is known of a command that nobody's reaction sent, or that does not say whose.

@@ -15,7 +15,7 @@ use crate::command::{
 use crate::dead_letter;
 use crate::declare::{AnyCommand, AnyFact, Emission, ReactionError};
 use crate::error::{Error, Result};
-use crate::storage::{Extras, Settle, Write, WriteError};
+use crate::storage::{Answer, Extras, Settle, Write, WriteError};
 use crate::stream::{Edition, Headers, Name, StreamKey};
 use crate::telemetry::{self, AtCommand};
 
@@ -57,10 +57,9 @@ impl Sender<'_> {
         }
     }
 
-    /// The cascade that this belongs to learns of a failure.
-    pub(super) fn tell_cascade(&self, provenance: &Provenance, error: &Error) {
-        let Some(link) = self.link else { return };
-        link.cascade.fail(CascadeFailure {
+    /// A failure as the cascade that this belongs to learns of it; `None` without one.
+    pub(super) fn failure(&self, provenance: &Provenance, error: &Error) -> Option<CascadeFailure> {
+        self.link.map(|_| CascadeFailure {
             component: self.component.to_string(),
             kind: self.kind,
             source: self.source.clone(),
@@ -69,7 +68,20 @@ impl Sender<'_> {
             message: error.to_string(),
             code: error.code(),
             status: error.status(),
-        });
+        })
+    }
+
+    /// What the process that waits for the cascade is told of a failure, in the commit that records it.
+    pub(super) fn told_elsewhere(&self, failure: Option<&CascadeFailure>) -> Vec<Answer> {
+        let answer = self.link.zip(failure).and_then(|(link, failure)| link.failed(failure));
+        answer.into_iter().collect()
+    }
+
+    /// The cascade that this belongs to learns of a failure, if this process waits for it.
+    pub(super) fn tell_cascade(&self, failure: Option<CascadeFailure>) {
+        if let (Some(link), Some(failure)) = (self.link, failure) {
+            link.cascade.fail(failure);
+        }
     }
 }
 
@@ -162,11 +174,13 @@ impl Core {
         if let Error::Rejected(rejection) = &error {
             return self.rejected(by, &reaction, rejection, &error, settle).await;
         }
-        by.tell_cascade(provenance, &error);
+        let failure = by.failure(provenance, &error);
+        let answers = by.told_elsewhere(failure.as_ref());
+        by.tell_cascade(failure);
         let pass = self.pass_for(by.because.as_ref()).await.map_err(|error| error.to_string())?;
         let Some(_pass) = pass else { return Ok(()) };
         let letter = dead_letter::reaction_command(self, by.kind, &reaction, &error, tries);
-        if self.store_letter(letter, settle, Extras::default()).await? {
+        if self.store_letter(letter, settle, Extras { answers, ..Extras::default() }).await? {
             telemetry::command_dead_lettered(by.at(command), error.code(), &error);
         }
         Ok(())
@@ -204,7 +218,14 @@ impl Core {
                 first: first.sequence,
                 count,
             };
-            if let Some(late) = link.cascade.succeeded(done) {
+            let late = if link.is_here() {
+                link.cascade.succeeded(done)
+            } else {
+                // Behind the commit of the command: either this sees that the cascade is undone, or whoever undoes it sees the
+                // command's events.
+                self.is_undone(link).await.map_err(|error| error.to_string())?.then_some(done)
+            };
+            if let Some(late) = late {
                 self.compensate(vec![late]).await.map_err(|error| error.to_string())?;
             }
         }
@@ -227,7 +248,9 @@ impl Core {
             }
             Err(failed) => failed,
         };
-        by.tell_cascade(provenance, &error);
+        let failure = by.failure(provenance, &error);
+        let answers = by.told_elsewhere(failure.as_ref());
+        by.tell_cascade(failure);
         let pass = self.pass_for(by.because.as_ref()).await.map_err(|error| error.to_string())?;
         let Some(_pass) = pass else { return Ok(()) };
         let letter = dead_letter::reaction_fact(
@@ -241,7 +264,7 @@ impl Core {
             &error,
             tries,
         );
-        self.store_letter(letter, settle, Extras::default()).await?;
+        self.store_letter(letter, settle, Extras { answers, ..Extras::default() }).await?;
         Ok(())
     }
 

@@ -23,17 +23,18 @@ impl Core {
         let pass = self.pass_for(Some(&Because::of(item))).await.map_err(|error| error.to_string())?;
         let Some(_pass) = pass else { return Ok(()) };
         let letter = dead_letter::failed_event(self, component, kind, item, failure);
+        let answers = self.missed(component, &item.stream, &item.event, &failure.reason);
         // One that an operator has discarded is no news.
-        if dead_letter::store(self, letter).await.map_err(|error| error.to_string())? {
+        if dead_letter::store_and_tell(self, letter, answers).await.map_err(|error| error.to_string())? {
             let at = AtEvent { component, kind, stream: &item.stream, event: &item.event };
             telemetry::event_dead_lettered(at, &failure.reason);
         }
-        self.waits.handled(component, &item.stream, item.event.sequence, Err(failure.reason.clone()));
+        self.handled(component, kind, &item.stream, &item.event, Err(failure.reason.clone()));
         Ok(())
     }
 
     /// Whether a cascade has come too far to go on (row S8).
-    pub(super) fn too_deep(
+    pub(super) async fn too_deep(
         &self,
         link: &CascadeLink,
         component: &'static str,
@@ -41,13 +42,21 @@ impl Core {
         stream: &StreamKey,
         sequence: u32,
     ) -> Option<CascadeFailure> {
-        (link.depth() > self.cascade_depth).then(|| CascadeFailure {
+        if link.depth() <= self.cascade_depth {
+            return None;
+        }
+        let mut chain = link.chain();
+        if chain.len() < link.depth() as usize {
+            // Reactions in other processes are a part of it.
+            chain = self.chain_to(component, stream, sequence, link.depth()).await;
+        }
+        Some(CascadeFailure {
             component: component.to_owned(),
             kind,
             source: stream.clone(),
             sequence,
             command_index: None,
-            message: format!("the cascade was stopped after {} reactions: {}", self.cascade_depth, link.chain()),
+            message: format!("the cascade was stopped after {} reactions: {}", self.cascade_depth, chain.join(" → ")),
             code: TOO_DEEP,
             status: Code::ResourceExhausted,
         })
@@ -66,9 +75,10 @@ impl Core {
         let pass = self.pass_for(Some(&Because::of(item))).await.map_err(|error| error.to_string())?;
         let Some(_pass) = pass else { return Ok(()) };
         let letter = dead_letter::failed_event(self, component, kind, item, &event);
-        dead_letter::store(self, letter).await.map_err(|error| error.to_string())?;
+        let answers = link.failed(&failure).into_iter().collect();
+        dead_letter::store_and_tell(self, letter, answers).await.map_err(|error| error.to_string())?;
         link.cascade.fail(failure);
-        self.waits.handled(component, &item.stream, item.event.sequence, Ok(None));
+        self.handled(component, kind, &item.stream, &item.event, Ok(None));
         Ok(())
     }
 }

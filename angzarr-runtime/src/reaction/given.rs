@@ -12,9 +12,7 @@ use uuid::Uuid;
 use super::emission::Sender;
 use super::plan::{PART, Plan, Sent, Told, sent};
 use super::process_manager::{ProcessWork, process_key};
-use super::{
-    Cascade, CascadeLink, ComponentKind, Missing, ProcessManagerRunner, ProjectorRunner, SagaRunner, WaitResult,
-};
+use super::{CascadeLink, ComponentKind, Missing, ProcessManagerRunner, ProjectorRunner, SagaRunner, WaitResult};
 use crate::command::{
     Alone, Because, CascadeErrorMode, Core, Loaded, Outcome, Projection, ReactionCommand, cover_on, decode_state,
     edition_of, event_page,
@@ -115,11 +113,11 @@ impl Core {
         given: &Given,
         cascade: Option<CascadeErrorMode>,
     ) -> Result<proto::SagaResponse> {
-        let cascade = cascade.map(Cascade::new);
+        let begun = cascade.map(|mode| self.begin_cascade(mode));
+        let cascade = begun.as_ref().map(|begun| &begun.cascade);
         let mut response = proto::SagaResponse::default();
         for event in &given.events {
             let link = cascade
-                .as_ref()
                 .map(|cascade| CascadeLink::begin(cascade.clone()).next(saga.name, &given.stream, event.sequence));
             let sender = sender(saga, given, event, link.as_ref(), true);
             for (index, emission) in (0u32..).zip(saga.would_send(self, &given.stream, event).await?) {
@@ -127,7 +125,7 @@ impl Core {
                 self.tell(&mut response, &sender, index, &emission);
             }
         }
-        if let Some(cascade) = &cascade {
+        if let Some(cascade) = cascade {
             let next_sequence = given.events.last().map_or(0, |it| it.sequence.saturating_add(1));
             let events = given.events.iter().cloned().collect();
             let outcome = Outcome { events, next_sequence, duplicate: false, moot: false, waiting: None };
@@ -170,15 +168,15 @@ impl Core {
         cascade: Option<CascadeErrorMode>,
     ) -> Result<proto::ProcessManagerHandleResponse> {
         one_workflow(given)?;
-        let cascade = cascade.map(Cascade::new);
+        let begun = cascade.map(|mode| self.begin_cascade(mode));
+        let cascade = begun.as_ref().map(|begun| &begun.cascade);
         let told = Mutex::new(Told::default());
         for event in &given.events {
             let link = cascade
-                .as_ref()
                 .map(|cascade| CascadeLink::begin(cascade.clone()).next(process.name, &given.stream, event.sequence));
             process.run_given(self, &given.stream, event.clone(), link.as_ref(), &told).await?;
         }
-        if let Some(cascade) = &cascade {
+        if let Some(cascade) = cascade {
             let next_sequence = given.events.last().map_or(0, |it| it.sequence.saturating_add(1));
             let events = given.events.iter().cloned().collect();
             let outcome = Outcome { events, next_sequence, duplicate: false, moot: false, waiting: None };
@@ -306,7 +304,7 @@ fn sender<'a>(
         source: &given.stream,
         source_seq: event.sequence,
         edition: Edition::of(&given.stream.edition, event.headers.divergences()),
-        headers: event.headers.clone(),
+        headers: event.headers.clone().with_wait(link.and_then(CascadeLink::mark)),
         link,
         in_doubt,
         // One that is of another store may be gone or not: nobody here can tell.

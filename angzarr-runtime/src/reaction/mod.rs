@@ -66,6 +66,7 @@ mod sqlx_postgres_read_model;
 #[cfg(feature = "sqlx-sqlite")]
 mod sqlx_read_model;
 mod subscription;
+mod told;
 mod wait_board;
 
 pub use cascade::{CascadeFailed, CascadeFailure};
@@ -94,4 +95,5 @@ pub(crate) use rebuild::Order;
 pub(crate) use rehearsal::{Rehearsal, Rehearsed};
 pub(crate) use saga::SagaRunner;
 pub(crate) use subscription::{Component, Subscription, Subscriptions};
-pub(crate) use wait_board::{WaitBoard, WaitResult, Waiting};
+pub(crate) use told::Outbox;
+pub(crate) use wait_board::{Passed, WaitBoard, WaitResult, Waiting};

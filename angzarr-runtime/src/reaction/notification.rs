@@ -28,7 +28,7 @@ use crate::error::{Code, Error, Result};
 use crate::registry::{Aggregate, rejected_by};
 use crate::remote::{Instead, Question};
 use crate::storage::{Dedup, Extras, Intent, IntentKind, Settle, Write, WriteError};
-use crate::stream::{Edition, Headers, Name, StreamKey};
+use crate::stream::{Edition, Headers, Name, StreamKey, WaitMark};
 use crate::telemetry::{self, AtCommand};
 
 /// Namespace of intents: the same work has the same id.
@@ -89,11 +89,19 @@ pub(super) struct NotificationWork {
     rejection_reason: String,
     #[prost(bytes = "vec", tag = "15")]
     forwarded: Vec<u8>,
+    /// The mark of the wait that the command belonged to; empty for none.
+    #[prost(bytes = "vec", tag = "16")]
+    mark: Vec<u8>,
 }
 
 impl NotificationWork {
+    /// The command with the mark of its wait, if it has one.
+    pub(super) fn marked(self) -> Option<(proto::CommandBook, WaitMark)> {
+        Some((self.rejected_command?, WaitMark::from_bytes(&self.mark)?))
+    }
+
     pub(super) fn about(self) -> Option<About> {
-        let Self { rejected_command, rejection_reason, forwarded } = self;
+        let Self { rejected_command, rejection_reason, forwarded, mark: _ } = self;
         let notification = proto::RejectionNotification { rejected_command, rejection_reason };
         Some(About { forwarded, ..About::of(notification)? })
     }
@@ -160,6 +168,8 @@ pub(super) struct AfterRevocation<'a> {
     pub(super) revocation: Mutex<Option<Revocation>>,
     /// The letter exists already (row E4).
     pub(super) has_letter: bool,
+    /// The cascade that it belongs to.
+    pub(super) link: Option<&'a CascadeLink>,
 }
 
 impl Along for AfterRevocation<'_> {
@@ -169,6 +179,12 @@ impl Along for AfterRevocation<'_> {
         // Before the write, so that a crash in between calls again instead of not at all.
         if let Some(revocation) = revocation.as_ref().filter(|it| it.response.escalate) {
             core.escalate(decided.key, self.about, revocation);
+        }
+        if let Some(revocation) = &*revocation
+            && revocation.response.abort
+            && let Some(answer) = self.link.and_then(|link| link.aborted(&core.abortion(self.about, revocation)))
+        {
+            extras.answers.push(answer);
         }
         if let Some(revocation) = &*revocation
             && revocation.response.send_to_dead_letter_queue
@@ -361,9 +377,12 @@ impl Core {
         error: &Error,
         settle: Option<Settle>,
     ) -> Result<(), String> {
-        let notification = proto::RejectionNotification {
+        let mark = by.link.and_then(CascadeLink::mark);
+        let notification = NotificationWork {
             rejected_command: Some(reaction.book()),
             rejection_reason: rejection.to_string(),
+            forwarded: Vec::new(),
+            mark: mark.map_or_else(Vec::new, |mark| mark.to_bytes().to_vec()),
         };
         let intent = Intent {
             id: notification_id(reaction.provenance),
@@ -376,7 +395,9 @@ impl Core {
         let _claim = self.intents.claim(intent.id);
         let pass = self.pass_for(by.because.as_ref()).await.map_err(|error| error.to_string())?;
         let Some(pass) = pass else { return Ok(()) };
-        let mut extras = Extras { intents: vec![intent.clone()], ..Extras::default() };
+        let failure = by.failure(reaction.provenance, error);
+        let answers = by.told_elsewhere(failure.as_ref());
+        let mut extras = Extras { intents: vec![intent.clone()], answers, ..Extras::default() };
         if dead_letters_failures(by.link) {
             let letter = dead_letter::reaction_command(self, by.kind, reaction, error, 1);
             self.store_letter(letter, settle, extras).await?;
@@ -388,7 +409,7 @@ impl Core {
         }
         drop(pass);
         // Only now: a request that fails finds the rejection recorded.
-        by.tell_cascade(reaction.provenance, error);
+        by.tell_cascade(failure);
         telemetry::command_rejected(by.at(reaction.command), error);
         // What cannot be delivered now is delivered later (row K5).
         self.carry_out(&intent, by.link).await;
@@ -400,7 +421,12 @@ impl Core {
         let unreadable =
             || Undelivered::Failed { reason: "the notification cannot be read".to_owned(), permanent: true };
         let work = NotificationWork::decode(intent.work.clone()).map_err(|_| unreadable())?;
-        let about = work.about().ok_or_else(unreadable)?;
+        let mark = WaitMark::from_bytes(&work.mark);
+        let mut about = work.about().ok_or_else(unreadable)?;
+        // Who delivers what another process has recorded finds its cascade by the mark.
+        let found = if link.is_none() { mark.and_then(|mark| self.link_at(&mark)) } else { None };
+        let link = link.or(found.as_ref());
+        about.headers = about.headers.with_wait(link.and_then(CascadeLink::mark));
         let settle = Settle { id: intent.id, due: intent.due };
         let (component, source) = (about.provenance.component.as_str(), &about.provenance.source);
         if let Some(process) = self.registry.process_managers.get(component)
@@ -461,6 +487,7 @@ impl Core {
             reason: &about.rejected.reason,
             revocation: Mutex::new(None),
             has_letter: dead_letters_failures(link),
+            link,
         };
         let decider = by.decider(|method| Decider {
             method: method.method,
@@ -516,18 +543,22 @@ impl Core {
         if revocation.response.abort
             && let Some(link) = link
         {
-            link.cascade.abort(CascadeFailure {
-                component: about.provenance.component.to_string(),
-                kind: self.kind_of(&about.provenance.component),
-                source: about.provenance.source.clone(),
-                sequence: about.provenance.source_seq,
-                command_index: Some(about.provenance.command_index),
-                message: format!("aborted: {}", revocation.reason()),
-                code: "ABORTED",
-                status: Code::Aborted,
-            });
+            link.cascade.abort(self.abortion(about, &revocation));
         }
         Ok(Some(revocation))
+    }
+
+    fn abortion(&self, about: &About, revocation: &Revocation) -> CascadeFailure {
+        CascadeFailure {
+            component: about.provenance.component.to_string(),
+            kind: self.kind_of(&about.provenance.component),
+            source: about.provenance.source.clone(),
+            sequence: about.provenance.source_seq,
+            command_index: Some(about.provenance.command_index),
+            message: format!("aborted: {}", revocation.reason()),
+            code: "ABORTED",
+            status: Code::Aborted,
+        }
     }
 
     /// The hook is the user's: its panic is none of the delivery's.
@@ -571,6 +602,7 @@ impl Core {
             rejected_command: Some(book),
             rejection_reason: about.rejected.reason.clone(),
             forwarded: notified(about).0.to_vec(),
+            mark: about.headers.wait().map_or_else(Vec::new, |mark| mark.to_bytes().to_vec()),
         };
         let intent = Intent {
             id: notification_id(&forwarded_as(&parent, &notified(about).0)),
@@ -663,6 +695,7 @@ impl Core {
             reason: &compensate.reason,
             revocation: Mutex::new(None),
             has_letter: false,
+            link: None,
         };
         let decider = by.decider(|method| Decider {
             method: method.method,
@@ -713,6 +746,7 @@ pub(super) fn answers_to_compensation(
 pub(super) fn notification_on_main(intent: &Intent, edition: &str) -> Option<Intent> {
     let mut work = NotificationWork::decode(intent.work.clone()).ok()?;
     super::merged::book_on_main(work.rejected_command.as_mut()?, edition)?;
+    work.mark.clear();
     let id = notification_id(&work.clone().about()?.key());
     Some(Intent { id, stream: intent.stream.on_main(), work: work.encode_to_vec().into(), ..intent.clone() })
 }

@@ -73,6 +73,15 @@ impl Ownership {
         self.shared.is_some()
     }
 
+    /// By what other processes know this one.
+    pub(crate) fn me(&self) -> Option<Uuid> {
+        self.shared.as_ref().map(|shared| shared.me)
+    }
+
+    pub(crate) fn is_me(&self, process: Uuid) -> bool {
+        self.me() == Some(process)
+    }
+
     /// Into how many partitions the work of sagas and process managers is divided.
     pub(crate) fn partitions(&self) -> u32 {
         self.shared.as_ref().map_or(1, |shared| shared.partitions)

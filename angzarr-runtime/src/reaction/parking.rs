@@ -50,10 +50,11 @@ impl ProjectorRunner {
         let pass = core.pass_for(Some(&Because::of(item))).await.map_err(|error| error.to_string())?;
         let Some(_pass) = pass else { return Ok(()) };
         let letter = dead_letter::failed_event(core, self.name, ComponentKind::Projector, item, failure);
-        let open = dead_letter::store(core, letter).await.map_err(|error| error.to_string())?;
         let reason = &failure.reason;
+        let answers = core.missed(self.name, &item.stream, &item.event, &format!("parked: {reason}"));
+        let open = dead_letter::store_and_tell(core, letter, answers).await.map_err(|error| error.to_string())?;
         let told = if open { format!("parked: {reason}") } else { "discarded by an operator".to_owned() };
-        core.waits.handled(self.name, &item.stream, item.event.sequence, Err(told));
+        core.handled(self.name, ComponentKind::Projector, &item.stream, &item.event, Err(told));
         // One that an operator has discarded is skipped: nobody would ever let its stream go on.
         if open {
             let sequence = item.event.sequence;

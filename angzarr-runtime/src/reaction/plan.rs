@@ -9,12 +9,13 @@ use prost::Message as _;
 
 use super::emission::command_of;
 use super::intents::{Claim, intent_id};
+use super::notification::NotificationWork;
 use crate::command::{Along, Core, Decided, Provenance, ReactionCommand, Refusal};
 use crate::declare::{Aftermath, Emission, ReactionError, TimeoutAt};
 use crate::error::{Error, nearest};
 use crate::registry::ProcessManager;
 use crate::storage::{Extras, Intent, IntentKind, Settle};
-use crate::stream::{Edition, Name, StoredEvent, StreamKey};
+use crate::stream::{Edition, Headers, Name, StoredEvent, StreamKey, WaitMark};
 
 /// The parts of a split event have their emissions this far apart.
 pub(super) const PART: u32 = 1 << 16;
@@ -33,7 +34,7 @@ pub(super) struct SendWork {
     pub(super) at: Option<i64>,
     #[prost(string, optional, tag = "3")]
     pub(super) external_id: Option<String>,
-    /// The span that it was decided in.
+    /// The span that it was decided in, and behind it the mark of the wait that it belongs to.
     #[prost(bytes = "vec", tag = "4")]
     pub(super) trace: Vec<u8>,
 }
@@ -158,7 +159,8 @@ pub(super) fn send_intent(emission: &Emission, provenance: &Provenance, decided:
         link: None,
         because: None,
     };
-    let work = SendWork { book: Some(reaction.book()), at: command.at, external_id, trace: trace_of(decided) };
+    let trace = decided.headers.origin();
+    let work = SendWork { book: Some(reaction.book()), at: command.at, external_id, trace };
     Intent {
         id: intent_id(&[b"send", &provenance.dedup().0]),
         kind,
@@ -205,10 +207,25 @@ pub(super) fn timeout_intent(id: uuid::Uuid, name: &str, to: TimeoutAt, decided:
     }
 }
 
+/// The wait that something belongs to which is to be sent or told, and what it is known by.
+pub(super) fn mark_of(intent: &Intent) -> Option<(WaitMark, Provenance)> {
+    use proto::PageHeaderExt as _;
+    let (book, mark) = match intent.kind {
+        IntentKind::Command | IntentKind::Fact => {
+            let SendWork { book, trace, .. } = SendWork::decode(intent.work.clone()).ok()?;
+            (book?, Headers::default().with_origin(&trace)?.wait().copied()?)
+        }
+        IntentKind::Notification => NotificationWork::decode(intent.work.clone()).ok()?.marked()?,
+        IntentKind::Compensation | IntentKind::Timeout => return None,
+    };
+    Some((mark, Provenance::from_proto(book.pages.first()?.header.as_ref()?.provenance()?)?))
+}
+
 /// What a process in a branch has decided to send, for its merged events on main (row B6).
 pub(super) fn send_on_main(intent: &Intent, edition: &str) -> Option<Intent> {
     let mut work = SendWork::decode(intent.work.clone()).ok()?;
     let provenance = super::merged::book_on_main(work.book.as_mut()?, edition)?;
+    work.trace = Headers::default().with_origin(&work.trace)?.with_wait(None).origin();
     let id = intent_id(&[b"send", &provenance.dedup().0]);
     Some(Intent { id, stream: intent.stream.on_main(), work: work.encode_to_vec().into(), ..intent.clone() })
 }

@@ -234,7 +234,7 @@ impl ProcessManagerRunner {
             return false;
         }
         self.skip(stream, event);
-        core.waits.handled(self.name, stream, event.sequence, Ok(None));
+        core.handled(self.name, ComponentKind::ProcessManager, stream, event, Ok(None));
         true
     }
 
@@ -250,15 +250,15 @@ impl ProcessManagerRunner {
         if !core.ownership.has_partition(self.name, partition) {
             return Err(TAKEN_OVER.to_owned());
         }
-        let link = core.waits.link_of(self.name, stream, sequence).map(|link| link.next(self.name, stream, sequence));
+        let link = core.link_for(self.name, stream, &item.event);
         if let Some(link) = &link
-            && let Some(failure) = core.too_deep(link, self.name, ComponentKind::ProcessManager, stream, sequence)
+            && let Some(failure) = core.too_deep(link, self.name, ComponentKind::ProcessManager, stream, sequence).await
         {
             return core.stop_cascade(self.name, ComponentKind::ProcessManager, item, failure, link).await;
         }
         match self.react(core, stream, item.event.clone(), link.as_ref(), None).await {
             Ok(()) => {
-                core.waits.handled(self.name, stream, sequence, Ok(None));
+                core.handled(self.name, ComponentKind::ProcessManager, stream, &item.event, Ok(None));
                 Ok(())
             }
             Err(Failure::Held(reason)) => Err(reason),
@@ -303,7 +303,7 @@ impl ProcessManagerRunner {
         link: Option<&CascadeLink>,
         told: Option<&Mutex<Told>>,
     ) -> Result<(), Failure> {
-        let headers = &event.headers;
+        let headers = &event.headers.clone().with_wait(link.and_then(CascadeLink::mark));
         let key = process_key(self.name, &stream.edition, headers.correlation_id());
         let provenance = Provenance {
             source: stream.clone(),
@@ -477,18 +477,23 @@ impl Core {
     /// Sends what a process has decided to send.
     pub(super) async fn send_intent(&self, intent: &Intent, link: Option<&CascadeLink>) -> Result<(), Undelivered> {
         let unreadable = || Undelivered::Failed { reason: "the intent cannot be read".to_owned(), permanent: true };
-        let work = SendWork::decode(intent.work.clone()).map_err(|_| unreadable())?;
-        let trace = TraceContext::from_bytes(&work.trace);
+        let mut work = SendWork::decode(intent.work.clone()).map_err(|_| unreadable())?;
+        let origin = std::mem::take(&mut work.trace);
         let notification =
             proto::RejectionNotification { rejected_command: work.book, rejection_reason: String::new() };
         let About { provenance, rejected, edition, headers, .. } = About::of(notification).ok_or_else(unreadable)?;
+        let headers = headers.with_origin(&origin).ok_or_else(unreadable)?;
+        // Who carries out what another process has decided finds its cascade by the mark.
+        let found = if link.is_none() { headers.wait().and_then(|mark| self.link_at(mark)) } else { None };
+        let link = link.or(found.as_ref());
+        let headers = headers.with_wait(link.and_then(CascadeLink::mark));
         let sender = Sender {
             kind: ComponentKind::ProcessManager,
             component: provenance.component.clone(),
             source: &provenance.source,
             source_seq: provenance.source_seq,
             edition,
-            headers: headers.with_trace(trace),
+            headers,
             link,
             // It is in the store as long as it is neither done nor told as rejected.
             in_doubt: false,

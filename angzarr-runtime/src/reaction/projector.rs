@@ -53,8 +53,8 @@ pub(super) struct Turn {
     pub(super) committed: Option<u64>,
 }
 
-/// Projections that are told to waiting commands once they are committed.
-type Told = Vec<(StreamKey, u32, Projection)>;
+/// Projections that are told to waiting commands once they are committed, by the place of their event in the batch.
+type Told = Vec<(usize, Projection)>;
 
 /// Why an event was not projected.
 pub(super) enum Failure {
@@ -191,8 +191,8 @@ impl ProjectorRunner {
         match self.all_at_once(core, turn.committed, live, model, &batch, upto).await {
             Ok(told) => {
                 turn.committed = Some(upto);
-                for (stream, sequence, projection) in told {
-                    core.waits.handled(self.name, &stream, sequence, Ok(projection));
+                for (place, projection) in told {
+                    self.has_handled(core, &batch[place], projection);
                 }
                 return Ok(());
             }
@@ -236,7 +236,7 @@ impl ProjectorRunner {
                 done = model.checkpoint(&name).await.map_err(text)?.is_some();
             }
             if done {
-                core.waits.handled(self.name, &item.stream, item.event.sequence, Ok(None));
+                self.has_handled(core, &item, None);
             } else {
                 left.push(item);
             }
@@ -256,14 +256,14 @@ impl ProjectorRunner {
     ) -> Result<Told, Failure> {
         let unit = model.unit();
         let mut told = Vec::with_capacity(batch.len());
-        for item in batch {
+        for (place, item) in batch.iter().enumerate() {
             if self.is_parked(core, item).await.map_err(Failure::Outage)? {
                 self.park_behind(core, item).await.map_err(Failure::Outage)?;
                 continue;
             }
             let span = telemetry::reaction_span(self.at(item));
             match telemetry::within(span.clone(), self.project(core, live, item, Some(&unit))).await {
-                Ok(projection) => told.push((item.stream.clone(), item.event.sequence, projection)),
+                Ok(projection) => told.push((place, projection)),
                 Err(error) => {
                     span.in_scope(|| telemetry::fell_back(&error));
                     return Err(roll_back(model, unit, error).await);
@@ -297,11 +297,21 @@ impl ProjectorRunner {
         match self.with_retries(core, live, item, turn.committed).await? {
             Ok(projection) => {
                 turn.committed = live.read_model.as_ref().map(|_| item.event.position);
-                core.waits.handled(self.name, &item.stream, item.event.sequence, Ok(projection));
+                self.has_handled(core, item, projection);
             }
             Err(failure) => self.park(core, item, &failure).await?,
         }
         Ok(())
+    }
+
+    /// Whoever waits for it is told.
+    fn has_handled(&self, core: &Core, item: &LogEvent, projection: Projection) {
+        if self.is_local() {
+            // Each process runs it for itself: nobody waits for that of another one.
+            core.waits.handled(self.name, &item.stream, item.event.sequence, Ok(projection));
+        } else {
+            core.handled(self.name, ComponentKind::Projector, &item.stream, &item.event, Ok(projection));
+        }
     }
 
     /// What this projector tells of an event.

@@ -64,7 +64,8 @@ impl SagaRunner {
         link: Option<&CascadeLink>,
         in_doubt: bool,
     ) -> Result<(), Failure> {
-        let (sequence, position, headers) = (stored.sequence, stored.position, stored.headers.clone());
+        let (sequence, position) = (stored.sequence, stored.position);
+        let headers = stored.headers.clone().with_wait(link.and_then(CascadeLink::mark));
         let upcast: Upcasted = core.today(stream, stored).await.map_err(|error| match error {
             Error::OutOfReach { .. } => Failure::Held(error.to_string()),
             error => Failure::Event(EventFailure { reason: error.to_string(), tries: 1, transient: false }),
@@ -115,15 +116,15 @@ impl SagaRunner {
         if !core.ownership.has_partition(self.name, core.ownership.partition_of(stream)) {
             return Err(TAKEN_OVER.to_owned());
         }
-        let link = core.waits.link_of(self.name, stream, sequence).map(|link| link.next(self.name, stream, sequence));
+        let link = core.link_for(self.name, stream, &item.event);
         if let Some(link) = &link
-            && let Some(failure) = core.too_deep(link, self.name, ComponentKind::Saga, stream, sequence)
+            && let Some(failure) = core.too_deep(link, self.name, ComponentKind::Saga, stream, sequence).await
         {
             return core.stop_cascade(self.name, ComponentKind::Saga, item, failure, link).await;
         }
         match self.react(core, stream, item.event.clone(), link.as_ref(), in_doubt).await {
             Ok(()) => {
-                core.waits.handled(self.name, stream, sequence, Ok(None));
+                core.handled(self.name, ComponentKind::Saga, stream, &item.event, Ok(None));
                 Ok(())
             }
             Err(Failure::Held(reason)) => Err(reason),

@@ -19,7 +19,7 @@ use super::{ProcessManagerRunner, ProjectorRunner, RebuildProgress, SagaRunner};
 use crate::command::{Core, panic_text};
 use crate::declare::EventContext;
 use crate::error::Result;
-use crate::storage::{Extras, Write};
+use crate::storage::{Answers, Extras, Write};
 use crate::stream::{Edition, LogEvent, Name, StoredEvent, StreamKey};
 
 /// Kinds of components that follow events.
@@ -396,6 +396,8 @@ impl Subscription {
         let store = count > 0 || last.saturating_sub(stored) >= IDLE_CHECKPOINT;
         if store {
             self.component.handle(core, batch, last).await?;
+            // Before the checkpoint: whoever sees that it is passed finds what was told.
+            core.tell_others().await;
             self.handled.fetch_add(count, Ordering::Relaxed);
         }
         for share in own.values_mut() {
@@ -468,6 +470,8 @@ impl Subscriptions {
             keeper = Some(tokio::spawn(async move { of_core.keep_shares(stopped).await }));
             let (of_core, of_all, stopped) = (core.clone(), all.clone(), stop.subscribe());
             tasks.push(tokio::spawn(async move { watch_others(&of_core, &of_all, stopped).await }));
+            let (of_core, stopped) = (core.clone(), stop.subscribe());
+            tasks.push(tokio::spawn(async move { tell_others(&of_core, stopped).await }));
         }
         let (tasks, keeper) = (Mutex::new(tasks), Mutex::new(keeper));
         Ok(Self { all, stop, tasks, stop_keeping, keeper })
@@ -567,17 +571,19 @@ impl Subscription {
     }
 }
 
-/// Tells those who wait for components that other processes run (rows S3, S9): an event that has a position below the
-/// checkpoint of its own share was handled, or waits in the dead letters.
+/// Tells those who wait for components that other processes run (rows S3, S9): what these have told; and that an event which has
+/// a position below the checkpoint of its own share was handled, or waits in the dead letters.
 async fn watch_others(core: &Core, all: &[Arc<Subscription>], mut stop: watch::Receiver<bool>) {
+    let mut answers = core.storage.answers().map(Answers::news);
     let mut pause = SHORTEST_LOOK;
     loop {
         tokio::select! {
             () = core.waits.somebody_waits() => {}
-            _ = stop.wait_for(|stopped| *stopped) => return,
+            _ = stop.wait_for(|stopped| *stopped) => break,
         }
+        core.forget_told(false).await;
         let open = core.waits.open();
-        let mut news = false;
+        let mut positions = Vec::new();
         for subscription in all.iter().filter(|it| !it.component.is_everywhere()) {
             let name = subscription.component.name();
             for (partition, share) in (0..).zip(&subscription.shares) {
@@ -586,14 +592,48 @@ async fn watch_others(core: &Core, all: &[Arc<Subscription>], mut stop: watch::R
                 }
                 // What cannot be read now is read again.
                 if let Ok(Some(reached)) = core.storage.checkpoint(share).await {
-                    news |= core.waits.reached(name, partition, reached);
+                    positions.push((name, partition, reached));
                 }
             }
         }
+        // Positions are read first and told last: of what they pass, everything that was told is told before.
+        let mut news = core.hear().await;
+        for (name, partition, reached) in positions {
+            news |= core.waits.reached(name, partition, reached);
+        }
         pause = if news { SHORTEST_LOOK } else { (pause * 2).min(LONGEST_LOOK) };
-        tokio::time::sleep(pause).await;
+        let told = async {
+            match &mut answers {
+                Some(answers) => answers.changed().await.is_ok(),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            true = told => {}
+        }
+    }
+    core.forget_told(false).await;
+}
+
+/// Tells other processes what they wait for, as soon as there is something, until the stop signal.
+async fn tell_others(core: &Core, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = core.something_to_tell() => core.tell_others().await,
+            () = tokio::time::sleep(TIDY) => {
+                // Of several one is enough.
+                if core.ownership.has(INTENTS) {
+                    core.forget_told(true).await;
+                }
+            }
+            () = async { drop(stop.wait_for(|stopped| *stopped).await) } => return,
+        }
     }
 }
+
+/// How often answers are removed that nobody came for.
+const TIDY: Duration = Duration::from_secs(10);
 
 /// How often others' checkpoints are read while somebody waits for them.
 const SHORTEST_LOOK: Duration = Duration::from_millis(2);

@@ -5,17 +5,19 @@
 //! from positions of others'.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
+use uuid::Uuid;
 
-use super::{CascadeFailure, CascadeLink, ComponentKind};
+use super::cascade::REACTION_FAILED;
+use super::{Cascade, CascadeFailure, CascadeLink, ComponentKind};
 use crate::command::{Core, Projection, Submission, SyncMode};
 use crate::error::Code;
-use crate::stream::{StoredEvent, StreamKey};
+use crate::stream::{StoredEvent, StreamKey, WaitMark};
 
 /// A component that had not handled an event when the answer had to be given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +41,16 @@ pub(crate) struct WaitResult {
     /// Which component has handled which event.
     pub(crate) done: Vec<(&'static str, u32)>,
     /// Which one has passed it, as its position says: handled, or in the dead letters.
-    pub(crate) passed: Vec<(&'static str, u32)>,
+    pub(crate) passed: Vec<Passed>,
     pub(crate) missing: Vec<Missing>,
+}
+
+/// That the position of a component says that it has been at an event.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Passed {
+    pub(crate) component: &'static str,
+    pub(crate) sequence: u32,
+    pub(crate) position: u64,
 }
 
 impl WaitResult {
@@ -58,6 +68,13 @@ impl WaitResult {
 /// A noted expectation; it ends with this. In a box, because most commands carry none.
 pub(crate) struct Waiting(Box<Noted>);
 
+impl Waiting {
+    /// Whose events it waits for.
+    pub(super) fn stream(&self) -> &StreamKey {
+        &self.0.key
+    }
+}
+
 struct Noted {
     board: Arc<Board>,
     id: u64,
@@ -73,6 +90,8 @@ impl Drop for Noted {
 
 struct Expectation {
     id: u64,
+    /// By what other processes know whom to tell.
+    wait: Option<Uuid>,
     /// The cascade that its events belong to.
     link: Option<CascadeLink>,
     open: Vec<Open>,
@@ -114,9 +133,12 @@ impl Expectation {
                 index += 1;
                 continue;
             }
-            let Open { component, kind, sequence, .. } = self.open.swap_remove(index);
+            let Open { component, kind, sequence, position, .. } = self.open.swap_remove(index);
             match outcome {
-                Settled::Passed => self.result.passed.push((component, sequence)),
+                Settled::Passed => {
+                    let position = position.unwrap_or_default();
+                    self.result.passed.push(Passed { component, sequence, position });
+                }
                 Settled::Handled(projection) => {
                     self.result.done.push((component, sequence));
                     self.result.projections.extend(projection.clone().map(|projection| Projection {
@@ -165,8 +187,28 @@ struct Notes {
     expectations: HashMap<StreamKey, Vec<Expectation>>,
     /// Where each component stands, as far as it is known.
     positions: HashMap<Share, u64>,
+    /// The cascades that others may tell something of.
+    cascades: HashMap<Uuid, Weak<Cascade>>,
+    /// Waits that others knew of, and that are over.
+    ended: Vec<Uuid>,
     /// Nobody handles anything any more.
     closed: bool,
+}
+
+/// A wait that other processes know of. It is over with this.
+pub(crate) struct Marked {
+    board: Arc<Board>,
+    wait: Uuid,
+}
+
+impl Drop for Marked {
+    fn drop(&mut self) {
+        let mut notes = self.board.notes.lock();
+        notes.cascades.remove(&self.wait);
+        notes.ended.push(self.wait);
+        drop(notes);
+        self.board.news.notify_one();
+    }
 }
 
 impl WaitBoard {
@@ -236,8 +278,9 @@ impl WaitBoard {
         only: Option<&str>,
     ) -> Option<Waiting> {
         let domain = key.domain.as_str();
-        let mut open = Vec::new();
+        let (mut open, mut wait) = (Vec::new(), None);
         for (event, position, everybody) in events {
+            wait = wait.or_else(|| event.headers.wait().map(WaitMark::wait));
             let name = event.type_name.as_str();
             let mut concerns = |component, kind| {
                 let partition = match kind {
@@ -276,7 +319,7 @@ impl WaitBoard {
         let (sender, done) = oneshot::channel();
         let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
         let (link, result) = (link.cloned(), WaitResult::default());
-        let mut expectation = Expectation { id, link, open, result, done: Some(sender) };
+        let mut expectation = Expectation { id, wait, link, open, result, done: Some(sender) };
         let mut notes = self.0.notes.lock();
         let positions = &notes.positions;
         // Under the lock under which positions are told, so that none is missed.
@@ -326,26 +369,27 @@ impl WaitBoard {
         of_stream.find_map(|it| it.link.clone().filter(|_| it.open.iter().any(is_it)))
     }
 
-    /// A component has handled an event and committed what it made of it, or gave up on it.
+    /// A component has handled an event and committed what it made of it, or gave up on it. Whether somebody waited for that.
     pub(crate) fn handled(
         &self,
-        component: &'static str,
+        component: &str,
         key: &StreamKey,
         sequence: u32,
         outcome: Result<Option<prost_types::Any>, String>,
-    ) {
+    ) -> bool {
         if self.0.waiting.load(Ordering::Acquire) == 0 {
-            return;
+            return false;
         }
         let settled = match outcome {
             Ok(projection) => Settled::Handled(projection),
             Err(reason) => Settled::Missed(reason),
         };
-        let mut failed = Vec::new();
+        let (mut failed, mut waited) = (Vec::new(), false);
         let mut notes = self.0.notes.lock();
         for expectation in notes.expectations.get_mut(key).into_iter().flatten() {
             let is_it = |open: &Open| open.component == component && open.sequence == sequence;
             let Some(kind) = expectation.open.iter().find(|open| is_it(open)).map(|open| open.kind) else { continue };
+            waited = true;
             if let (Settled::Missed(reason), Some(link)) = (&settled, &expectation.link) {
                 let failure = CascadeFailure {
                     component: component.to_owned(),
@@ -354,7 +398,7 @@ impl WaitBoard {
                     sequence,
                     command_index: None,
                     message: reason.clone(),
-                    code: "REACTION_FAILED",
+                    code: REACTION_FAILED,
                     status: Code::Internal,
                 };
                 failed.push((link.cascade.clone(), failure));
@@ -368,6 +412,7 @@ impl WaitBoard {
         for (cascade, failure) in failed {
             cascade.fail(failure);
         }
+        waited
     }
 
     /// A component has handled everything of a partition up to a position. Whether somebody waited for that.
@@ -412,9 +457,39 @@ impl WaitBoard {
         open.map(|open| (open.component, open.partition)).collect()
     }
 
-    /// Resolves when somebody waits.
+    /// A wait begins that other processes know of.
+    pub(crate) fn marked(&self, mark: &WaitMark) -> Marked {
+        Marked { board: self.0.clone(), wait: mark.wait() }
+    }
+
+    /// The same for a cascade: what others tell of it goes to it.
+    pub(super) fn begins(&self, cascade: &Arc<Cascade>) -> Option<Marked> {
+        let mark = cascade.mark()?;
+        self.0.notes.lock().cascades.insert(mark.wait(), Arc::downgrade(cascade));
+        Some(self.marked(&mark))
+    }
+
+    /// The cascade of a wait, if that is not over.
+    pub(super) fn cascade(&self, wait: Uuid) -> Option<Arc<Cascade>> {
+        self.0.notes.lock().cascades.get(&wait).and_then(Weak::upgrade)
+    }
+
+    /// The waits that others may tell something to.
+    pub(super) fn waits(&self) -> Vec<Uuid> {
+        let notes = self.0.notes.lock();
+        let of_open = notes.expectations.values().flatten().filter_map(|expectation| expectation.wait);
+        let waits: HashSet<Uuid> = of_open.chain(notes.cascades.keys().copied()).collect();
+        waits.into_iter().collect()
+    }
+
+    /// Waits that are over, and of which others may still have told something.
+    pub(super) fn take_ended(&self) -> Vec<Uuid> {
+        std::mem::take(&mut self.0.notes.lock().ended)
+    }
+
+    /// Resolves when somebody waits, or has stopped to.
     pub(super) async fn somebody_waits(&self) {
-        while self.0.waiting.load(Ordering::Acquire) == 0 {
+        while self.0.waiting.load(Ordering::Acquire) == 0 && self.0.notes.lock().ended.is_empty() {
             self.0.news.notified().await;
         }
     }

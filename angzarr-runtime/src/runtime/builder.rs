@@ -12,7 +12,7 @@ use crate::command::{Core, Doubts, EditionGate, StateCache};
 use crate::declare::{Clock, IdSource, Instance, RandomIds, SystemClock};
 use crate::error::Result;
 use crate::reaction::{
-    Component, Escalate, Escalation, IntentDesk, Ownership, PARTITIONS, ProcessManagerRunner, ProjectorRunner,
+    Component, Escalate, Escalation, IntentDesk, Outbox, Ownership, PARTITIONS, ProcessManagerRunner, ProjectorRunner,
     SagaRunner, Subscription, Subscriptions, WaitBoard,
 };
 use crate::registry::{Problem, Registry, Severity, WiringErrors};
@@ -565,6 +565,7 @@ impl Builder {
             ids: self.ids.clone(),
             limits: self.limits.clone(),
             waits: WaitBoard::default(),
+            outbox: Outbox::default(),
             ownership: Ownership::whole(),
             sync_deadline: self.sync_deadline,
             attempts: self.attempts,

@@ -8,7 +8,8 @@ use prost::Message;
 
 use super::IntentKind;
 use crate::dead_letter::Resolution;
-use crate::stream::{Headers, Name, Nanos, Retention, TraceContext};
+use crate::stream::event::read_origin;
+use crate::stream::{Headers, Name, Nanos, Retention};
 
 /// The headers of the row before: events of one append follow each other and share theirs.
 #[derive(Default)]
@@ -27,7 +28,7 @@ pub(super) enum WrongHeader {
 }
 
 impl LastHeaders {
-    /// Headers from their columns; what is absent is empty.
+    /// Headers from their columns; what is absent is empty. With the trace comes the mark of a wait, if there is one.
     pub(super) fn read(
         &mut self,
         correlation_id: &str,
@@ -35,14 +36,13 @@ impl LastHeaders {
         divergences: &[u8],
         trace: &[u8],
     ) -> Result<Headers, WrongHeader> {
-        let trace = match trace {
-            [] => None,
-            trace => Some(TraceContext::from_bytes(trace).ok_or(WrongHeader::Trace)?),
-        };
-        if correlation_id.is_empty() && ext.is_empty() && divergences.is_empty() && trace.is_none() {
+        if correlation_id.is_empty() && ext.is_empty() && divergences.is_empty() && trace.is_empty() {
             return Ok(Headers::default());
         }
-        let same_texts = self.headers.correlation_id() == correlation_id && self.headers.trace() == trace;
+        let (trace, wait) = read_origin(trace).ok_or(WrongHeader::Trace)?;
+        let same_texts = self.headers.correlation_id() == correlation_id
+            && self.headers.trace() == trace
+            && self.headers.wait() == wait.as_ref();
         if !same_texts || self.ext != ext || self.divergences != divergences {
             let any = match ext {
                 [] => None,
@@ -50,7 +50,7 @@ impl LastHeaders {
             };
             let edition = proto::Edition::decode(divergences).map_err(|_| WrongHeader::Divergences)?;
             let points = edition.divergences.into_iter().map(|it| (Name::from(it.domain), it.sequence)).collect();
-            self.headers = Headers::new(correlation_id, any).with_divergences(points).with_trace(trace);
+            self.headers = Headers::new(correlation_id, any).with_divergences(points).with_trace(trace).with_wait(wait);
             self.ext = ext.to_vec();
             self.divergences = divergences.to_vec();
         }

@@ -6,6 +6,7 @@
 //! A backend is a folder here and an implementation of [`Storage`]; the promises stand on the trait's methods and
 //! `testing::storage_contract!` proves them line by line.
 
+mod answer;
 mod batch;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod encoding;
@@ -22,6 +23,7 @@ mod write;
 
 pub(crate) use group_commit::Writer;
 
+pub use answer::{Answer, Answers};
 pub use batch::OpenBatch;
 pub use error::{StorageError, StorageErrorKind};
 pub use intent::{Intent, IntentFilter, IntentId, IntentKind, Settle};
@@ -61,7 +63,7 @@ pub type StorageFuture<'a, T> = BoxFuture<'a, Result<T, StorageError>>;
 /// 6. Positions grow strictly in commit order; once a reader saw position *n*, no event with a smaller position appears
 ///    later (row R4), and no position is ever given twice. Where events were discarded, a hole stays that readers skip.
 /// 7. Nothing is ever changed or removed, but snapshots as their retention says, dead letters' resolutions, intents that
-///    are settled, replaced or taken back, and what belongs to an edition that is discarded (row B5). The main timeline
+///    are settled, replaced or taken back, answers, and what belongs to an edition that is discarded (row B5). The main timeline
 ///    is never discarded.
 /// 8. An intent is carried out by one write: a second one that settles it is a [`WriteError::Settled`] and stores nothing.
 pub trait Storage: Send + Sync + 'static {
@@ -136,6 +138,12 @@ pub trait Storage: Send + Sync + 'static {
     /// Every event with this correlation id, in order of position (row I4).
     fn read_correlation<'a>(&'a self, correlation_id: &'a str) -> StorageFuture<'a, Vec<LogEvent>>;
 
+    /// Every event with the mark of this wait, in order of position (rows S4, R5). Asked only where there are
+    /// [`answers`](Self::answers).
+    fn read_wait(&self, _wait: Uuid) -> StorageFuture<'_, Vec<LogEvent>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     /// Streams that match, in order of their key, after `after`, at most `limit`: those with events, and if the filter says
     /// so those with nothing but dedup keys, whose next sequence is 0.
     fn streams<'a>(
@@ -182,6 +190,12 @@ pub trait Storage: Send + Sync + 'static {
     /// How several processes that share this store agree on who does what (row R5); `None` for a store that one process has to
     /// itself.
     fn leases(&self) -> Option<&dyn Leases> {
+        None
+    }
+
+    /// How several processes that share this store tell each other what became of a command that somebody waits for (rows S3, S4,
+    /// R5); `None` for a store that one process has to itself. Such a store gets no [`Extras::answers`] and no marked events.
+    fn answers(&self) -> Option<&dyn Answers> {
         None
     }
 

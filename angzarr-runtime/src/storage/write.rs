@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::{Intent, IntentId, Settle, StorageError, StorageErrorKind};
+use super::{Answer, Intent, IntentId, Settle, StorageError, StorageErrorKind};
 use crate::dead_letter::DeadLetter;
 use crate::stream::{Headers, Name, Nanos, StoredSnapshot, StreamKey};
 
@@ -47,6 +47,8 @@ pub struct Extras {
     pub merges: Vec<StreamMerge>,
     /// Branches that are removed (row B5).
     pub discards: Vec<EditionDiscard>,
+    /// What those who wait in other processes are told by this very write (rows S4, R5).
+    pub answers: Vec<Answer>,
     /// Dedup keys that are forgotten: of work for events that are discarded. What may come again under such a key is other work.
     pub forgets: Vec<(StreamKey, Dedup)>,
 }
@@ -120,6 +122,7 @@ impl Write {
             bytes += extras.snapshots.iter().map(|it| it.snapshot.state.len() + 64).sum::<usize>();
             bytes += extras.checkpoints.len() * 32;
             bytes += extras.dead_letters.iter().map(|it| prost::Message::encoded_len(&it.letter)).sum::<usize>();
+            bytes += extras.answers.iter().map(|it| it.key.len() + it.answer.len() + 64).sum::<usize>();
             bytes += extras.intents.iter().map(|it| it.work.len() + 128).sum::<usize>();
             bytes += (extras.settles.len() + extras.withdraws.len()) * 32;
             let merged = |it: &StreamMerge| it.next_sequence.saturating_sub(it.diverged_at) as usize * 256;

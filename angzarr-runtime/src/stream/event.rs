@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use std::sync::Arc;
 
-use super::{Name, StreamKey, TraceContext};
+use super::{Name, StreamKey, TraceContext, WaitMark};
 use crate::error::{Error, Result, Subject};
 
 /// Nanoseconds since 1970-01-01T00:00:00Z.
@@ -45,6 +45,8 @@ pub struct HeaderFields {
     pub divergences: Vec<(Name, u32)>,
     /// The span that the command ran in, if somebody traces.
     pub trace: Option<TraceContext>,
+    /// That somebody waits for what follows, where several processes share the store (row R5).
+    pub wait: Option<WaitMark>,
 }
 
 impl Headers {
@@ -72,6 +74,12 @@ impl Headers {
         if trace == self.trace() { self } else { self.changed(|fields| fields.trace = trace) }
     }
 
+    /// The same with the mark of a wait, or without one. Most events have none, and nothing is stored for it.
+    #[must_use]
+    pub fn with_wait(self, wait: Option<WaitMark>) -> Self {
+        if wait.as_ref() == self.wait() { self } else { self.changed(|fields| fields.wait = wait) }
+    }
+
     fn changed(self, change: impl FnOnce(&mut HeaderFields)) -> Self {
         let mut fields = self.0.map(Arc::unwrap_or_clone).unwrap_or_default();
         change(&mut fields);
@@ -81,6 +89,28 @@ impl Headers {
     /// The span that the command ran in, if somebody traced it.
     pub fn trace(&self) -> Option<TraceContext> {
         self.0.as_deref().and_then(|fields| fields.trace)
+    }
+
+    /// The mark of the wait that the event belongs to, if somebody in another process may wait for what follows from it.
+    pub fn wait(&self) -> Option<&WaitMark> {
+        self.0.as_deref().and_then(|fields| fields.wait.as_ref())
+    }
+
+    /// Trace and wait in one piece, as databases and intents keep them: the trace, or as many zeroes where only a wait follows.
+    /// Empty where there is neither.
+    pub(crate) fn origin(&self) -> Vec<u8> {
+        let trace = self.trace().map(|trace| trace.to_bytes());
+        match (trace, self.wait()) {
+            (None, None) => Vec::new(),
+            (Some(trace), None) => trace.to_vec(),
+            (trace, Some(wait)) => [&trace.unwrap_or_default()[..], &wait.to_bytes()].concat(),
+        }
+    }
+
+    /// The same with what [`origin`](Self::origin) made; `None` for anything else.
+    pub(crate) fn with_origin(self, origin: &[u8]) -> Option<Self> {
+        let (trace, wait) = read_origin(origin)?;
+        Some(self.with_trace(trace).with_wait(wait))
     }
 
     /// The explicit divergence points of the command's edition (row B4); empty on the main timeline.
@@ -97,6 +127,20 @@ impl Headers {
     pub fn ext(&self) -> Option<&prost_types::Any> {
         self.0.as_deref().and_then(|fields| fields.ext.as_ref())
     }
+}
+
+/// What [`Headers::origin`] made; `None` for anything else.
+pub(crate) fn read_origin(origin: &[u8]) -> Option<(Option<TraceContext>, Option<WaitMark>)> {
+    let Some((trace, wait)) = origin.split_at_checked(TraceContext::BYTES) else {
+        return origin.is_empty().then_some((None, None));
+    };
+    let trace = match trace.iter().all(|byte| *byte == 0) {
+        true => None,
+        false => Some(TraceContext::from_bytes(trace)?),
+    };
+    let wait = if wait.is_empty() { None } else { Some(WaitMark::from_bytes(wait)?) };
+    // Zeroes stand for a trace only where something follows.
+    (trace.is_some() || wait.is_some()).then_some((trace, wait))
 }
 
 /// An event with the stream that it belongs to, as a subscriber reads it from the log.

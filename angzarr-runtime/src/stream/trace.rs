@@ -30,6 +30,8 @@ pub struct TraceContext {
 pub struct NoTraceContext;
 
 impl TraceContext {
+    pub(crate) const BYTES: usize = 25;
+
     /// A context of these ids; `None` if one of them is all zero, which W3C calls invalid.
     pub fn new(trace_id: [u8; 16], span_id: [u8; 8], flags: u8) -> Option<Self> {
         (trace_id != [0; 16] && span_id != [0; 8]).then_some(Self { trace_id, span_id, flags })
@@ -57,7 +59,7 @@ impl TraceContext {
 
     /// As a store keeps it: trace id, span id, flags.
     pub fn to_bytes(&self) -> [u8; 25] {
-        let mut bytes = [0; 25];
+        let mut bytes = [0; Self::BYTES];
         bytes[..16].copy_from_slice(&self.trace_id);
         bytes[16..24].copy_from_slice(&self.span_id);
         bytes[24] = self.flags;

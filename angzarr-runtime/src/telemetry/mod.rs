@@ -48,6 +48,8 @@
 //! | `share taken`, `share given back` | INFO | `share` | several processes divide the work (row R5) |
 //! | `share lost to another process` | WARN | `share` | its lease was not renewed in time |
 //! | `shares cannot be renewed; it will be tried again` | WARN | `error` | the store does not answer; work stops before the leases end |
+//! | `answers for other processes were lost; those who wait go by positions` | WARN | `count`, `error` | what SIMPLE and CASCADE commands of other processes wait for could not be told (rows S3, S4) |
+//! | `answers of other processes are out of reach; those who wait go by positions` | WARN | `error` | the same on the other side, or they could not be removed |
 //! | `rebuild started` | INFO | `component` | a projector is built anew from the log (row J3) |
 //! | `rebuild switched over` | INFO | `component`, `position`, `events`, `parked_streams` | the fresh state is in place |
 //! | `rebuild failed` | ERROR | `component`, `code`, `error` | the old state stays |
@@ -95,11 +97,11 @@ pub(crate) use command::{
 };
 pub(crate) use metrics::{batch_committed, begins, ended, letters_in, letters_stored};
 pub(crate) use reaction::{
-    AtCommand, AtEvent, command_dead_lettered, command_rejected, command_sent, committed, escalated, escalation_failed,
-    event_dead_lettered, failed, fell_back, fresh_left_behind, handled, intent_failed, intent_held_back,
-    intents_held_back, no_correlation, parked, parked_behind, process_is_over, reaction_span, rebuild_failed,
-    rebuild_started, rebuild_switched, share_given_back, share_lost, share_taken, shares_in_doubt, stays_parked,
-    timeout_fires,
+    AtCommand, AtEvent, answers_lost, answers_out_of_reach, command_dead_lettered, command_rejected, command_sent,
+    committed, escalated, escalation_failed, event_dead_lettered, failed, fell_back, fresh_left_behind, handled,
+    intent_failed, intent_held_back, intents_held_back, no_correlation, parked, parked_behind, process_is_over,
+    reaction_span, rebuild_failed, rebuild_started, rebuild_switched, share_given_back, share_lost, share_taken,
+    shares_in_doubt, stays_parked, timeout_fires,
 };
 #[cfg(any(feature = "nats", feature = "amqp"))]
 pub(crate) use transport::unreadable_message;

@@ -264,3 +264,13 @@ pub(crate) fn rebuild_failed(component: &'static str, error: &Error) {
 pub(crate) fn fresh_left_behind(component: &'static str, error: &ReactionError) {
     tracing::warn!(target: TARGET, component, %error, "a fresh read model was left behind");
 }
+
+/// What other processes wait for was not told: they go by positions.
+pub(crate) fn answers_lost(count: usize, error: &StorageError) {
+    tracing::warn!(target: TARGET, count, %error, "answers for other processes were lost; those who wait go by positions");
+}
+
+/// What other processes have told cannot be read or removed for the moment.
+pub(crate) fn answers_out_of_reach(error: &StorageError) {
+    tracing::warn!(target: TARGET, %error, "answers of other processes are out of reach; those who wait go by positions");
+}

@@ -27,6 +27,7 @@ use crate::storage::{
 };
 use crate::stream::{Headers, LogEvent, Name, Nanos, Retention, StoredEvent, StoredSnapshot, StreamKey, TraceContext};
 
+mod answers;
 mod appends;
 mod branches;
 mod intents;
@@ -34,6 +35,7 @@ mod keeping;
 mod leases;
 mod reading;
 
+pub use answers::*;
 pub use appends::*;
 pub use branches::*;
 pub use intents::*;
@@ -167,7 +169,7 @@ macro_rules! storage_contract {
     };
 }
 
-/// The same for the leases of a store that several processes share.
+/// The same for what a store has that several processes share: leases and answers.
 ///
 /// ```
 /// use angzarr_runtime::storage::Memory;
@@ -187,6 +189,13 @@ macro_rules! lease_contract {
                 r5_a_lease_runs_out
                 r5_a_lease_is_given_back
                 r5_of_racing_holders_one_wins
+                s3_r5_what_was_told_is_read_until_it_is_forgotten
+                s3_r5_the_first_answer_counts
+                s3_r5_answers_go_by_their_age
+                s4_r5_a_write_tells_or_it_is_not_stored
+                s4_r5_events_of_a_wait_are_found
+                b6_r5_nobody_waits_for_merged_events
+                s3_r5_who_waits_is_woken
             );
         }
     };

@@ -8,7 +8,7 @@ use super::super::{Dedup, EditionDiscard, EditionInfo, StreamMerge, WriteError, 
 use super::log::Entry;
 use super::state::{State, Stream};
 use crate::dead_letter::Resolution;
-use crate::stream::StreamKey;
+use crate::stream::{StreamKey, WaitMark};
 
 impl State {
     /// Whether a branch may be merged: neither it nor its main stream has moved.
@@ -36,7 +36,7 @@ impl State {
         events.sort_unstable();
         for (position, main) in events {
             let Some(entry) = self.log.get(position) else { continue };
-            let headers = entry.headers.clone().with_divergences(Vec::new());
+            let headers = entry.headers.clone().with_divergences(Vec::new()).with_wait(None);
             let entry = Entry {
                 stream: main,
                 sequence: entry.sequence,
@@ -102,12 +102,20 @@ impl State {
                 }
             }
         }
-        let mut workflows = HashSet::new();
+        let (mut workflows, mut waits) = (HashSet::new(), HashSet::new());
         for position in positions {
-            if let Some(headers) = self.log.remove(position)
-                && !headers.correlation_id().is_empty()
-            {
+            let Some(headers) = self.log.remove(position) else { continue };
+            waits.extend(headers.wait().map(WaitMark::wait));
+            if !headers.correlation_id().is_empty() {
                 workflows.insert(headers.correlation_id().to_owned());
+            }
+        }
+        for wait in waits {
+            if let Some(known) = self.waits.get_mut(&wait) {
+                known.retain(|position| self.log.get(*position).is_some());
+                if known.is_empty() {
+                    self.waits.remove(&wait);
+                }
             }
         }
         for workflow in workflows {

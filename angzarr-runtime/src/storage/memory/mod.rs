@@ -3,6 +3,7 @@
 //! In: writes and questions. Out: the same promises as any other backend, but for durability: everything is gone with the
 //! process. Never: waiting; a write is stored when [`Storage::commit_now`] returns.
 
+mod answers;
 mod branches;
 mod intents;
 mod log;
@@ -21,8 +22,8 @@ use uuid::Uuid;
 
 use self::state::State;
 use super::{
-    BoxFuture, Dedup, EditionInfo, Intent, IntentFilter, IntentId, Lease, Leases, Storage, StorageFuture, StreamFilter,
-    StreamInfo, StreamRead, StreamSlice, Write, WriteError, Written,
+    Answers, BoxFuture, Dedup, EditionInfo, Intent, IntentFilter, IntentId, Lease, Leases, Storage, StorageFuture,
+    StreamFilter, StreamInfo, StreamRead, StreamSlice, Write, WriteError, Written,
 };
 use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId, Resolution};
 use crate::stream::{LogEvent, StoredSnapshot, StreamKey};
@@ -53,12 +54,14 @@ struct Shared {
     leases: Mutex<BTreeMap<String, (Uuid, Instant)>>,
     /// Tells other runtimes on the same store.
     changes: watch::Sender<u64>,
+    told: watch::Sender<()>,
 }
 
 impl Default for Shared {
     fn default() -> Self {
         let (state, leases) = (Mutex::default(), Mutex::default());
-        Self { id: Uuid::new_v4(), state, head: AtomicU64::default(), leases, changes: watch::Sender::new(0) }
+        let (changes, told) = (watch::Sender::new(0), watch::Sender::new(()));
+        Self { id: Uuid::new_v4(), state, head: AtomicU64::default(), leases, changes, told }
     }
 }
 
@@ -77,12 +80,16 @@ impl Memory {
     }
 
     fn store(&self, write: Write) -> Result<Written, WriteError> {
+        let tells = self.many && write.extras.as_ref().is_some_and(|extras| !extras.answers.is_empty());
         let mut state = self.shared.state.lock();
         let written = state.commit(write)?;
         // Set while the lock is held, so that the head never goes back.
         self.shared.head.store(state.head(), Ordering::Release);
         if self.many {
             self.shared.changes.send_replace(state.head());
+        }
+        if tells {
+            self.shared.told.send_replace(());
         }
         Ok(written)
     }
@@ -172,6 +179,10 @@ impl Storage for Memory {
         self.many.then_some(self)
     }
 
+    fn answers(&self) -> Option<&dyn Answers> {
+        self.many.then_some(self)
+    }
+
     fn commits_now(&self) -> bool {
         true
     }
@@ -218,6 +229,10 @@ impl Storage for Memory {
 
     fn read_correlation<'a>(&'a self, correlation_id: &'a str) -> StorageFuture<'a, Vec<LogEvent>> {
         ready(self.shared.state.lock().read_correlation(correlation_id))
+    }
+
+    fn read_wait(&self, wait: Uuid) -> StorageFuture<'_, Vec<LogEvent>> {
+        ready(self.shared.state.lock().read_wait(wait))
     }
 
     fn streams<'a>(

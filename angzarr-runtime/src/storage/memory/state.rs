@@ -2,16 +2,17 @@
 //!
 //! In: one write or question at a time. Out: all of a write or nothing (promise 1). Never: locks, threads, futures.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{Range, RangeInclusive};
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
+use uuid::Uuid;
 
 use super::super::write::{StreamHead, check_shape};
 use super::super::{
-    Append, Dedup, Extras, Settle, SnapshotWrite, StreamFilter, StreamInfo, StreamRead, StreamSlice, Write, WriteError,
-    Written,
+    Answer, Append, Dedup, Extras, Settle, SnapshotWrite, StreamFilter, StreamInfo, StreamRead, StreamSlice, Write,
+    WriteError, Written,
 };
 use super::intents::Intents;
 use super::log::{Entry, Log};
@@ -29,6 +30,9 @@ pub(super) struct State {
     pub(super) log: Log,
     pub(super) dedup: Map<(u32, Bytes), Written>,
     pub(super) correlations: Map<String, Vec<u64>>,
+    /// Events with the mark of a wait.
+    pub(super) waits: Map<Uuid, Vec<u64>>,
+    pub(super) answers: BTreeMap<(Uuid, Bytes), Answer>,
     checkpoints: Map<Name, u64>,
     pub(super) intents: Intents,
     pub(super) letters: Vec<DeadLetter>,
@@ -107,6 +111,7 @@ impl State {
             withdraws,
             merges,
             discards,
+            answers,
             forgets,
         } = *extras;
         self.check_settles(&settles, write.append.iter().chain(&appends))?;
@@ -151,6 +156,7 @@ impl State {
         for intent in intents {
             self.intents.put(intent);
         }
+        self.tell(answers);
         for discard in &discards {
             self.discard(discard);
         }
@@ -223,6 +229,9 @@ impl State {
     }
 
     pub(super) fn note_workflow(&mut self, headers: &Headers, positions: RangeInclusive<u64>) {
+        if let Some(mark) = headers.wait() {
+            self.waits.entry(mark.wait()).or_default().extend(positions.clone());
+        }
         let correlation_id = headers.correlation_id();
         if correlation_id.is_empty() {
             return;
@@ -381,6 +390,11 @@ impl State {
 
     pub(super) fn read_correlation(&self, correlation_id: &str) -> Vec<LogEvent> {
         let positions = self.correlations.get(correlation_id).map_or(&[][..], Vec::as_slice);
+        positions.iter().filter_map(|position| self.log_event(*position)).collect()
+    }
+
+    pub(super) fn read_wait(&self, wait: Uuid) -> Vec<LogEvent> {
+        let positions = self.waits.get(&wait).map_or(&[][..], Vec::as_slice);
         positions.iter().filter_map(|position| self.log_event(*position)).collect()
     }
 

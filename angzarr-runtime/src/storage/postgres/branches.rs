@@ -1,4 +1,4 @@
-//! What is stored one after the other: merges, dead letters, discards, keys that are forgotten.
+//! What is stored one after the other: merges, dead letters, answers, discards, keys that are forgotten.
 //!
 //! In: one write that was decided, in its transaction. Out: all of its rows, stored and not committed. Never: a position or a
 //! number of a stream that is given twice.
@@ -6,6 +6,7 @@
 use tokio_postgres::Error;
 
 use super::super::{Dedup, Write};
+use super::answers::Columns;
 use super::plan::{Known, Plan};
 use super::statements::{MergedKeys, Session};
 
@@ -45,6 +46,10 @@ pub(super) async fn store<'w>(
     }
     for letter in extras(writes).flat_map(|it| &it.dead_letters) {
         session.add_letter(letter).await?;
+    }
+    let answers = Columns::of(extras(writes).flat_map(|it| &it.answers));
+    if !answers.is_empty() {
+        session.tell(&answers).await?;
     }
     for discard in extras(writes).flat_map(|it| &it.discards) {
         session.discard(discard, plan.newest()).await?;

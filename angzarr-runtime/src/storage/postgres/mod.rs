@@ -7,6 +7,7 @@
 //! (`schema_1.sql`, `begin_write`). So positions are given in the order of the commits. Questions have connections of
 //! their own and wait for nobody.
 
+mod answers;
 mod branches;
 mod codec;
 mod connect;
@@ -46,7 +47,7 @@ use self::settings::Settings;
 use self::writer::{Job, Writer};
 use super::encoding::encode_resolution;
 use super::{
-    BoxFuture, Dedup, EditionInfo, Intent, IntentFilter, IntentId, Leases, OpenBatch, Storage, StorageError,
+    Answers, BoxFuture, Dedup, EditionInfo, Intent, IntentFilter, IntentId, Leases, OpenBatch, Storage, StorageError,
     StorageErrorKind, StorageFuture, StreamFilter, StreamInfo, StreamRead, StreamSlice, Write, WriteError, Written,
 };
 use crate::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId, Resolution};
@@ -347,6 +348,10 @@ impl Storage for PostgresStorage {
         Some(self)
     }
 
+    fn answers(&self) -> Option<&dyn Answers> {
+        Some(self)
+    }
+
     fn commit(&self, batch: Vec<Write>) -> BoxFuture<'_, Vec<Result<Written, WriteError>>> {
         let count = batch.len();
         // Sent before the future is polled for the first time: an answer that nobody waits for changes nothing.
@@ -418,6 +423,10 @@ impl Storage for PostgresStorage {
             let correlation_id = correlation_id.clone();
             async move { reader.correlation(&correlation_id).await }
         })
+    }
+
+    fn read_wait(&self, wait: Uuid) -> StorageFuture<'_, Vec<LogEvent>> {
+        self.read(move |mut reader| async move { reader.wait(wait).await })
     }
 
     fn streams<'a>(

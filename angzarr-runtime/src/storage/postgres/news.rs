@@ -8,7 +8,7 @@
 //! everybody looks by himself.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
@@ -28,6 +28,15 @@ const TOGETHER: Duration = Duration::from_millis(5);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// What says that somebody was told something.
+const ANSWERS: &str = "answers";
+
+/// What another process has told.
+enum Heard {
+    Position(u64),
+    Answers,
+}
+
 const HEAD: &str = "SELECT newest_position()";
 
 #[derive(Debug)]
@@ -36,11 +45,21 @@ pub(super) struct News {
     /// Moved by other processes.
     others: watch::Sender<u64>,
     committed: Notify,
+    /// Somebody was told something.
+    answers: watch::Sender<()>,
+    /// Others have to be told that.
+    answered: AtomicBool,
 }
 
 impl News {
     pub(super) fn new(head: u64) -> Arc<Self> {
-        Arc::new(Self { head: AtomicU64::new(head), others: watch::Sender::new(head), committed: Notify::new() })
+        Arc::new(Self {
+            head: AtomicU64::new(head),
+            others: watch::Sender::new(head),
+            committed: Notify::new(),
+            answers: watch::Sender::new(()),
+            answered: AtomicBool::new(false),
+        })
     }
 
     pub(super) fn head(&self) -> u64 {
@@ -50,6 +69,17 @@ impl News {
     /// Told when others have moved the head.
     pub(super) fn of_others(&self) -> watch::Receiver<u64> {
         self.others.subscribe()
+    }
+
+    /// Told when somebody was told something.
+    pub(super) fn of_answers(&self) -> watch::Receiver<()> {
+        self.answers.subscribe()
+    }
+
+    /// Somebody in another process was told something, and can read it.
+    pub(super) fn answered(&self) {
+        self.answered.store(true, Ordering::Release);
+        self.committed.notify_one();
     }
 
     /// A commit of this process can be seen.
@@ -90,7 +120,11 @@ impl News {
                 loop {
                     match std::task::ready!(connection.poll_message(cx)) {
                         Some(Ok(AsyncMessage::Notification(it))) => {
-                            if heard.send(it.payload().parse::<u64>().ok()).is_err() {
+                            let news = match it.payload() {
+                                ANSWERS => Some(Heard::Answers),
+                                position => position.parse().ok().map(Heard::Position),
+                            };
+                            if news.is_some_and(|news| heard.send(news).is_err()) {
                                 return std::task::Poll::Ready(());
                             }
                         }
@@ -115,8 +149,11 @@ impl News {
             ended = self.look(&client) => ended.map_err(doing()),
             ended = self.tell(&client, &channel) => ended.map_err(doing()),
             () = async {
-                while let Some(position) = messages.recv().await {
-                    position.into_iter().for_each(|position| self.heard(position));
+                while let Some(news) = messages.recv().await {
+                    match news {
+                        Heard::Position(position) => self.heard(position),
+                        Heard::Answers => drop(self.answers.send_replace(())),
+                    }
                 }
             } => Ok(()),
         }
@@ -137,6 +174,9 @@ impl News {
             self.committed.notified().await;
             let position = signed(self.head()).to_string();
             client.execute(&statement, &[&channel, &position]).await?;
+            if self.answered.swap(false, Ordering::AcqRel) {
+                client.execute(&statement, &[&channel, &ANSWERS]).await?;
+            }
             tokio::time::sleep(TOGETHER).await;
         }
     }

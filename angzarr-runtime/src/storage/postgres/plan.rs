@@ -77,6 +77,7 @@ pub(super) struct Events<'w> {
     pub(super) workflow: Sparse<&'w str>,
     pub(super) ext: Sparse<Vec<u8>>,
     pub(super) divergences: Sparse<Vec<u8>>,
+    /// With the mark of a wait, where there is one.
     pub(super) trace: Sparse<Vec<u8>>,
     pub(super) payload: Vec<&'w [u8]>,
 }
@@ -422,7 +423,7 @@ impl<'w, 'k> Plan<'w, 'k> {
         }
         let ext = encode_ext(&append.headers);
         let divergences = encode_divergences(&append.headers);
-        let trace = append.headers.trace().map(|trace| trace.to_bytes().to_vec());
+        let origin = Some(append.headers.origin()).filter(|it| !it.is_empty());
         let workflow = Some(append.headers.correlation_id()).filter(|it| !it.is_empty());
         let rows = &mut self.rows.events;
         for (sequence, event) in (append.expected..).zip(&append.events) {
@@ -434,7 +435,7 @@ impl<'w, 'k> Plan<'w, 'k> {
             rows.workflow.push(workflow);
             rows.ext.push(ext.clone());
             rows.divergences.push(divergences.clone());
-            rows.trace.push(trace.clone());
+            rows.trace.push(origin.clone());
             rows.payload.push(&event.payload);
         }
         self.position = written.last_position;

@@ -11,6 +11,7 @@ use deadpool_postgres::{Object, Pool};
 use parking_lot::RwLock;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use uuid::Uuid;
 
 use super::super::encoding::signed;
 use super::super::{Dedup, StorageError, StreamRead, StreamSlice, Written};
@@ -327,6 +328,11 @@ impl Reader {
             return Ok(Vec::new());
         }
         self.log_events(" AND e.correlation_id = $4", Some(&correlation_id), 0, usize::MAX, usize::MAX).await
+    }
+
+    pub(super) async fn wait(&mut self, wait: Uuid) -> Result<Vec<LogEvent>, StorageError> {
+        let condition = " AND octet_length(e.trace) > 25 AND substr(e.trace, 26, 16) = $4";
+        self.log_events(condition, Some(&&wait.as_bytes()[..]), 0, usize::MAX, usize::MAX).await
     }
 
     pub(super) async fn checkpoint(&self, subscriber: &str) -> Result<Option<u64>, StorageError> {

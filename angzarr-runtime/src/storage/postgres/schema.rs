@@ -11,7 +11,7 @@ use super::error::{corrupt, incompatible, while_doing};
 use super::settings::Settings;
 
 /// Each step leads from the version that is its index to the next one.
-const STEPS: &[&str] = &[include_str!("schema_1.sql")];
+const STEPS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// The version that this program reads and writes.
 pub(super) const VERSION: i32 = STEPS.len() as i32;

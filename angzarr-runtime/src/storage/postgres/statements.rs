@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::super::encoding::{encode_kind, encode_resolution, signed};
 use super::super::write::StreamHead;
 use super::super::{Dedup, EditionDiscard, StorageError, Write};
+use super::answers::{Columns, TELL};
 use super::codec::{large, optional_small, small, value, written};
 use super::connect::{Connector, Role};
 use super::error::while_doing;
@@ -74,11 +75,11 @@ const ADD_LETTER: &str =
          reason = excluded.reason
      WHERE stored.resolution = 1 OR (stored.resolution IS NULL AND excluded.attempts > stored.attempts)";
 /// The same events on another stream, in order of their positions; they were decided on the main timeline's past, so they
-/// hand on no divergences.
+/// hand on no divergences; and nobody waits for them, so they hand on no mark behind the trace.
 const MERGE_EVENTS: &str =
     "INSERT INTO events (position, stream, sequence, created_at, type, isolated, correlation_id, ext, trace, payload)
      SELECT $1 + row_number() OVER (ORDER BY e.position), m.main, e.sequence, e.created_at, e.type, e.isolated,
-            e.correlation_id, e.ext, e.trace, e.payload
+            e.correlation_id, e.ext, nullif(substr(e.trace, 1, 25), decode(repeat('00', 25), 'hex')), e.payload
      FROM unnest($2::bigint[], $3::bigint[]) AS m (branch, main) JOIN events e ON e.stream = m.branch";
 /// One that main knows already stays what it is.
 const MERGE_DEDUP: &str = "INSERT INTO dedup (stream, key, first_sequence, count, last_position)
@@ -386,6 +387,11 @@ impl Session {
             )
             .await
             .map(drop)
+    }
+
+    /// Tells those who wait in other processes.
+    pub(super) async fn tell(&self, answers: &Columns<'_>) -> Result<(), Error> {
+        self.client.execute(TELL, &answers.parameters()).await.map(drop)
     }
 
     /// Appends the events of branches to their main streams, behind `last_position`. Answers how many they were.

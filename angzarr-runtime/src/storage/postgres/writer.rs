@@ -291,6 +291,9 @@ impl Writer {
                 if has_discards {
                     self.memory.streams.clear();
                 }
+                if writes.iter().filter_map(|it| it.extras.as_deref()).any(|it| !it.answers.is_empty()) {
+                    self.news.answered();
+                }
                 Ok(outcomes)
             }
             Err(error) if is_lost(&error) => {
@@ -526,6 +529,10 @@ fn part_of(writes: &[Write]) -> usize {
 /// Whether it has parts that are stored one after the other: it gets a transaction of its own.
 fn is_special(write: &Write) -> bool {
     write.extras.as_deref().is_some_and(|it| {
-        !(it.merges.is_empty() && it.discards.is_empty() && it.forgets.is_empty() && it.dead_letters.is_empty())
+        !(it.merges.is_empty()
+            && it.discards.is_empty()
+            && it.forgets.is_empty()
+            && it.dead_letters.is_empty()
+            && it.answers.is_empty())
     })
 }

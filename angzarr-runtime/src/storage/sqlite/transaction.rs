@@ -274,7 +274,9 @@ impl Transaction<'_> {
         if let Err(error) = check_shape(write.append.as_ref(), extras) {
             return Ok(Err(error));
         }
+        // Whoever has the store to itself tells nobody.
         let Extras {
+            answers: _,
             appends,
             snapshots,
             checkpoints,

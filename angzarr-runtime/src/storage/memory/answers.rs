@@ -1,0 +1,42 @@
+//! Answers in memory (rows S3, S4, R5).
+//!
+//! In: what a component did, and who waits for it. Out: the same. Never: two answers to one question.
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::super::{Answer, Answers, StorageFuture};
+use super::state::State;
+use super::{Memory, ready};
+use crate::stream::Nanos;
+
+impl State {
+    /// The first one counts.
+    pub(super) fn tell(&mut self, answers: Vec<Answer>) {
+        for answer in answers {
+            self.answers.entry((answer.wait, answer.key.clone())).or_insert(answer);
+        }
+    }
+}
+
+impl Answers for Memory {
+    fn tell<'a>(&'a self, answers: &'a [Answer]) -> StorageFuture<'a, ()> {
+        self.shared.state.lock().tell(answers.to_vec());
+        self.shared.told.send_replace(());
+        ready(())
+    }
+
+    fn read<'a>(&'a self, waits: &'a [Uuid]) -> StorageFuture<'a, Vec<Answer>> {
+        let state = self.shared.state.lock();
+        ready(state.answers.values().filter(|it| waits.contains(&it.wait)).cloned().collect())
+    }
+
+    fn forget<'a>(&'a self, waits: &'a [Uuid], now: Nanos) -> StorageFuture<'a, ()> {
+        self.shared.state.lock().answers.retain(|_, it| !waits.contains(&it.wait) && it.until >= now);
+        ready(())
+    }
+
+    fn news(&self) -> watch::Receiver<()> {
+        self.shared.told.subscribe()
+    }
+}
