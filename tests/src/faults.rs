@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use angzarr_runtime::dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterId, Resolution};
 use angzarr_runtime::storage::{
-    BoxFuture, Dedup, EditionInfo, Intent, IntentFilter, IntentId, Storage, StorageError, StorageErrorKind,
-    StorageFuture, StreamFilter, StreamInfo, StreamRead, StreamSlice, Write, WriteError, Written,
+    Answer, Answers, BoxFuture, Dedup, EditionInfo, Intent, IntentFilter, IntentId, Lease, Leases, Storage,
+    StorageError, StorageErrorKind, StorageFuture, StreamFilter, StreamInfo, StreamRead, StreamSlice, Write,
+    WriteError, Written,
 };
 use angzarr_runtime::stream::{LogEvent, StoredSnapshot, StreamKey};
 use angzarr_runtime::{Builder, OpenStorage, Uuid};
@@ -33,6 +34,8 @@ pub enum Fault {
     HoldThenFail,
     /// The store panics before it stores anything.
     Panic,
+    /// All is well.
+    Pass,
 }
 
 #[derive(Default)]
@@ -59,6 +62,7 @@ pub struct Faults {
     parked: Arc<AtomicU32>,
     looks: Arc<AtomicU32>,
     slow_reads: Arc<AtomicU64>,
+    shared: Arc<Sharing>,
 }
 
 impl Default for Faults {
@@ -78,9 +82,31 @@ impl Default for Faults {
             parked: Arc::default(),
             looks: Arc::default(),
             slow_reads: Arc::default(),
+            shared: Arc::default(),
             lookups_held: watch::Sender::new(false),
         }
     }
+}
+
+/// What becomes of answers for other processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fate {
+    #[default]
+    Told,
+    /// All of them, also those that are a part of a write.
+    Lost,
+    /// Those that are told beside a write come twice.
+    Doubled,
+    /// Those that are told beside a write are on their way for ever.
+    Stuck,
+}
+
+#[derive(Default)]
+struct Sharing {
+    is_on: AtomicBool,
+    is_out: AtomicBool,
+    fate: Mutex<Fate>,
+    told: AtomicU32,
 }
 
 /// Counts down to the fault; whether it strikes.
@@ -187,6 +213,31 @@ impl Faults {
         self.parked.store(n, Ordering::SeqCst);
     }
 
+    /// The runtime on this store is one of several, if the store behind it can be shared; say so before it is built.
+    pub fn shares(self) -> Self {
+        self.shared.is_on.store(true, Ordering::SeqCst);
+        self
+    }
+
+    /// Whether the process takes no part in the work, and nobody else knows that it lives: it sends commands, and waits.
+    pub fn keep_out(&self, out: bool) {
+        self.shared.is_out.store(out, Ordering::SeqCst);
+    }
+
+    /// What becomes of answers for other processes.
+    pub fn answers(&self, fate: Fate) {
+        *self.shared.fate.lock().unwrap_or_else(PoisonError::into_inner) = fate;
+    }
+
+    /// How many answers were to be told beside a commit.
+    pub fn told(&self) -> u32 {
+        self.shared.told.load(Ordering::SeqCst)
+    }
+
+    fn fate(&self) -> Fate {
+        *self.shared.fate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn take(&self, write: &Write) -> Option<Fault> {
         let append = write.append.as_ref()?;
         self.appends.fetch_add(1, Ordering::SeqCst);
@@ -229,6 +280,12 @@ struct Faulty {
     faults: Faults,
 }
 
+impl Faulty {
+    fn is_shared(&self) -> bool {
+        self.faults.shared.is_on.load(Ordering::SeqCst) && self.inner.leases().is_some()
+    }
+}
+
 fn failure(kind: StorageErrorKind) -> WriteError {
     StorageError::new(kind, "faulty", "failed on purpose").into()
 }
@@ -237,7 +294,72 @@ fn failed<'a, T: Send + 'a>() -> StorageFuture<'a, T> {
     Box::pin(async { Err(StorageError::new(StorageErrorKind::Unavailable, "faulty", "failed on purpose")) })
 }
 
+impl Leases for Faulty {
+    fn hold<'a>(&'a self, holder: Uuid, names: &'a [String], time: Duration) -> StorageFuture<'a, Vec<bool>> {
+        if self.faults.shared.is_out.load(Ordering::SeqCst) {
+            let said = names.iter().map(|name| name.starts_with("angzarr.process/")).collect();
+            return Box::pin(async { Ok(said) });
+        }
+        match self.inner.leases() {
+            Some(leases) => leases.hold(holder, names, time),
+            None => failed(),
+        }
+    }
+    fn release<'a>(&'a self, holder: Uuid, names: &'a [String]) -> StorageFuture<'a, ()> {
+        self.inner.leases().map_or_else(failed, |leases| leases.release(holder, names))
+    }
+    fn list(&self) -> StorageFuture<'_, Vec<Lease>> {
+        self.inner.leases().map_or_else(failed, Leases::list)
+    }
+}
+
+impl Answers for Faulty {
+    fn tell<'a>(&'a self, told: &'a [Answer]) -> StorageFuture<'a, ()> {
+        let Some(answers) = self.inner.answers() else { return failed() };
+        Box::pin(async move {
+            self.faults.shared.told.fetch_add(told.len() as u32, Ordering::SeqCst);
+            match self.faults.fate() {
+                Fate::Told => answers.tell(told).await,
+                Fate::Lost => Ok(()),
+                Fate::Doubled => {
+                    answers.tell(told).await?;
+                    answers.tell(told).await
+                }
+                Fate::Stuck => std::future::pending().await,
+            }
+        })
+    }
+    fn read<'a>(&'a self, waits: &'a [Uuid]) -> StorageFuture<'a, Vec<Answer>> {
+        let Some(answers) = self.inner.answers() else { return failed() };
+        Box::pin(async move {
+            let mut read = answers.read(waits).await?;
+            if self.faults.fate() == Fate::Doubled {
+                read.extend(read.clone());
+            }
+            Ok(read)
+        })
+    }
+    fn forget<'a>(&'a self, waits: &'a [Uuid], now: i64) -> StorageFuture<'a, ()> {
+        self.inner.answers().map_or_else(failed, |answers| answers.forget(waits, now))
+    }
+    fn news(&self) -> watch::Receiver<()> {
+        self.inner.answers().map_or_else(|| watch::channel(()).1, Answers::news)
+    }
+}
+
 impl Storage for Faulty {
+    fn leases(&self) -> Option<&dyn Leases> {
+        self.is_shared().then_some(self)
+    }
+
+    fn answers(&self) -> Option<&dyn Answers> {
+        self.is_shared().then_some(self)
+    }
+
+    fn changes(&self) -> Option<watch::Receiver<u64>> {
+        self.inner.changes().filter(|_| self.is_shared())
+    }
+
     fn describe(&self) -> String {
         format!("faulty {}", self.inner.describe())
     }
@@ -255,6 +377,11 @@ impl Storage for Faulty {
                     && let Some(extras) = &mut write.extras
                 {
                     extras.checkpoints.clear();
+                }
+                if self.faults.fate() == Fate::Lost
+                    && let Some(extras) = &mut write.extras
+                {
+                    extras.answers.clear();
                 }
                 let letters = write.extras.as_ref().is_some_and(|extras| !extras.dead_letters.is_empty());
                 if letters && strikes(&self.faults.letters) {

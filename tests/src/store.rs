@@ -20,6 +20,11 @@ impl Store {
         Self::Memory(Memory::new())
     }
 
+    /// For several runtimes at a time.
+    pub fn shared_memory() -> Self {
+        Self::Memory(Memory::new().for_many_runtimes())
+    }
+
     pub fn sqlite() -> Self {
         Self::Sqlite(tempfile::tempdir().expect("a temporary directory"))
     }
@@ -36,6 +41,14 @@ impl Store {
             Self::Sqlite(_) => Self::sqlite(),
             #[cfg(feature = "postgres")]
             Self::Postgres(_) => Self::postgres(),
+        }
+    }
+
+    /// The same, for several runtimes at a time.
+    pub fn another_to_share(&self) -> Self {
+        match self {
+            Self::Memory(_) => Self::shared_memory(),
+            _ => self.another(),
         }
     }
 
@@ -146,6 +159,29 @@ pub fn assert_gapless(events: &[StoredEvent]) {
         assert!(pair[0].created_at <= pair[1].created_at, "time goes back at #{}", pair[1].sequence);
         assert!(pair[0].position < pair[1].position, "positions go back at #{}", pair[1].sequence);
     }
+}
+
+/// Writes each test once and runs it on every store that several processes can share.
+#[macro_export]
+macro_rules! on_every_shared_store {
+    ($($(#[doc = $doc:literal])* async fn $name:ident($store:ident) $body:block)+) => {
+        $($(#[doc = $doc])* async fn $name($store: $crate::Store) $body)+
+
+        mod memory {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::Store::shared_memory()).await;
+            })+
+        }
+
+        #[cfg(feature = "postgres")]
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::Store::postgres()).await;
+            })+
+        }
+    };
 }
 
 /// Writes each test once and runs it on every store.

@@ -140,6 +140,8 @@ struct State {
     undoing: bool,
     /// What other processes have told, by its key.
     heard: HashSet<Bytes>,
+    /// Positions of events that somebody waits for already.
+    noted: HashSet<u64>,
 }
 
 impl Cascade {
@@ -162,9 +164,14 @@ impl Cascade {
         self.state.lock().heard.insert(key.clone())
     }
 
-    /// The answer waits for these as well.
-    pub(super) fn adopt(&self, waiting: Waiting) {
-        self.state.lock().waiting.push(waiting);
+    /// The answer waits for these as well, and knows these events.
+    pub(super) fn adopt(&self, waiting: Waiting, events: &[StoredEvent]) {
+        let mut state = self.state.lock();
+        state.waiting.push(waiting);
+        if self.mark.is_some() {
+            state.noted.extend(events.iter().map(|event| event.position));
+        }
+        drop(state);
         self.news.notify_one();
     }
 
@@ -293,14 +300,19 @@ impl Core {
         let link = CascadeLink::begin(cascade.clone());
         let mut news = false;
         for LogEvent { stream, event } in found {
-            if event.position < first.position || event.isolated || !known.events.insert(event.position) {
+            let is_known = cascade.state.lock().noted.contains(&event.position);
+            if event.position < first.position || event.isolated || !known.events.insert(event.position) || is_known {
                 continue;
             }
             news = true;
             if let Some(waiting) = self.waits.expect_caused(self, &stream, &event, &link) {
-                cascade.adopt(waiting);
+                cascade.adopt(waiting, &[]);
             }
             known.note(self, &stream, &event);
+        }
+        if news {
+            // What was told before it was noted here.
+            self.hear().await;
         }
         Ok(news)
     }
@@ -395,6 +407,7 @@ impl Core {
         let mut known = Known::default();
         for event in &outcome.events {
             known.note(self, key, event);
+            known.events.insert(event.position);
         }
         let mut is_first = true;
         let ended_early = loop {

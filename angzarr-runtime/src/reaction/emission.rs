@@ -194,7 +194,7 @@ impl Core {
             self.withdraw(settle).await?;
         }
         if let (Some(link), Some(waiting)) = (by.link, outcome.waiting) {
-            link.cascade.adopt(waiting);
+            link.cascade.adopt(waiting, &outcome.events);
         }
         Ok(())
     }

@@ -536,7 +536,7 @@ impl Core {
             return self.withdraw(settle).await.map(|()| None).map_err(Undelivered::Held);
         }
         if let (Some(link), Some(waiting)) = (link, outcome.waiting) {
-            link.cascade.adopt(waiting);
+            link.cascade.adopt(waiting, &outcome.events);
         }
         // Somebody else has delivered it meanwhile.
         let Some(revocation) = revocation.filter(|_| !outcome.moot) else { return Ok(None) };

@@ -449,7 +449,7 @@ impl ProcessManager {
             Err(error) => return Err(Undelivered::of(error)),
         };
         if let (Some(link), Some(waiting)) = (link, outcome.waiting.take()) {
-            link.cascade.adopt(waiting);
+            link.cascade.adopt(waiting, &outcome.events);
         }
         if outcome.duplicate || outcome.moot {
             plan.planned.lock().clear();

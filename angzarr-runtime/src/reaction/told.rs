@@ -244,7 +244,7 @@ impl Core {
         outcome: Result<Option<prost_types::Any>, String>,
     ) {
         if let Some(mark) = self.waits_elsewhere(event.headers.wait())
-            && (mark.cascade.is_some() || kind == ComponentKind::Projector)
+            && self.is_waited_for(mark, component, kind, event)
         {
             let mut told = Told::of(component, stream, event.sequence, HANDLED);
             match &outcome {
@@ -254,6 +254,20 @@ impl Core {
             self.outbox.put(told.to(mark, stream));
         }
         self.waits.handled(component, stream, event.sequence, outcome);
+    }
+
+    /// Whether whoever waits for an event waits for this component. A component gets events of its domains that it has no handler
+    /// for as well.
+    fn is_waited_for(&self, mark: &WaitMark, component: &str, kind: ComponentKind, event: &StoredEvent) -> bool {
+        let (registry, name) = (&self.registry, event.type_name.as_str());
+        let is_cascade = mark.cascade.is_some();
+        match kind {
+            ComponentKind::Projector => registry.projectors.get(component).is_some_and(|it| it.handles(name)),
+            ComponentKind::Saga => is_cascade && registry.sagas.get(component).is_some_and(|it| it.handles(name)),
+            ComponentKind::ProcessManager => {
+                is_cascade && registry.process_managers.get(component).is_some_and(|it| it.handles(name))
+            }
+        }
     }
 
     /// That a component gave up on an event, for the commit that records it.

@@ -61,7 +61,12 @@ impl WaitResult {
             self.done.extend(other.done);
             self.passed.extend(other.passed);
         }
-        self.missing.extend(other.missing);
+        // What was waited for twice is missing once.
+        for missing in other.missing {
+            if !self.missing.contains(&missing) {
+                self.missing.push(missing);
+            }
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod cascades;
 mod compensation;
 mod domain;
 mod editions;
+mod elsewhere;
 mod facts;
 mod model;
 mod process_managers;
