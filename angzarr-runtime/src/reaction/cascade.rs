@@ -318,14 +318,7 @@ impl Core {
     }
 
     /// Of what was passed, as positions say, what others have told, and what waits in the dead letters: a failure of the cascade.
-    async fn settle_passed(
-        &self,
-        outcome: &Outcome,
-        cascade: &Cascade,
-        stream: &StreamKey,
-        result: &mut WaitResult,
-        known: &mut Known,
-    ) {
+    async fn settle_passed(&self, outcome: &Outcome, cascade: &Cascade, stream: &StreamKey, result: &mut WaitResult) {
         if result.passed.is_empty() || cascade.mark().is_none() || outcome.duplicate {
             return;
         }
@@ -333,7 +326,6 @@ impl Core {
         // Nobody has told it: whoever ran it may have died on the way.
         for passed in std::mem::take(&mut result.passed) {
             let Passed { component, sequence, position } = passed;
-            known.in_doubt = true;
             match self.storage.dead_letter(letter_id(component, stream, sequence, position)).await {
                 Ok(Some(letter)) if !matches!(letter.resolution, Some(Resolution::Retried { .. })) => {
                     cascade.fail(CascadeFailure {
@@ -354,11 +346,14 @@ impl Core {
 
     /// What reactions of a cascade have decided to send and not sent yet: whoever was about to has died, and somebody else will.
     async fn left_to_send(&self, cascade: &Cascade, known: &Known) -> Result<Vec<Missing>> {
-        let Some(mark) = cascade.mark().filter(|_| known.in_doubt) else { return Ok(Vec::new()) };
-        let mut left = Vec::new();
-        for stream in &known.streams {
+        let Some(mark) = cascade.mark() else { return Ok(Vec::new()) };
+        let of_streams = known.streams.iter().map(|stream| async {
             let filter = IntentFilter { stream: Some(stream.clone()), ..IntentFilter::default() };
-            for intent in self.storage.intents(&filter).await? {
+            self.storage.intents(&filter).await
+        });
+        let mut left = Vec::new();
+        for intents in futures_util::future::try_join_all(of_streams).await? {
+            for intent in intents {
                 // One that failed is tried again later, and not waited for: as within one process.
                 if intent.attempts > 0 {
                     continue;
@@ -432,7 +427,7 @@ impl Core {
                 biased;
                 () = cascade.ended_early() => break true,
                 mut result = self.waits.wait(waiting, left) => {
-                    self.settle_passed(&outcome, cascade, &stream, &mut result, &mut known).await;
+                    self.settle_passed(&outcome, cascade, &stream, &mut result).await;
                     waited.take_in(result, is_first);
                 }
             }
@@ -485,8 +480,6 @@ struct Known {
     events: HashSet<u64>,
     /// The streams on which its reactions may have decided to send something.
     streams: BTreeSet<StreamKey>,
-    /// Of something it is only known that it was passed.
-    in_doubt: bool,
 }
 
 impl Known {

@@ -13,7 +13,8 @@ use crate::stream::Nanos;
 /// Tells one process what another one did.
 ///
 /// # The promises
-/// 1. What was told, here or in a commit ([`Extras::answers`](super::Extras::answers)), is read by everybody who asks afterwards.
+/// 1. What was told, here or in a commit ([`Extras::answers`](super::Extras::answers)), is read by everybody who asks afterwards, in
+///    the order in which it was told, call by call and commit by commit.
 /// 2. Of several answers with one wait and key the first one counts.
 /// 3. An answer is there until its wait is forgotten, or its time is over.
 pub trait Answers: Send + Sync {

@@ -14,7 +14,8 @@ impl State {
     /// The first one counts.
     pub(super) fn tell(&mut self, answers: Vec<Answer>) {
         for answer in answers {
-            self.answers.entry((answer.wait, answer.key.clone())).or_insert(answer);
+            self.answers_told += 1;
+            self.answers.entry((answer.wait, answer.key.clone())).or_insert((self.answers_told, answer));
         }
     }
 }
@@ -28,11 +29,13 @@ impl Answers for Memory {
 
     fn read<'a>(&'a self, waits: &'a [Uuid]) -> StorageFuture<'a, Vec<Answer>> {
         let state = self.shared.state.lock();
-        ready(state.answers.values().filter(|it| waits.contains(&it.wait)).cloned().collect())
+        let mut told: Vec<_> = state.answers.values().filter(|(_, it)| waits.contains(&it.wait)).collect();
+        told.sort_unstable_by_key(|(number, _)| *number);
+        ready(told.into_iter().map(|(_, answer)| answer.clone()).collect())
     }
 
     fn forget<'a>(&'a self, waits: &'a [Uuid], now: Nanos) -> StorageFuture<'a, ()> {
-        self.shared.state.lock().answers.retain(|_, it| !waits.contains(&it.wait) && it.until >= now);
+        self.shared.state.lock().answers.retain(|_, (_, it)| !waits.contains(&it.wait) && it.until >= now);
         ready(())
     }
 

@@ -32,7 +32,9 @@ pub(super) struct State {
     pub(super) correlations: Map<String, Vec<u64>>,
     /// Events with the mark of a wait.
     pub(super) waits: Map<Uuid, Vec<u64>>,
-    pub(super) answers: BTreeMap<(Uuid, Bytes), Answer>,
+    /// With their numbers, in the order in which they were told.
+    pub(super) answers: BTreeMap<(Uuid, Bytes), (u64, Answer)>,
+    pub(super) answers_told: u64,
     checkpoints: Map<Name, u64>,
     pub(super) intents: Intents,
     pub(super) letters: Vec<DeadLetter>,

@@ -16,9 +16,9 @@ use crate::stream::Nanos;
 
 /// The first one counts. In order, so that two who tell the same wait for each other, never crosswise.
 pub(super) const TELL: &str = "INSERT INTO answers (wait, key, until, answer)
-    SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::bigint[], $4::bytea[]) AS a (wait, key, until, answer)
+    SELECT wait, key, until, answer FROM unnest($1::uuid[], $2::bytea[], $3::bigint[], $4::bytea[]) AS a (wait, key, until, answer)
     ORDER BY wait, key ON CONFLICT DO NOTHING";
-const READ: &str = "SELECT wait, key, until, answer FROM answers WHERE wait = ANY ($1)";
+const READ: &str = "SELECT wait, key, until, answer FROM answers WHERE wait = ANY ($1) ORDER BY number";
 const FORGET: &str = "DELETE FROM answers WHERE wait = ANY ($1) OR until < $2";
 
 /// Answers as columns.

@@ -5,6 +5,7 @@ CREATE TABLE answers (
     key bytea NOT NULL,
     until bigint NOT NULL,
     answer bytea NOT NULL,
+    number bigint GENERATED ALWAYS AS IDENTITY,
     PRIMARY KEY (wait, key)
 );
 CREATE INDEX answers_by_age ON answers (until);

@@ -39,6 +39,11 @@ pub async fn s3_r5_what_was_told_is_read_until_it_is_forgotten(it: &Subject) {
     }
     assert_eq!(told(it, &[ONE, OTHER]).await.len(), 3);
     assert!(told(it, &[]).await.is_empty());
+    it.put(extras(|extras| extras.answers.push(answer(ONE, "A", 100, "in a commit")))).await.expect("stored");
+    answers(it).tell(&[answer(ONE, "0", 100, "last")]).await.expect("told");
+    let in_order = answers(it).read(&[ONE]).await.expect("answers can be read");
+    let last: Vec<_> = in_order.iter().skip(2).map(|it| &it.key[..]).collect();
+    assert_eq!(last, [b"A", b"0"], "in the order in which they were told");
     let read = answers(it).read(&[OTHER]).await.expect("answers can be read");
     assert_eq!(read, [all[2].clone()], "exactly as it was told");
     answers(it).forget(&[ONE], 0).await.expect("forgotten");
