@@ -400,7 +400,8 @@ impl Core {
         let link = CascadeLink::begin(cascade.clone());
         submission.link = Some(&link);
         let answer = match self.execute(&submission).await {
-            Ok(outcome) => self.end_cascade(&submission.key, outcome, cascade).await,
+            // In a box: few commands are cascades, and all of them would have to carry it.
+            Ok(outcome) => Box::pin(self.end_cascade(&submission.key, outcome, cascade)).await,
             Err(error) => Err(error),
         };
         answer.map_err(|error| error.about(|| submission.about()))
@@ -413,7 +414,9 @@ impl Core {
             waited = self.waits.wait(waiting, self.sync_deadline).await;
             telemetry::waited(&waited);
         }
-        self.hear_of_passed(&outcome.events, &submission.key, &mut waited, None).await;
+        if !waited.passed.is_empty() {
+            Box::pin(self.hear_of_passed(&outcome.events, &submission.key, &mut waited, None)).await;
+        }
         waited = self.without_parked(&submission.key, &outcome.events, waited).await;
         Ok(Receipt::new(submission.key.clone(), outcome, waited))
     }

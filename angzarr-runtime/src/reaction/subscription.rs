@@ -472,6 +472,8 @@ impl Subscriptions {
             tasks.push(tokio::spawn(async move { watch_others(&of_core, &of_all, stopped).await }));
             let (of_core, stopped) = (core.clone(), stop.subscribe());
             tasks.push(tokio::spawn(async move { tell_others(&of_core, stopped).await }));
+            let (of_core, stopped) = (core.clone(), stop.subscribe());
+            tasks.push(tokio::spawn(async move { forget_ended(&of_core, stopped).await }));
         }
         let (tasks, keeper) = (Mutex::new(tasks), Mutex::new(keeper));
         Ok(Self { all, stop, tasks, stop_keeping, keeper })
@@ -581,7 +583,6 @@ async fn watch_others(core: &Core, all: &[Arc<Subscription>], mut stop: watch::R
             () = core.waits.somebody_waits() => {}
             _ = stop.wait_for(|stopped| *stopped) => break,
         }
-        core.forget_told(false).await;
         let open = core.waits.open();
         let mut positions = Vec::new();
         for subscription in all.iter().filter(|it| !it.component.is_everywhere()) {
@@ -613,7 +614,6 @@ async fn watch_others(core: &Core, all: &[Arc<Subscription>], mut stop: watch::R
             true = told => {}
         }
     }
-    core.forget_told(false).await;
 }
 
 /// Tells other processes what they wait for, as soon as there is something, until the stop signal.
@@ -632,6 +632,21 @@ async fn tell_others(core: &Core, mut stop: watch::Receiver<bool>) {
     }
 }
 
+/// Removes what was told to waits that are over, until the stop signal; those that end about the same time together.
+async fn forget_ended(core: &Core, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = core.waits.somebody_has_ended() => {}
+            () = async { drop(stop.wait_for(|stopped| *stopped).await) } => break,
+        }
+        tokio::time::sleep(TOGETHER).await;
+        core.forget_told(false).await;
+    }
+    core.forget_told(false).await;
+}
+
+/// Waits that end within this time are forgotten together.
+const TOGETHER: Duration = Duration::from_millis(50);
 /// How often answers are removed that nobody came for.
 const TIDY: Duration = Duration::from_secs(10);
 

@@ -26,7 +26,7 @@ use crate::command::{CascadeErrorMode, Core, Projection, Provenance};
 use crate::error::{Code, Result};
 use crate::storage::{Answer, StorageError};
 use crate::stream::wait_mark::clock;
-use crate::stream::{Edition, Name, Nanos, StoredEvent, StreamKey, WaitMark};
+use crate::stream::{Edition, Headers, Name, Nanos, StoredEvent, StreamKey, WaitMark};
 use crate::telemetry;
 
 /// What waits to be told.
@@ -79,7 +79,7 @@ struct Told {
 
 impl Told {
     fn of(component: &str, stream: &StreamKey, sequence: u32, what: i32) -> Self {
-        let cover = Some(crate::command::cover_of(stream, "", None));
+        let cover = Some(crate::command::cover_on(stream, &Edition::of(&stream.edition, &[]), &Headers::default()));
         Self { component: component.to_owned(), cover, sequence, what, ..Self::default() }
     }
 
@@ -225,12 +225,15 @@ impl Core {
     /// Where in its cascade a mark stands; `None` where nobody waits any more.
     pub(super) fn link_at(&self, mark: &WaitMark) -> Option<CascadeLink> {
         let mode = mark.mode()?;
-        if self.ownership.is_me(mark.asker) {
-            return self.waits.cascade(mark.wait()).map(|cascade| CascadeLink::at(cascade, mark.depth));
+        if self.ownership.is_me(mark.asker)
+            && let Some(cascade) = self.waits.cascade(mark.wait())
+        {
+            return Some(CascadeLink::at(cascade, mark.depth));
         }
-        // What succeeds late has to be undone as well.
+        // What succeeds late has to be undone as well, also where nobody here waits any more.
         let time = if mode == CascadeErrorMode::Compensate { UNDOING } else { Duration::ZERO };
-        let goes_on = self.ownership.is_shared() && !mark.is_over_since(time);
+        let may_go_on = mode == CascadeErrorMode::Compensate || !self.ownership.is_me(mark.asker);
+        let goes_on = self.ownership.is_shared() && may_go_on && !mark.is_over_since(time);
         goes_on.then(|| CascadeLink::at(Cascade::elsewhere(mode, *mark), mark.depth))
     }
 
@@ -308,7 +311,13 @@ impl Core {
     pub(super) async fn hear(&self) -> bool {
         let waits = self.waits.waits();
         match self.told_to(&waits).await {
-            Ok(answers) => answers.iter().fold(false, |news, answer| self.hear_one(answer) || news),
+            Ok(answers) => {
+                let mut news = false;
+                for answer in &answers {
+                    news |= self.hear_one(answer);
+                }
+                news
+            }
             Err(error) => {
                 telemetry::answers_out_of_reach(&error);
                 false

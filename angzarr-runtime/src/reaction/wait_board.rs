@@ -184,6 +184,8 @@ struct Board {
     notes: Mutex<Notes>,
     /// Somebody begins to wait.
     news: Notify,
+    /// Somebody has ended whom others knew of.
+    over: Notify,
 }
 
 #[derive(Default)]
@@ -212,7 +214,7 @@ impl Drop for Marked {
         notes.cascades.remove(&self.wait);
         notes.ended.push(self.wait);
         drop(notes);
-        self.board.news.notify_one();
+        self.board.over.notify_one();
     }
 }
 
@@ -492,9 +494,16 @@ impl WaitBoard {
         std::mem::take(&mut self.0.notes.lock().ended)
     }
 
-    /// Resolves when somebody waits, or has stopped to.
+    /// Resolves when a wait is over that others knew of.
+    pub(super) async fn somebody_has_ended(&self) {
+        while self.0.notes.lock().ended.is_empty() {
+            self.0.over.notified().await;
+        }
+    }
+
+    /// Resolves when somebody waits.
     pub(super) async fn somebody_waits(&self) {
-        while self.0.waiting.load(Ordering::Acquire) == 0 && self.0.notes.lock().ended.is_empty() {
+        while self.0.waiting.load(Ordering::Acquire) == 0 {
             self.0.news.notified().await;
         }
     }

@@ -152,7 +152,9 @@ impl News {
                 while let Some(news) = messages.recv().await {
                     match news {
                         Heard::Position(position) => self.heard(position),
-                        Heard::Answers => drop(self.answers.send_replace(())),
+                        Heard::Answers => {
+                            self.answers.send_replace(());
+                        }
                     }
                 }
             } => Ok(()),
