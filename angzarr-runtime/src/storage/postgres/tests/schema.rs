@@ -14,7 +14,36 @@ fn eight_processes_that_start_at_once_make_one_store() {
         assert!(ids.windows(2).all(|pair| pair[0] == pair[1]), "{ids:?}");
         let steps = format!("SELECT count(*) FROM {}.angzarr_schema", schema.0);
         let steps: i64 = stranger().await.query_one(&steps, &[]).await.expect("an answer").get(0);
-        assert_eq!(steps, 1, "each step ran once");
+        assert_eq!(steps, i64::from(super::super::schema::VERSION), "each step ran once");
+    });
+}
+
+/// What an earlier program has stored stays, and gets what is new.
+#[test]
+fn u1_r5_a_store_of_version_1_is_brought_up_to_date() {
+    use crate::stream::{TraceContext, WaitMark};
+    block_on(async {
+        let schema = Schema::new().await;
+        let storage = open(&schema).await;
+        let traced = Headers::default().with_trace(TraceContext::new([1; 16], [2; 8], 1));
+        let with = |headers: &Headers, sequence| Append { headers: headers.clone(), ..append(&key(1), sequence, b"x") };
+        store(&storage, Write::append(with(&traced, 0))).await.expect("stored");
+        let id = storage.id();
+        storage.close().await.expect("it closes");
+        let back = format!(
+            "SET search_path TO {}; DROP TABLE answers; DROP INDEX events_of_wait; DELETE FROM angzarr_schema WHERE version = 2",
+            schema.0
+        );
+        stranger().await.batch_execute(&back).await.expect("as it was");
+        refused(schema.postgres().start_read_only().await, StorageErrorKind::Incompatible, &["schema version 1"]);
+        let storage = open(&schema).await;
+        assert_eq!(storage.id(), id);
+        let mark = WaitMark::new(id, None, Duration::from_secs(5));
+        let marked = traced.clone().with_wait(Some(mark));
+        store(&storage, Write::append(with(&marked, 1))).await.expect("stored");
+        let events = storage.read_stream(&key(1), StreamRead::all()).await.expect("read").events;
+        assert_eq!(events.iter().map(|it| it.headers.clone()).collect::<Vec<_>>(), [traced, marked]);
+        assert_eq!(storage.read_wait(mark.wait()).await.expect("found").len(), 1);
     });
 }
 
