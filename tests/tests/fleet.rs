@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -53,14 +54,17 @@ struct Worker {
     listener: std::thread::JoinHandle<()>,
 }
 
-fn start(place: &Place, acknowledged: &Arc<Mutex<BTreeSet<String>>>) -> Worker {
+fn start(place: &Place, acknowledged: &Arc<Mutex<BTreeSet<String>>>, views: &Arc<AtomicUsize>) -> Worker {
     let mut child = place.child("work").spawn().expect("the child starts");
     let mut out = BufReader::new(child.stdout.take().expect("its output"));
-    let acknowledged = acknowledged.clone();
+    let (acknowledged, views) = (acknowledged.clone(), views.clone());
     let listener = std::thread::spawn(move || {
         let mut line = String::new();
         // A line without its end was not finished: it says nothing.
         while out.read_line(&mut line).is_ok_and(|read| read > 0) && line.ends_with('\n') {
+            if line.starts_with("? ") {
+                views.fetch_add(1, Ordering::Relaxed);
+            }
             if let Some(job) = line.trim().strip_prefix("! ") {
                 acknowledged.lock().unwrap_or_else(PoisonError::into_inner).insert(job.to_owned());
             }
@@ -81,8 +85,8 @@ fn kill(mut worker: Worker) {
 
 fn four_processes(transport: &str, seconds: u64) {
     let place = Place::new(transport);
-    let acknowledged = Arc::new(Mutex::new(BTreeSet::new()));
-    let mut workers: Vec<Option<Worker>> = (0..PROCESSES).map(|_| Some(start(&place, &acknowledged))).collect();
+    let (acknowledged, views) = (Arc::new(Mutex::new(BTreeSet::new())), Arc::new(AtomicUsize::new(0)));
+    let mut workers: Vec<Option<Worker>> = (0..PROCESSES).map(|_| Some(start(&place, &acknowledged, &views))).collect();
     let end = Instant::now() + Duration::from_secs(seconds);
     let (mut seed, mut kills) = (0x9e37_79b9_7f4a_7c15_u64, 0);
     while Instant::now() < end {
@@ -97,10 +101,10 @@ fn four_processes(transport: &str, seconds: u64) {
                 kill(worker);
                 kills += 1;
                 if seed % 3 > 0 {
-                    workers[index] = Some(start(&place, &acknowledged));
+                    workers[index] = Some(start(&place, &acknowledged, &views));
                 }
             }
-            None => workers[index] = Some(start(&place, &acknowledged)),
+            None => workers[index] = Some(start(&place, &acknowledged, &views)),
         }
     }
     for worker in workers.into_iter().flatten() {
@@ -122,7 +126,9 @@ fn four_processes(transport: &str, seconds: u64) {
     assert!(lines.is_empty(), "{} things are wrong:\n{said}", lines.len());
     let events: u64 = last.split(' ').nth(2).and_then(|count| count.parse().ok()).expect("a count");
     assert!(events >= 7 * jobs.len() as u64, "{last}");
-    println!("{kills} kills, {} jobs acknowledged, {events} events", jobs.len());
+    let views = views.load(Ordering::Relaxed);
+    println!("{kills} kills, {} jobs acknowledged, {views} views, {events} events", jobs.len());
+    assert!(views > 5, "nothing was proved: {views} views");
     assert!(jobs.len() > 50 && kills > 5, "nothing was proved: {} jobs, {kills} kills", jobs.len());
 }
 

@@ -169,8 +169,9 @@ impl Board {
 #[projector]
 impl Board {
     #[handler]
-    async fn started(&self, _: Started, ctx: &EventContext) -> Result<(), ProjectionError> {
-        self.note(ctx).await
+    async fn started(&self, e: Started, ctx: &EventContext) -> Result<Started, ProjectionError> {
+        self.note(ctx).await?;
+        Ok(e)
     }
     #[handler]
     async fn finished(&self, _: Finished, ctx: &EventContext) -> Result<(), ProjectionError> {

@@ -1,6 +1,7 @@
 //! One of several processes on one database, until somebody kills it. `tests/fleet.rs` does.
 //!
-//! `fleet-child URL SCHEMA TRANSPORT work` starts jobs and prints `! job` for each that is acknowledged.
+//! `fleet-child URL SCHEMA TRANSPORT work` starts jobs and prints `! job` for each that is acknowledged, and `? job` for each
+//! whose view came with the answer.
 //! `fleet-child URL SCHEMA TRANSPORT look` waits until everything has come to rest, reads the jobs that must be there from its
 //! input, prints what is wrong with them, a line each, and in the end `= jobs events`.
 //! `fleet-child URL SCHEMA TRANSPORT drop` removes everything.
@@ -13,11 +14,11 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, Write as _};
 use std::time::Duration;
 
-use angzarr_runtime::PostgresReadModel;
 use angzarr_runtime::dead_letter::DeadLetterFilter;
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::storage::{IntentFilter, Postgres};
 use angzarr_runtime::transport::Nats;
+use angzarr_runtime::{PostgresReadModel, Receipt};
 
 use domain::*;
 
@@ -63,8 +64,18 @@ async fn work(runtime: &Runtime) -> Problems {
             tokio::spawn(async move {
                 for number in 0.. {
                     let job = Uuid::new_v4();
-                    match runtime.send::<Job>(job, Start { number }).correlation(job.to_string()).await {
-                        Ok(_) => say(&format!("! {job}")),
+                    let mut start = runtime.send::<Job>(job, Start { number }).correlation(job.to_string());
+                    let waits = number % 8 == 7;
+                    if waits {
+                        start = start.sync(SyncMode::Simple);
+                    }
+                    match start.await {
+                        Ok(started) => {
+                            say(&format!("! {job}"));
+                            if waits {
+                                viewed(&started, number);
+                            }
+                        }
                         // Others hold the store, or this process is about to be killed.
                         Err(error) => assert!(error.is_retryable(), "{error}"),
                     }
@@ -77,6 +88,18 @@ async fn work(runtime: &Runtime) -> Problems {
         task.await?;
     }
     Ok(())
+}
+
+/// Whoever runs the projector, its view comes with the answer; not if that process has died meanwhile, and then the answer says what
+/// it knows.
+fn viewed(receipt: &Receipt, number: u64) {
+    let views: Vec<Started> = receipt.projections_of("board").collect();
+    match (views.as_slice(), receipt.done(), receipt.missing()) {
+        ([view], ["board"], []) if view.number == number => say(&format!("? {}", receipt.stream().root)),
+        ([], ["board"], []) => {}
+        ([], [], [missing]) if missing.component == "board" => {}
+        other => panic!("{other:?} for {number}"),
+    }
 }
 
 fn say(line: &str) {
