@@ -138,34 +138,36 @@ CREATE FUNCTION newest_stream() RETURNS bigint LANGUAGE sql STABLE AS $$
                     coalesce((SELECT number FROM high_water WHERE what = 'stream'), 0))
 $$;
 
--- Changes with every write; 0 before the first one.
-CREATE FUNCTION newest_version() RETURNS bigint LANGUAGE sql STABLE AS $$
-    SELECT coalesce(pg_sequence_last_value('version'), 0)
-$$;
-
--- Refuses whoever decided on what is not the newest any more.
-CREATE FUNCTION refuse_outdated() RETURNS bigint LANGUAGE plpgsql AS $$
-BEGIN
-    RAISE EXCEPTION 'somebody else has written' USING ERRCODE = 'AZ001';
-END
-$$;
-
--- One writer at a time, until its commit can be seen. An assignment and a condition instead of statements, because those would
--- cost as much as storing an event.
+-- One writer at a time, until its commit can be seen. Refuses whoever decided on what is not the newest any more.
 CREATE FUNCTION begin_write(lock_key integer, known bigint) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-    nothing text;
 BEGIN
-    nothing := pg_advisory_xact_lock(1095649114, lock_key);
-    IF coalesce(pg_sequence_last_value('version'), 0) <> known THEN
-        PERFORM refuse_outdated();
+    PERFORM pg_advisory_xact_lock(1095649114, lock_key);
+    IF (SELECT last_value FROM version) <> known THEN
+        RAISE EXCEPTION 'somebody else has written' USING ERRCODE = 'AZ001';
     END IF;
 END
 $$;
 
+-- The events of a batch, where nothing else is in it. Their positions follow each other.
+CREATE FUNCTION append_events(
+    lock_key integer, known bigint, last_position bigint,
+    event_streams bigint[], event_sequences bigint[], event_times bigint[], event_types integer[], event_isolated boolean[],
+    event_workflows text[], event_exts bytea[], event_divergences bytea[], event_traces bytea[],
+    event_payloads bytea[]
+) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM begin_write(lock_key, known);
+    INSERT INTO events (position, stream, sequence, created_at, type, isolated, correlation_id, ext, divergences, trace, payload)
+    SELECT last_position + e.n, e.stream, e.sequence, e.created_at, e.type, e.isolated, e.workflow, e.ext, e.points, e.trace, e.payload
+    FROM unnest(event_streams, event_sequences, event_times, event_types, event_isolated, event_workflows, event_exts,
+                event_divergences, event_traces, event_payloads) WITH ORDINALITY
+        AS e (stream, sequence, created_at, type, isolated, workflow, ext, points, trace, payload, n);
+    RETURN nextval('version');
+END
+$$;
+
 -- Everything of a batch that is stored row by row. What was decided is stored; of what could not be known before,
--- dedup keys and intents that are settled, it is seen here that it is still so. Batches that hold events and nothing else go
--- without a function. A column that has nothing in it is NULL instead of an array.
+-- dedup keys and intents that are settled, it is seen here that it is still so.
 CREATE FUNCTION commit_batch(
     lock_key integer, known bigint, last_position bigint,
     event_streams bigint[], event_sequences bigint[], event_times bigint[], event_types integer[], event_isolated boolean[],
@@ -182,10 +184,9 @@ CREATE FUNCTION commit_batch(
     intent_dues bigint[], intent_attempts bigint[], intent_works bytea[]
 ) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
-    nothing text;
     gone bigint;
 BEGIN
-    nothing := begin_write(lock_key, known);
+    PERFORM begin_write(lock_key, known);
     IF cardinality(settled_ids) > 0 THEN
         DELETE FROM intents i USING unnest(settled_ids, settled_dues) AS s (id, due) WHERE i.id = s.id AND i.due = s.due;
         GET DIAGNOSTICS gone = ROW_COUNT;
@@ -205,33 +206,24 @@ BEGIN
         INSERT INTO dedup (stream, key, first_sequence, count, last_position)
         SELECT * FROM unnest(dedup_streams, dedup_keys, dedup_firsts, dedup_counts, dedup_lasts);
     END IF;
-    IF cardinality(event_streams) = 1 THEN
+    IF cardinality(event_streams) > 0 THEN
         INSERT INTO events (position, stream, sequence, created_at, type, isolated, correlation_id, ext, divergences, trace, payload)
-        VALUES (last_position + 1, event_streams[1], event_sequences[1], event_times[1], event_types[1],
-                coalesce(event_isolated[1], false), event_workflows[1], event_exts[1], event_divergences[1], event_traces[1], event_payloads[1]);
-    ELSIF cardinality(event_streams) > 0 THEN
-        INSERT INTO events (position, stream, sequence, created_at, type, isolated, correlation_id, ext, divergences, trace, payload)
-        SELECT last_position + e.n, e.stream, e.sequence, e.created_at, e.type, coalesce(e.isolated, false), e.workflow,
-               e.ext, e.points, e.trace, e.payload
+        SELECT last_position + e.n, e.stream, e.sequence, e.created_at, e.type, e.isolated, e.workflow, e.ext, e.points, e.trace, e.payload
         FROM unnest(event_streams, event_sequences, event_times, event_types, event_isolated, event_workflows, event_exts,
                     event_divergences, event_traces, event_payloads) WITH ORDINALITY
             AS e (stream, sequence, created_at, type, isolated, workflow, ext, points, trace, payload, n);
     END IF;
-    -- A snapshot makes older ones superfluous, unless they are to persist, whether they are stored or come with it.
-    IF cardinality(snapshot_streams) > 0 THEN
+    -- One after the other: what a snapshot makes superfluous depends on those before it.
+    FOR n IN 1 .. cardinality(snapshot_streams) LOOP
+        CONTINUE WHEN snapshot_retentions[n] <> 1 AND EXISTS (
+            SELECT FROM snapshots s WHERE s.stream = snapshot_streams[n] AND s.sequence > snapshot_sequences[n]);
         INSERT INTO snapshots (stream, sequence, type, created_at, retention, state)
-        SELECT DISTINCT ON (n.stream, n.sequence, n.type) n.stream, n.sequence, n.type, n.created_at, n.retention, n.state
-        FROM unnest(snapshot_streams, snapshot_sequences, snapshot_types, snapshot_times, snapshot_retentions, snapshot_states)
-            AS n (stream, sequence, type, created_at, retention, state)
-        WHERE n.retention = 1
-           OR coalesce((SELECT max(s.sequence) FROM snapshots s WHERE s.stream = n.stream) <= n.sequence, true)
-        ORDER BY n.stream, n.sequence, n.type, n.retention = 1 DESC
+        VALUES (snapshot_streams[n], snapshot_sequences[n], snapshot_types[n], snapshot_times[n], snapshot_retentions[n],
+                snapshot_states[n])
         ON CONFLICT (stream, sequence, type) DO UPDATE SET retention = 1 WHERE excluded.retention = 1;
-        DELETE FROM snapshots WHERE ctid = ANY (ARRAY(
-            SELECT old.ctid FROM unnest(snapshot_streams, snapshot_sequences) AS n (stream, sequence),
-            LATERAL (SELECT s.ctid FROM snapshots s
-                     WHERE s.stream = n.stream AND s.sequence < n.sequence AND s.retention <> 1 OFFSET 0) AS old));
-    END IF;
+        DELETE FROM snapshots s
+        WHERE s.stream = snapshot_streams[n] AND s.sequence < snapshot_sequences[n] AND s.retention <> 1;
+    END LOOP;
     IF cardinality(checkpoint_subscribers) > 0 THEN
         INSERT INTO checkpoints (subscriber, position) SELECT * FROM unnest(checkpoint_subscribers, checkpoint_positions)
         ON CONFLICT (subscriber) DO UPDATE SET position = excluded.position

@@ -24,23 +24,34 @@ fn u1_r5_a_store_of_version_1_is_brought_up_to_date() {
     use crate::stream::{TraceContext, WaitMark};
     block_on(async {
         let schema = Schema::new().await;
-        let storage = open(&schema).await;
         let traced = Headers::default().with_trace(TraceContext::new([1; 16], [2; 8], 1));
-        let with = |headers: &Headers, sequence| Append { headers: headers.clone(), ..append(&key(1), sequence, b"x") };
-        store(&storage, Write::append(with(&traced, 0))).await.expect("stored");
-        let id = storage.id();
-        storage.close().await.expect("it closes");
-        let back = format!(
-            "SET search_path TO {}; DROP TABLE answers; DROP INDEX events_of_wait; DELETE FROM angzarr_schema WHERE version = 2",
-            schema.0
+        let trace: String =
+            traced.trace().expect("given").to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        // As that program made it and wrote to it.
+        let before = format!(
+            "CREATE SCHEMA {0}; SET search_path TO {0}, public; {1}
+             CREATE TABLE angzarr_schema (version integer PRIMARY KEY, since timestamptz NOT NULL DEFAULT now());
+             INSERT INTO angzarr_schema (version) VALUES (1);
+             INSERT INTO types (name, version) VALUES ('bank.Deposited', 1);
+             INSERT INTO streams (id, root, domain, edition) VALUES (1, '{2}', 'account', '');
+             SELECT append_events(0, (SELECT last_value FROM version), 0, ARRAY[1], ARRAY[0], ARRAY[0], ARRAY[1], ARRAY[false],
+                 ARRAY[NULL], ARRAY[NULL]::bytea[], ARRAY[NULL]::bytea[], ARRAY['\\x{trace}']::bytea[], ARRAY['x']::bytea[])",
+            schema.0,
+            include_str!("../schema_1.sql"),
+            key(1).root,
         );
-        stranger().await.batch_execute(&back).await.expect("as it was");
+        let server = stranger().await;
+        server.batch_execute(&before).await.expect("as it was");
+        let id: String =
+            server.query_one("SELECT value FROM about WHERE fact = 'id'", &[]).await.expect("an id").get(0);
+        let id: Uuid = id.parse().expect("a UUID");
         refused(schema.postgres().start_read_only().await, StorageErrorKind::Incompatible, &["schema version 1"]);
         let storage = open(&schema).await;
-        assert_eq!(storage.id(), id);
+        assert_eq!((storage.id(), storage.head()), (id, 1));
         let mark = WaitMark::new(id, None, Duration::from_secs(5));
         let marked = traced.clone().with_wait(Some(mark));
-        store(&storage, Write::append(with(&marked, 1))).await.expect("stored");
+        let append = Append { headers: marked.clone(), ..append(&key(1), 1, b"x") };
+        store(&storage, Write::append(append)).await.expect("stored");
         let events = storage.read_stream(&key(1), StreamRead::all()).await.expect("read").events;
         assert_eq!(events.iter().map(|it| it.headers.clone()).collect::<Vec<_>>(), [traced, marked]);
         assert_eq!(storage.read_wait(mark.wait()).await.expect("found").len(), 1);
