@@ -1,8 +1,10 @@
 """One component of each kind, in plain Python: stock gRPC on stubs that protoc generates from `proto/`.
 
-Prints the port that it listens on, and ends with its standard input.
+Listens on the port that it is given, or any, prints it, and ends with its standard input. `UPCASTER=broken` in the environment
+is a version of the upcaster that cannot do its work.
 """
 
+import os
 import sys
 from concurrent import futures
 
@@ -15,7 +17,9 @@ from angzarr import projector_pb2_grpc as projector
 from angzarr import saga_pb2 as saga_pb
 from angzarr import saga_pb2_grpc as saga
 from angzarr import types_pb2 as types
-from remote_pb2 import Backordered, Counted, Placed, Stow, Stowed, Take, View
+from angzarr import upcaster_pb2 as upcaster_pb
+from angzarr import upcaster_pb2_grpc as upcaster
+from remote_pb2 import Backordered, Counted, Packed, Placed, Stow, Stowed, Take, View
 
 
 def unpacked(pages, kind):
@@ -119,13 +123,31 @@ class Board(projector.ProjectorServiceServicer):
         return answer
 
 
+class Pieces(upcaster.UpcasterServiceServicer):
+    """An upcaster: what was packed by the dozen is counted in pieces today. Every other event is as it was."""
+
+    def Upcast(self, request, context):
+        answer = upcaster_pb.UpcastResponse()
+        for page in request.events:
+            today = answer.events.add()
+            today.CopyFrom(page)
+            packed = Packed()
+            if page.event.Unpack(packed):
+                if os.environ.get("UPCASTER") == "broken":
+                    context.abort(grpc.StatusCode.INTERNAL, "how many are a dozen?")
+                today.event.Pack(Stowed(quantity=12 * packed.dozens))
+                today.schema_version = 2
+        return answer
+
+
 def main():
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
     handler.add_CommandHandlerServiceServicer_to_server(Stock(), server)
     saga.add_SagaServiceServicer_to_server(Stower(), server)
     process.add_ProcessManagerServiceServicer_to_server(Checkout(), server)
     projector.add_ProjectorServiceServicer_to_server(Board(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    upcaster.add_UpcasterServiceServicer_to_server(Pieces(), server)
+    port = server.add_insecure_port(f"127.0.0.1:{sys.argv[1] if len(sys.argv) > 1 else 0}")
     server.start()
     print(port, flush=True)
     sys.stdin.read()
