@@ -4,6 +4,7 @@ Listens on the port that it is given, or any, prints it, and ends with its stand
 is a version of the upcaster that cannot do its work.
 """
 
+import datetime
 import os
 import sys
 from concurrent import futures
@@ -19,7 +20,7 @@ from angzarr import saga_pb2_grpc as saga
 from angzarr import types_pb2 as types
 from angzarr import upcaster_pb2 as upcaster_pb
 from angzarr import upcaster_pb2_grpc as upcaster
-from remote_pb2 import Backordered, Counted, Packed, Placed, Stow, Stowed, Take, View
+from remote_pb2 import Backordered, Counted, Overdue, Packed, Placed, Stow, Stowed, Take, View
 
 
 def unpacked(pages, kind):
@@ -49,6 +50,23 @@ def fact(domain, root, message):
     book.cover.domain = domain
     book.cover.root.CopyFrom(root)
     return book
+
+
+def timeout(process, message, at):
+    """A fact for the process itself: a notification that is to come back at some time; without a time it is taken back. The type of
+    the message is the timeout's name."""
+    told = types.Notification()
+    told.payload.Pack(message)
+    if at is not None:
+        told.sent_at.FromDatetime(at)
+    book = events(told)
+    book.cover.domain = process
+    return book
+
+
+def over(book):
+    """The process is over: an event of the framework's own, without content."""
+    book.pages.add().event.type_url = "type.googleapis.com/angzarr.ProcessManagerCompleted"
 
 
 class Stock(handler.CommandHandlerServiceServicer):
@@ -85,13 +103,22 @@ class Stower(saga.SagaServiceServicer):
 
 
 class Checkout(process.ProcessManagerServiceServicer):
-    """A process manager: takes from the shelf and counts what it has seen."""
+    """A process manager: takes from the shelf and counts what it has seen. Eight are too many to be in time."""
 
     def Handle(self, request, context):
         answer = process_pb.ProcessManagerHandleResponse()
+        for told in unpacked(request.trigger.pages, types.Notification):
+            overdue = Overdue()
+            if told.payload.Unpack(overdue):
+                answer.process_events.CopyFrom(events(Backordered(why=f"{overdue.quantity} are overdue")))
+                over(answer.process_events)
         seen = sum(event.quantity for event in unpacked(request.process_state.pages, Counted))
         for placed in unpacked(request.trigger.pages, Placed):
             root = request.trigger.cover.root
+            if placed.quantity == 8:
+                soon = request.trigger.pages[0].created_at.ToDatetime() + datetime.timedelta(milliseconds=500)
+                answer.facts.append(timeout("checkout", Overdue(quantity=8), soon))
+                continue
             answer.process_events.CopyFrom(events(Counted(quantity=seen + placed.quantity)))
             answer.commands.append(command("shelf", root, Take(quantity=placed.quantity)))
             answer.facts.append(fact("shelf", root, Counted(quantity=placed.quantity)))

@@ -59,6 +59,12 @@ impl Core {
                 now,
             };
             let Some(given) = question.ask(situation).await else { return };
+            if question.ends_process() {
+                match self.scheduled(&submission.key).await {
+                    Ok(timeouts) => question.take_back(timeouts),
+                    Err(error) => return question.fail(error),
+                }
+            }
             earlier.extend(given);
         }
     }

@@ -4,7 +4,8 @@ use angzarr_proto as proto;
 use bytes::Bytes;
 
 use crate::command::{Ahead, Core, Refusal, Situation};
-use crate::declare::{Emission, EmittedEvent, ReactionError, State};
+use crate::declare::{Emission, EmittedEvent, ReactionError, State, TimeoutChange};
+use crate::error::Error;
 use crate::stream::upcast::Upcasted;
 use crate::stream::{StoredEvent, StreamKey};
 
@@ -21,6 +22,8 @@ enum Never {}
 pub(crate) struct Answered {
     pub(crate) events: Vec<EmittedEvent>,
     pub(crate) emissions: Vec<Emission>,
+    pub(crate) timeouts: Vec<TimeoutChange>,
+    pub(crate) complete: bool,
     pub(crate) instead: Option<Instead>,
 }
 
@@ -79,6 +82,18 @@ impl Question {
     }
 
     pub(crate) fn take(&self) -> Result<Answered, Refusal> {
+        match self.0 {}
+    }
+
+    pub(crate) fn ends_process(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub(crate) fn take_back(&self, _: Vec<String>) {
+        match self.0 {}
+    }
+
+    pub(crate) fn fail(&self, _: Error) {
         match self.0 {}
     }
 }

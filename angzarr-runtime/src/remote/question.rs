@@ -14,10 +14,10 @@ use tonic::{Code, Status};
 
 use super::client::{ANSWER_BYTES, Client, Trouble};
 use super::history::History;
-use crate::command::{Ahead, Refusal, Situation, cover_on};
-use crate::declare::{Emission, EmittedEvent, ReactionError, Rejection};
+use crate::command::{Ahead, COMPLETED, Refusal, Situation, cover_on};
+use crate::declare::{Emission, EmittedEvent, ReactionError, Rejection, TimeoutChange};
 use crate::error::{Error, Subject};
-use crate::stream::Name;
+use crate::stream::{Name, StreamKey};
 
 /// Something that is asked, and the answer once there is one.
 ///
@@ -45,6 +45,10 @@ pub(crate) struct Answered {
     pub(crate) events: Vec<EmittedEvent>,
     /// Of a process manager: what is to be sent.
     pub(crate) emissions: Vec<Emission>,
+    /// Of a process manager: what it wants to be told later, or no more.
+    pub(crate) timeouts: Vec<TimeoutChange>,
+    /// Of a process manager: the process is over.
+    pub(crate) complete: bool,
     /// Of an aggregate, instead of events.
     pub(crate) instead: Option<Instead>,
 }
@@ -99,7 +103,7 @@ impl Question {
         let answer = match &self.0.asked {
             Asked::Command(page) => self.ask_for_decision(history, page.clone()).await,
             Asked::Fact(fact) => self.ask_of_fact(history, fact.clone()).await,
-            Asked::Trigger(book) => self.ask_process(history, book.clone()).await,
+            Asked::Trigger(book) => self.ask_process(history, book.clone(), key).await,
         };
         let ahead = match &answer {
             Ok(answered) => Some((next_sequence..).zip(&answered.events).map(|(at, it)| page(at, it, now)).collect()),
@@ -115,6 +119,23 @@ impl Question {
             let hint = "its answer needs a call, and this way has none";
             Err(Refusal::Error(Error::not_offered("a decision of a component in another process", hint)))
         })
+    }
+
+    /// Whether the answer says that the process is over (row P7).
+    pub(crate) fn ends_process(&self) -> bool {
+        self.0.answer.lock().as_ref().is_some_and(|answer| answer.as_ref().is_ok_and(|answered| answered.complete))
+    }
+
+    /// What is scheduled goes with the process.
+    pub(crate) fn take_back(&self, timeouts: Vec<String>) {
+        if let Some(Ok(answered)) = self.0.answer.lock().as_mut() {
+            answered.timeouts.extend(timeouts.into_iter().map(|name| TimeoutChange::new(name, None)));
+        }
+    }
+
+    /// The answer cannot be made use of now.
+    pub(crate) fn fail(&self, error: Error) {
+        *self.0.answer.lock() = Some(Err(Refusal::Error(error)));
     }
 
     async fn ask_for_decision(&self, events: proto::EventBook, page: proto::CommandPage) -> Result<Answered, Refusal> {
@@ -164,6 +185,7 @@ impl Question {
         &self,
         process_state: proto::EventBook,
         trigger: proto::EventBook,
+        own: &StreamKey,
     ) -> Result<Answered, Refusal> {
         let request = proto::ProcessManagerHandleRequest {
             trigger: Some(trigger),
@@ -182,9 +204,24 @@ impl Question {
                 Trouble::Refused(_) => Refusal::Failed(trouble.of_reaction()),
                 trouble => self.refusal(trouble),
             })?;
-        let events = self.events(answer.process_events.unwrap_or_default())?;
-        let emissions = self.0.client.emissions(answer.commands, answer.facts).map_err(Refusal::Failed)?;
-        Ok(Answered { events, emissions, instead: None })
+        let mut process_events = answer.process_events.unwrap_or_default();
+        let complete = self.completion(&mut process_events)?;
+        let events = self.events(process_events)?;
+        let client = &self.0.client;
+        let (timeouts, facts) = client.timeouts(own, answer.facts).map_err(Refusal::Failed)?;
+        let emissions = client.emissions(answer.commands, facts).map_err(Refusal::Failed)?;
+        Ok(Answered { events, emissions, timeouts, complete, instead: None })
+    }
+
+    /// Takes out the note that the process is over: it is stored behind everything else.
+    fn completion(&self, book: &mut proto::EventBook) -> Result<bool, Refusal> {
+        let is_note = |page: &proto::EventPage| page.type_name() == Some(COMPLETED);
+        let before = book.pages.len();
+        if book.pages.iter().any(|page| is_note(page) && page.event().is_some_and(|event| !event.value.is_empty())) {
+            return Err(self.unusable(format!("`{COMPLETED}` with a content, which it does not have")));
+        }
+        book.pages.retain(|page| !is_note(page));
+        Ok(book.pages.len() < before)
     }
 
     fn events(&self, book: proto::EventBook) -> Result<Vec<EmittedEvent>, Refusal> {

@@ -207,3 +207,13 @@ pub(crate) async fn stalled(runtime: &Runtime, component: &str) -> String {
 pub(crate) async fn settled(runtime: &Runtime) {
     tokio::time::timeout(Duration::from_secs(30), runtime.settled()).await.expect("everything is handled");
 }
+
+/// Waits until something is so.
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let so = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(30), so).await.is_ok(), "never happened: {what}");
+}

@@ -10,5 +10,10 @@ mod process_managers;
 mod projectors;
 mod python;
 mod sagas;
+// By its path: the library of the tests brings a domain of its own along.
+#[allow(dead_code)]
+#[path = "../../src/time.rs"]
+mod time;
+mod timeouts;
 mod upcasters;
 mod wiring;

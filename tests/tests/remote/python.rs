@@ -10,7 +10,7 @@ use angzarr_runtime::prelude::*;
 use angzarr_runtime::proto::{self, EventPageExt as _};
 
 use crate::domain::*;
-use crate::elsewhere::{Handler, aggregate_on, anywhere, settled, stalled};
+use crate::elsewhere::{Handler, aggregate_on, anywhere, eventually, settled, stalled};
 
 fn here() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/python"))
@@ -137,6 +137,20 @@ async fn components_in_python_work_with_those_in_rust() {
     let stowed: Vec<u32> = of("stock").iter().map(|it| it.decode::<Stowed>().unwrap().quantity).collect();
     assert_eq!(stowed, [3, 4], "the saga's commands");
     assert_eq!(runtime.dead_letters().list(&Default::default()).await.unwrap(), []);
+
+    // Rows P5, P7: it asks to be told later, and then it is over.
+    runtime.send::<Order>(order, Place { quantity: 8 }).correlation("w-2").await.unwrap();
+    let own = async || -> Vec<proto::EventPage> {
+        let books = runtime.books_by_correlation("w-2").await.unwrap();
+        let own = books.into_iter().filter(|book| book.cover.as_ref().unwrap().domain == "checkout");
+        own.flat_map(|book| book.pages).collect()
+    };
+    eventually("the time is over", async || own().await.len() == 2).await;
+    assert_eq!(own().await[0].decode::<Backordered>().unwrap().why, "8 are overdue");
+    assert_eq!(own().await[1].type_name(), Some("angzarr.ProcessManagerCompleted"));
+    runtime.send::<Order>(order, Place { quantity: 1 }).correlation("w-2").await.unwrap();
+    settled(&runtime).await;
+    assert_eq!(own().await.len(), 2);
     runtime.shutdown().await.unwrap();
 }
 
