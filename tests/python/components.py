@@ -73,7 +73,7 @@ class Stock(handler.CommandHandlerServiceServicer):
     """An aggregate: a place for a hundred."""
 
     def Handle(self, request, context):
-        held = sum(event.quantity for event in unpacked(request.events.pages, Stowed))
+        held = self.held(request.events.snapshot, request.events.pages)
         asked = request.command.pages[0].command
         if asked.Is(types.Notification.DESCRIPTOR):
             told, rejection = types.Notification(), types.RejectionNotification()
@@ -86,6 +86,17 @@ class Stock(handler.CommandHandlerServiceServicer):
         if held + stow.quantity > 100:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"full: {held} of 100 are taken")
         return handler_pb.BusinessResponse(events=events(Stowed(quantity=stow.quantity)))
+
+    def held(self, snapshot, pages):
+        """What the snapshot says, if there is one, and the events behind it."""
+        view = View()
+        snapshot.state.Unpack(view)
+        return view.total + sum(event.quantity for event in unpacked(pages, Stowed))
+
+    def Replay(self, request, context):
+        answer = handler_pb.ReplayResponse()
+        answer.state.Pack(View(total=self.held(request.base_snapshot, request.events)))
+        return answer
 
     def HandleFact(self, request, context):
         return events(*(Stowed(quantity=it.quantity) for it in unpacked(request.facts.pages, Counted)))

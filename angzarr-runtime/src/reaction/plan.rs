@@ -217,7 +217,7 @@ pub(super) fn timeout_intent(id: uuid::Uuid, change: &TimeoutChange, to: Timeout
     };
     let edition = Edition::of(&decided.key.edition, decided.headers.divergences());
     let cover = crate::command::cover_on(decided.key, &edition, decided.headers);
-    let told = change.told.as_deref().map(|told| proto::Notification { cover: Some(cover.clone()), ..told.clone() });
+    let told = change.told.as_deref().cloned();
     let work = TimeoutWork { name: change.name.to_string(), cover: Some(cover), trace: trace_of(decided), told };
     Intent {
         id,

@@ -448,6 +448,7 @@ impl ProcessManager {
                 let manager = self.state.descriptor.name;
                 ReactionError::permanent(format_args!("`{manager}` is elsewhere and knows no timeout `{name}`"))
             })?;
+            let told = proto::Notification { cover: Some(cover.clone()), ..told };
             let question = remote.trigger(told_in_a_book(cover.clone(), &told));
             let decider = Decider::elsewhere(self.state.descriptor.location);
             return Ok((Trigger::Elsewhere { question, event: None }, decider));

@@ -1,5 +1,7 @@
 //! What stands for components in other languages in a build without the feature `remote`: nothing.
 
+use std::any::Any;
+
 use angzarr_proto as proto;
 use bytes::Bytes;
 
@@ -7,7 +9,7 @@ use crate::command::{Ahead, Core, Refusal, Situation};
 use crate::declare::{Emission, EmittedEvent, ReactionError, State, TimeoutChange};
 use crate::error::Error;
 use crate::stream::upcast::Upcasted;
-use crate::stream::{StoredEvent, StreamKey};
+use crate::stream::{StoredEvent, StoredSnapshot, StreamKey};
 
 /// There is none.
 #[derive(Clone, Debug)]
@@ -55,6 +57,22 @@ impl Client {
         match self.0 {}
     }
 
+    pub(crate) fn try_again(&self, _: &StreamKey) {
+        match self.0 {}
+    }
+
+    pub(crate) fn begin_with(&self, _: &mut State, _: &StoredSnapshot) {
+        match self.0 {}
+    }
+
+    pub(crate) fn fresh_snapshot(&self, _: &(dyn Any + Send + Sync)) -> Option<StoredSnapshot> {
+        match self.0 {}
+    }
+
+    pub(crate) async fn condense(&self, _: &StreamKey, _: &mut State, _: StoredSnapshot, _: u32) -> Result<(), String> {
+        match self.0 {}
+    }
+
     pub(crate) fn command(&self, _: proto::CommandPage) -> Question {
         match self.0 {}
     }
@@ -82,6 +100,10 @@ impl Question {
     }
 
     pub(crate) fn take(&self) -> Result<Answered, Refusal> {
+        match self.0 {}
+    }
+
+    pub(crate) fn refuses_snapshot(&self) -> bool {
         match self.0 {}
     }
 

@@ -3,6 +3,8 @@
 //! In: a command, fact, notification or trigger, and the history of the stream. Out: events, a revocation, commands to send; or a
 //! refusal. Never: an answer that is used twice; after a lost race the component is asked again on the fresh history.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use angzarr_proto as proto;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -28,6 +30,8 @@ struct Open {
     client: Client,
     asked: Asked,
     answer: Mutex<Option<Result<Answered, Refusal>>>,
+    /// It was asked with a snapshot, and cannot read that.
+    refuses_snapshot: AtomicBool,
 }
 
 enum Asked {
@@ -61,7 +65,12 @@ pub(crate) enum Instead {
 
 impl Client {
     fn question(&self, asked: Asked) -> Question {
-        Question(Box::new(Open { client: self.clone(), asked, answer: Mutex::new(None) }))
+        Question(Box::new(Open {
+            client: self.clone(),
+            asked,
+            answer: Mutex::new(None),
+            refuses_snapshot: AtomicBool::new(false),
+        }))
     }
 
     /// A command, as its sender gave it.
@@ -96,13 +105,23 @@ impl Question {
     /// Asks, and keeps the answer for [`take`](Self::take). Events that were given are known to what is asked after this.
     pub(crate) async fn ask(&self, situation: Situation<'_>) -> Ahead {
         let Situation { key, edition, headers, state, earlier, next_sequence, now } = situation;
-        let mut pages = state.downcast_ref::<History>().map(|history| history.pages.clone()).unwrap_or_default();
+        let (snapshot, mut pages) = match state.downcast_ref::<History>() {
+            Some(history) => (history.base.clone(), history.pages.clone()),
+            None => Default::default(),
+        };
         pages.extend_from_slice(earlier);
+        // A component says by DATA_LOSS that it cannot read the snapshot.
+        let is_unreadable =
+            |trouble: &Trouble| matches!(trouble, Trouble::Refused(status) if status.code() == Code::DataLoss);
+        let has_snapshot = snapshot.is_some();
+        let refuses = |trouble: &Trouble| {
+            self.0.refuses_snapshot.store(has_snapshot && is_unreadable(trouble), Ordering::Relaxed);
+        };
         let cover = cover_on(key, edition, headers);
-        let history = proto::EventBook { cover: Some(cover), snapshot: None, pages, next_sequence };
+        let history = proto::EventBook { cover: Some(cover), snapshot, pages, next_sequence };
         let answer = match &self.0.asked {
-            Asked::Command(page) => self.ask_for_decision(history, page.clone()).await,
-            Asked::Fact(fact) => self.ask_of_fact(history, fact.clone()).await,
+            Asked::Command(page) => self.ask_for_decision(history, page.clone(), refuses).await,
+            Asked::Fact(fact) => self.ask_of_fact(history, fact.clone(), refuses).await,
             Asked::Trigger(book) => self.ask_process(history, book.clone(), key).await,
         };
         let ahead = match &answer {
@@ -119,6 +138,11 @@ impl Question {
             let hint = "its answer needs a call, and this way has none";
             Err(Refusal::Error(Error::not_offered("a decision of a component in another process", hint)))
         })
+    }
+
+    /// Whether it has to be asked on the whole history, without the snapshot (row N4).
+    pub(crate) fn refuses_snapshot(&self) -> bool {
+        self.0.refuses_snapshot.swap(false, Ordering::Relaxed)
     }
 
     /// Whether the answer says that the process is over (row P7).
@@ -138,7 +162,12 @@ impl Question {
         *self.0.answer.lock() = Some(Err(Refusal::Error(error)));
     }
 
-    async fn ask_for_decision(&self, events: proto::EventBook, page: proto::CommandPage) -> Result<Answered, Refusal> {
+    async fn ask_for_decision(
+        &self,
+        events: proto::EventBook,
+        page: proto::CommandPage,
+        refused: impl Fn(&Trouble),
+    ) -> Result<Answered, Refusal> {
         let command = Some(proto::CommandBook { cover: events.cover.clone(), pages: vec![page] });
         let request = proto::ContextualCommand { events: Some(events), command };
         let answer = self
@@ -149,6 +178,7 @@ impl Question {
                 client.handle(request).await
             })
             .await
+            .inspect_err(refused)
             .map_err(|trouble| self.refusal(trouble))?;
         use proto::business_response::Result as Answer;
         match answer.result {
@@ -159,7 +189,12 @@ impl Question {
         }
     }
 
-    async fn ask_of_fact(&self, prior_events: proto::EventBook, fact: prost_types::Any) -> Result<Answered, Refusal> {
+    async fn ask_of_fact(
+        &self,
+        prior_events: proto::EventBook,
+        fact: prost_types::Any,
+        refused: impl Fn(&Trouble),
+    ) -> Result<Answered, Refusal> {
         let page = proto::EventPage { payload: Some(proto::event_page::Payload::Event(fact)), ..Default::default() };
         let facts = proto::EventBook { cover: prior_events.cover.clone(), pages: vec![page], ..Default::default() };
         let request = proto::FactRequest { facts: Some(facts), prior_events: Some(prior_events) };
@@ -170,7 +205,8 @@ impl Question {
                 let mut client = CommandHandlerServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES);
                 client.handle_fact(request).await
             })
-            .await;
+            .await
+            .inspect_err(refused);
         match answer {
             Ok(book) => Ok(Answered { events: self.events(book)?, ..Answered::default() }),
             // It has no way with facts: they are recorded as they are.

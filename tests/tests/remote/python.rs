@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::proto::{self, EventPageExt as _};
+use angzarr_runtime::remote::Remote;
 
 use crate::domain::*;
 use crate::elsewhere::{Handler, aggregate_on, anywhere, eventually, settled, stalled};
@@ -91,7 +92,7 @@ async fn components_in_python_work_with_those_in_rust() {
     let python = Stubs::generated().start(0, &[]);
     let there = || python.address();
     let runtime = Runtime::builder()
-        .remote_aggregate("stock", there())
+        .remote_aggregate("stock", Remote::at(there()).snapshot(1))
         .remote_saga("stower", "order", there())
         .remote_process_manager("checkout", ["order"], there())
         .remote_projector("board", ["stock"], there())
@@ -108,6 +109,9 @@ async fn components_in_python_work_with_those_in_rust() {
     }
     let refused = runtime.handle_command(stow(root, 31)).await.unwrap_err();
     assert_eq!(refused.rejection().unwrap().to_string(), "full: 70 of 100 are taken");
+    let key = angzarr_runtime::stream::StreamKey::main("stock", root);
+    let snapshots = runtime.storage().snapshots(&key).await.unwrap();
+    assert_eq!(snapshots.last().map(|it| it.sequence), Some(1), "made by the component, and decided on");
     let unknown = request(command("stock", root, &Take { quantity: 1 }));
     let refused = runtime.handle_command(unknown).await.unwrap_err();
     assert_eq!(refused.rejection().unwrap().status(), angzarr_runtime::Code::InvalidArgument);
