@@ -1,8 +1,11 @@
 """One component of each kind, in plain Python: stock gRPC on stubs that protoc generates from `proto/`.
 
-Prints the port that it listens on, and ends with its standard input.
+Listens on the port that it is given, or any, prints it, and ends with its standard input. `UPCASTER=broken` in the environment
+is a version of the upcaster that cannot do its work.
 """
 
+import datetime
+import os
 import sys
 from concurrent import futures
 
@@ -15,7 +18,9 @@ from angzarr import projector_pb2_grpc as projector
 from angzarr import saga_pb2 as saga_pb
 from angzarr import saga_pb2_grpc as saga
 from angzarr import types_pb2 as types
-from remote_pb2 import Backordered, Counted, Placed, Stow, Stowed, Take, View
+from angzarr import upcaster_pb2 as upcaster_pb
+from angzarr import upcaster_pb2_grpc as upcaster
+from remote_pb2 import Backordered, Counted, Overdue, Packed, Placed, Stow, Stowed, Take, View
 
 
 def unpacked(pages, kind):
@@ -47,11 +52,28 @@ def fact(domain, root, message):
     return book
 
 
+def timeout(process, message, at):
+    """A fact for the process itself: a notification that is to come back at some time; without a time it is taken back. The type of
+    the message is the timeout's name."""
+    told = types.Notification()
+    told.payload.Pack(message)
+    if at is not None:
+        told.sent_at.FromDatetime(at)
+    book = events(told)
+    book.cover.domain = process
+    return book
+
+
+def over(book):
+    """The process is over: an event of the framework's own, without content."""
+    book.pages.add().event.type_url = "type.googleapis.com/angzarr.ProcessManagerCompleted"
+
+
 class Stock(handler.CommandHandlerServiceServicer):
     """An aggregate: a place for a hundred."""
 
     def Handle(self, request, context):
-        held = sum(event.quantity for event in unpacked(request.events.pages, Stowed))
+        held = self.held(request.events.snapshot, request.events.pages)
         asked = request.command.pages[0].command
         if asked.Is(types.Notification.DESCRIPTOR):
             told, rejection = types.Notification(), types.RejectionNotification()
@@ -64,6 +86,17 @@ class Stock(handler.CommandHandlerServiceServicer):
         if held + stow.quantity > 100:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"full: {held} of 100 are taken")
         return handler_pb.BusinessResponse(events=events(Stowed(quantity=stow.quantity)))
+
+    def held(self, snapshot, pages):
+        """What the snapshot says, if there is one, and the events behind it."""
+        view = View()
+        snapshot.state.Unpack(view)
+        return view.total + sum(event.quantity for event in unpacked(pages, Stowed))
+
+    def Replay(self, request, context):
+        answer = handler_pb.ReplayResponse()
+        answer.state.Pack(View(total=self.held(request.base_snapshot, request.events)))
+        return answer
 
     def HandleFact(self, request, context):
         return events(*(Stowed(quantity=it.quantity) for it in unpacked(request.facts.pages, Counted)))
@@ -81,13 +114,22 @@ class Stower(saga.SagaServiceServicer):
 
 
 class Checkout(process.ProcessManagerServiceServicer):
-    """A process manager: takes from the shelf and counts what it has seen."""
+    """A process manager: takes from the shelf and counts what it has seen. Eight are too many to be in time."""
 
     def Handle(self, request, context):
         answer = process_pb.ProcessManagerHandleResponse()
+        for told in unpacked(request.trigger.pages, types.Notification):
+            overdue = Overdue()
+            if told.payload.Unpack(overdue):
+                answer.process_events.CopyFrom(events(Backordered(why=f"{overdue.quantity} are overdue")))
+                over(answer.process_events)
         seen = sum(event.quantity for event in unpacked(request.process_state.pages, Counted))
         for placed in unpacked(request.trigger.pages, Placed):
             root = request.trigger.cover.root
+            if placed.quantity == 8:
+                soon = request.trigger.pages[0].created_at.ToDatetime() + datetime.timedelta(milliseconds=500)
+                answer.facts.append(timeout("checkout", Overdue(quantity=8), soon))
+                continue
             answer.process_events.CopyFrom(events(Counted(quantity=seen + placed.quantity)))
             answer.commands.append(command("shelf", root, Take(quantity=placed.quantity)))
             answer.facts.append(fact("shelf", root, Counted(quantity=placed.quantity)))
@@ -119,13 +161,31 @@ class Board(projector.ProjectorServiceServicer):
         return answer
 
 
+class Pieces(upcaster.UpcasterServiceServicer):
+    """An upcaster: what was packed by the dozen is counted in pieces today. Every other event is as it was."""
+
+    def Upcast(self, request, context):
+        answer = upcaster_pb.UpcastResponse()
+        for page in request.events:
+            today = answer.events.add()
+            today.CopyFrom(page)
+            packed = Packed()
+            if page.event.Unpack(packed):
+                if os.environ.get("UPCASTER") == "broken":
+                    context.abort(grpc.StatusCode.INTERNAL, "how many are a dozen?")
+                today.event.Pack(Stowed(quantity=12 * packed.dozens))
+                today.schema_version = 2
+        return answer
+
+
 def main():
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
     handler.add_CommandHandlerServiceServicer_to_server(Stock(), server)
     saga.add_SagaServiceServicer_to_server(Stower(), server)
     process.add_ProcessManagerServiceServicer_to_server(Checkout(), server)
     projector.add_ProjectorServiceServicer_to_server(Board(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    upcaster.add_UpcasterServiceServicer_to_server(Pieces(), server)
+    port = server.add_insecure_port(f"127.0.0.1:{sys.argv[1] if len(sys.argv) > 1 else 0}")
     server.start()
     print(port, flush=True)
     sys.stdin.read()

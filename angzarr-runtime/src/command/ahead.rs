@@ -4,13 +4,15 @@
 //! decision would not come to it, be it for a sequence that does not agree or a page before it that was refused.
 
 use std::any::Any;
+use std::sync::atomic::Ordering;
 
 use angzarr_proto as proto;
 
 use super::Loaded;
-use super::pipeline::{Core, Submission};
+use super::pipeline::{Core, Page, Submission};
 use crate::declare::{MergeStrategy, nanos_of};
-use crate::stream::{Edition, Headers, Nanos, StreamKey};
+use crate::error::Result;
+use crate::stream::{AsOf, Edition, Headers, Nanos, Retention, StoredSnapshot, StreamKey};
 
 /// What whoever is asked may know.
 #[cfg_attr(not(feature = "remote"), allow(dead_code))]
@@ -29,6 +31,47 @@ pub(crate) struct Situation<'a> {
 pub(crate) type Ahead = Option<Vec<proto::EventPage>>;
 
 impl Core {
+    /// Asks for every page; where a component cannot read its own snapshot, again on the whole history (row N4).
+    pub(super) async fn ask_on(&self, submission: &Submission<'_>, loaded: &mut Loaded, as_of: AsOf) -> Result<()> {
+        self.ask_ahead(submission, loaded).await;
+        let refuses = |page: &Page<'_>| page.command.question().is_some_and(|question| question.refuses_snapshot());
+        if submission.pages.iter().any(refuses) {
+            let Submission { aggregate, key, edition, .. } = submission;
+            tracing::warn!(stream = %key, "snapshot ignored: its component cannot read it");
+            *loaded = self.load_from(aggregate, key, edition, as_of, None).await?;
+            if let Some(remote) = &aggregate.remote {
+                remote.try_again(key);
+            }
+            self.condense(submission, loaded).await;
+            self.ask_ahead(submission, loaded).await;
+        }
+        Ok(())
+    }
+
+    /// Has a component in another process make a snapshot, if one is due (row N1). It holds what is stored, and not what this command
+    /// will add: only stored events are known in the form of today. It goes into the write of the command.
+    pub(super) async fn condense(&self, submission: &Submission<'_>, loaded: &mut Loaded) {
+        let aggregate = submission.aggregate;
+        let (Some(remote), Some(policy)) = (&aggregate.remote, &aggregate.descriptor.snapshot) else { return };
+        // A branch that has nothing of its own yet has nothing to make a snapshot of.
+        let Some(sequence) = loaded.next_sequence.checked_sub(1).filter(|_| loaded.diverges_at.is_none()) else {
+            return;
+        };
+        let snapshot = StoredSnapshot {
+            sequence,
+            created_at: loaded.last_created_at,
+            type_name: aggregate.snapshot_type.clone(),
+            state_version: aggregate.descriptor.state_version,
+            state: Default::default(),
+            retention: Retention::Default,
+        };
+        let condensed = Box::pin(remote.condense(&submission.key, &mut loaded.state, snapshot, policy.every.max(1)));
+        if let Err(reason) = condensed.await {
+            self.failed_snapshots.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(stream = %submission.key, error = reason, "the component made no snapshot");
+        }
+    }
+
     /// Asks for every page in order, each on the history that the pages before it leave (row C8).
     pub(super) async fn ask_ahead(&self, submission: &Submission<'_>, loaded: &Loaded) {
         if submission.aggregate.remote.is_some() && !(loaded.complete && submission.for_open_process) {
@@ -59,6 +102,12 @@ impl Core {
                 now,
             };
             let Some(given) = question.ask(situation).await else { return };
+            if question.ends_process() {
+                match self.scheduled(&submission.key).await {
+                    Ok(timeouts) => question.take_back(timeouts),
+                    Err(error) => return question.fail(error),
+                }
+            }
             earlier.extend(given);
         }
     }

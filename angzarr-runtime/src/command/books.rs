@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use angzarr_proto as proto;
+use prost::Message as _;
 use proto::TimestampExt as _;
 
 use super::answer::{cover_of, event_page};
@@ -37,7 +38,11 @@ impl Core {
         form: Form,
     ) -> Result<proto::EventBook> {
         // A snapshot that the caller could not unpack is none: all events go out instead.
-        let policy = aggregate.descriptor.snapshot.as_ref().filter(|_| aggregate.snapshot_url.is_some());
+        let policy = aggregate
+            .descriptor
+            .snapshot
+            .as_ref()
+            .filter(|_| aggregate.snapshot_url.is_some() || aggregate.remote.is_some());
         let Past { snapshot, parts, next_sequence, .. } = self.past(aggregate, key, edition, as_of, policy).await?;
         let mut pages = Vec::with_capacity(parts.iter().map(|(_, events)| events.len()).sum());
         for (stream, event) in parts.into_iter().flat_map(|(stream, events)| with_stream(stream, events)) {
@@ -45,9 +50,10 @@ impl Core {
         }
         let snapshot = snapshot.map(|(_, snapshot)| proto::Snapshot {
             sequence: snapshot.sequence,
-            state: Some(prost_types::Any {
-                type_url: aggregate.snapshot_url.clone().unwrap_or_default(),
-                value: snapshot.state.to_vec(),
+            state: Some(match &aggregate.snapshot_url {
+                Some(url) => prost_types::Any { type_url: url.clone(), value: snapshot.state.to_vec() },
+                // One of another process lies there as the `Any` that it came in; it could be decoded, or it would not be here.
+                None => prost_types::Any::decode(snapshot.state.as_ref()).unwrap_or_default(),
             }),
             retention: snapshot.retention as i32,
             created_at: Some(prost_types::Timestamp::from_unix_nanos(snapshot.created_at)),

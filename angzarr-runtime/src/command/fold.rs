@@ -64,7 +64,19 @@ impl Core {
             telemetry::at_hand(key, loaded.next_sequence);
             return Ok(loaded);
         }
-        let past = self.past(aggregate, key, edition, as_of, aggregate.descriptor.snapshot.as_ref()).await?;
+        self.load_from(aggregate, key, edition, as_of, aggregate.descriptor.snapshot.as_ref()).await
+    }
+
+    /// The same from the store, without snapshots where there is no policy.
+    pub(super) async fn load_from(
+        &self,
+        aggregate: &Aggregate,
+        key: &StreamKey,
+        edition: &Edition,
+        as_of: AsOf,
+        policy: Option<&SnapshotPolicy>,
+    ) -> Result<Loaded> {
+        let past = self.past(aggregate, key, edition, as_of, policy).await?;
         let snapshot = past.snapshot.as_ref().map(|(_, snapshot)| snapshot.sequence);
         let events = past.parts.iter().map(|(_, events)| events.len()).sum();
         let loaded = self.fold(aggregate, key, past).await?;
@@ -244,6 +256,9 @@ impl Core {
         let mut loaded = Loaded { diverges_at: past.diverges_at, ..Loaded::new(aggregate) };
         if let Some((state, snapshot)) = past.snapshot {
             loaded.state = state;
+            if let Some(remote) = &aggregate.remote {
+                remote.begin_with(&mut loaded.state, &snapshot);
+            }
             loaded.next_sequence = snapshot.sequence + 1;
             loaded.last_created_at = snapshot.created_at;
             loaded.folded_bytes = snapshot.state.len() as u64;

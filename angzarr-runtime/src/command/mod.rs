@@ -39,7 +39,7 @@ pub(crate) use ahead::{Ahead, Situation};
 pub(crate) use answer::cover_of;
 pub(crate) use answer::event_page;
 pub(crate) use books::Form;
-#[cfg(feature = "server")]
+#[cfg(any(feature = "server", feature = "remote"))]
 pub(crate) use decide::COMPLETED;
 pub(crate) use decide::note;
 pub(crate) use detached::detached;

@@ -318,7 +318,14 @@ impl Core {
                 loaded
             }
         };
-        self.ask_ahead(submission, &loaded).await;
+        if submission.aggregate.remote.is_some() {
+            // Boxed: most commands are decided here, and should not carry the room for calls.
+            Box::pin(async {
+                self.condense(submission, &mut loaded).await;
+                self.ask_on(submission, &mut loaded, AsOf::Head).await
+            })
+            .await?;
+        }
         let mut events = Events::default();
         let mut prepared = match self.prepare(submission, &mut loaded, &mut events) {
             Ok(prepared) => prepared,
@@ -327,6 +334,7 @@ impl Core {
                 if from_cache && self.has_moved(key, next_sequence).await? {
                     return Ok(Attempt::Raced);
                 }
+                self.keep_snapshot(submission, &loaded).await;
                 *guard = loaded.kept_if(!state_moved);
                 drop(guard);
                 return self.answer_unstored(submission, why, next_sequence).await;

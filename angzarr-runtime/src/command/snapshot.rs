@@ -13,7 +13,7 @@ use super::pipeline::{Core, Submission, panic_text};
 use super::state_cache::Slot;
 use crate::declare::{SnapshotCodec, State};
 use crate::registry::Aggregate;
-use crate::storage::SnapshotWrite;
+use crate::storage::{Extras, SnapshotWrite, Write};
 use crate::stream::{Retention, StoredSnapshot, StreamKey};
 
 /// Encodes a state; a panic of the codec is an error like any other.
@@ -40,6 +40,10 @@ impl Core {
         before: u32,
         milestone: bool,
     ) -> Option<SnapshotWrite> {
+        if let Some(remote) = &submission.aggregate.remote {
+            let snapshot = remote.fresh_snapshot(loaded.state.as_ref())?;
+            return Some(SnapshotWrite { key: submission.key.clone(), snapshot });
+        }
         let policy = submission.aggregate.descriptor.snapshot.as_ref()?;
         let (every, after) = (policy.every.max(1), loaded.next_sequence);
         if after == before || loaded.complete || (!milestone && before / every == after / every) {
@@ -62,6 +66,18 @@ impl Core {
             retention: if milestone { Retention::Persist } else { Retention::Default },
         };
         Some(SnapshotWrite { key: submission.key.clone(), snapshot })
+    }
+
+    /// A snapshot that a component in another process has made is not lost with a command that stores nothing. On main only: a branch
+    /// may have been discarded meanwhile by another process, and begun anew.
+    pub(super) async fn keep_snapshot(&self, submission: &Submission<'_>, loaded: &Loaded) {
+        let Some(remote) = submission.aggregate.remote.as_ref().filter(|_| submission.key.is_main()) else { return };
+        let Some(snapshot) = remote.fresh_snapshot(loaded.state.as_ref()) else { return };
+        let snapshots = vec![SnapshotWrite { key: submission.key.clone(), snapshot }];
+        if let Err(error) = self.writer.commit(Write::extras(Extras { snapshots, ..Extras::default() })).await {
+            self.failed_snapshots.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(stream = %submission.key, %error, "the snapshot could not be stored");
+        }
     }
 
     /// Tells the cache what a state weighs, when about twice as much was folded into it as the last time. `encoded` is the

@@ -33,7 +33,7 @@ impl Core {
         }
         let Submission { aggregate, key, edition, .. } = submission;
         let mut loaded = self.load(aggregate, key, edition, as_of).await?;
-        self.ask_ahead(submission, &loaded).await;
+        self.ask_on(submission, &mut loaded, as_of).await?;
         match self.would_store(submission, &mut loaded) {
             Ok(events) => Ok(Outcome {
                 events,

@@ -111,19 +111,19 @@ impl<P> Reaction<P> {
     /// Schedules the `#[timeout("name")]` method, so long after now by the runtime's clock (row P5). A timeout of that name
     /// that is scheduled already moves to the new time.
     pub fn timeout(mut self, name: impl Into<Cow<'static, str>>, after: Duration) -> Self {
-        self.rest().timeouts.push(TimeoutChange { name: name.into(), to: Some(TimeoutAt::After(after)) });
+        self.rest().timeouts.push(TimeoutChange::new(name, Some(TimeoutAt::After(after))));
         self
     }
 
     /// The same for a point in time. One that has passed is due at once.
     pub fn timeout_at(mut self, name: impl Into<Cow<'static, str>>, at: SystemTime) -> Self {
-        self.rest().timeouts.push(TimeoutChange { name: name.into(), to: Some(TimeoutAt::At(nanos_of(at))) });
+        self.rest().timeouts.push(TimeoutChange::new(name, Some(TimeoutAt::At(nanos_of(at)))));
         self
     }
 
     /// Takes a timeout back; one that is not scheduled needs nothing.
     pub fn cancel_timeout(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.rest().timeouts.push(TimeoutChange { name: name.into(), to: None });
+        self.rest().timeouts.push(TimeoutChange::new(name, None));
         self
     }
 
@@ -151,6 +151,14 @@ pub(crate) struct TimeoutChange {
     pub(crate) name: Cow<'static, str>,
     /// `None` takes it back.
     pub(crate) to: Option<TimeoutAt>,
+    /// What a process manager in another process wants to be told then.
+    pub(crate) told: Option<Box<angzarr_proto::Notification>>,
+}
+
+impl TimeoutChange {
+    pub(crate) fn new(name: impl Into<Cow<'static, str>>, to: Option<TimeoutAt>) -> Self {
+        Self { name: name.into(), to, told: None }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -11,10 +11,10 @@ use super::emission::command_of;
 use super::intents::{Claim, intent_id};
 use super::notification::NotificationWork;
 use crate::command::{Along, Core, Decided, Provenance, ReactionCommand, Refusal};
-use crate::declare::{Aftermath, Emission, ReactionError, TimeoutAt};
-use crate::error::{Error, nearest};
+use crate::declare::{Aftermath, Emission, ReactionError, TimeoutAt, TimeoutChange};
+use crate::error::{Error, Result as RuntimeResult, nearest};
 use crate::registry::ProcessManager;
-use crate::storage::{Extras, Intent, IntentKind, Settle};
+use crate::storage::{Extras, Intent, IntentFilter, IntentKind, Settle};
 use crate::stream::{Edition, Headers, Name, StoredEvent, StreamKey, WaitMark};
 
 /// The parts of a split event have their emissions this far apart.
@@ -49,6 +49,9 @@ pub(super) struct TimeoutWork {
     /// The span that it was scheduled in.
     #[prost(bytes = "vec", tag = "3")]
     pub(super) trace: Vec<u8>,
+    /// What a process manager in another process is told then.
+    #[prost(message, optional, tag = "4")]
+    pub(super) told: Option<proto::Notification>,
 }
 
 /// What is stored together with the events of a reaction (row P1).
@@ -107,7 +110,7 @@ impl Along for Plan<'_> {
         }
         let process = &core.registry.process_managers[self.process];
         for change in &aftermath.timeouts {
-            if !process.timeouts.contains_key(change.name.as_ref()) {
+            if process.state.remote.is_none() && !process.timeouts.contains_key(change.name.as_ref()) {
                 return Err(Refusal::Failed(unknown_timeout(process, &change.name)));
             }
             let id = timeout_id(decided.key, &change.name);
@@ -116,10 +119,16 @@ impl Along for Plan<'_> {
             extras.withdraws.retain(|withdrawn| *withdrawn != id);
             match change.to {
                 Some(_) if aftermath.complete => {}
-                Some(to) => extras.intents.push(timeout_intent(id, &change.name, to, decided)),
+                Some(to) => {
+                    let told = change.told.as_deref();
+                    let size = told.map_or(0, prost::Message::encoded_len);
+                    let field = || format!("timeout {}", change.name).into();
+                    core.limits.check_payload(field, size).map_err(Refusal::Error)?;
+                    extras.intents.push(timeout_intent(id, change, to, decided));
+                }
                 // It may be one of main that the branch has inherited: a merge takes that back as well (row B6).
                 None if !decided.key.is_main() => {
-                    extras.intents.push(timeout_intent(id, &change.name, TimeoutAt::At(TAKEN_BACK), decided));
+                    extras.intents.push(timeout_intent(id, change, TimeoutAt::At(TAKEN_BACK), decided));
                 }
                 None => extras.withdraws.push(id),
             }
@@ -128,6 +137,20 @@ impl Along for Plan<'_> {
             extras.withdraws.extend(process.timeouts.keys().map(|name| timeout_id(decided.key, name)));
         }
         Ok(extras)
+    }
+}
+
+impl Core {
+    /// The names of the timeouts that wait for a process. What it has declared nobody knows of one in another process.
+    pub(crate) async fn scheduled(&self, process: &StreamKey) -> RuntimeResult<Vec<String>> {
+        let filter = IntentFilter {
+            stream: Some(process.clone()),
+            kind: Some(IntentKind::Timeout),
+            limit: Some(usize::MAX),
+            due_until: None,
+        };
+        let waiting = self.storage.intents(&filter).await?;
+        Ok(waiting.iter().filter_map(|it| TimeoutWork::decode(it.work.clone()).ok()).map(|work| work.name).collect())
     }
 }
 
@@ -189,14 +212,15 @@ pub(super) fn timeout_of(process: &StreamKey, work: &[u8]) -> Option<uuid::Uuid>
     Some(timeout_id(process, &TimeoutWork::decode(work).ok()?.name))
 }
 
-pub(super) fn timeout_intent(id: uuid::Uuid, name: &str, to: TimeoutAt, decided: &Decided<'_>) -> Intent {
+pub(super) fn timeout_intent(id: uuid::Uuid, change: &TimeoutChange, to: TimeoutAt, decided: &Decided<'_>) -> Intent {
     let due = match to {
         TimeoutAt::At(at) => at,
         TimeoutAt::After(after) => decided.now.saturating_add(i64::try_from(after.as_nanos()).unwrap_or(i64::MAX)),
     };
     let edition = Edition::of(&decided.key.edition, decided.headers.divergences());
     let cover = crate::command::cover_on(decided.key, &edition, decided.headers);
-    let work = TimeoutWork { name: name.to_owned(), cover: Some(cover), trace: trace_of(decided) };
+    let told = change.told.as_deref().cloned();
+    let work = TimeoutWork { name: change.name.to_string(), cover: Some(cover), trace: trace_of(decided), told };
     Intent {
         id,
         kind: IntentKind::Timeout,

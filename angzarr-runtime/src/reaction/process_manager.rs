@@ -136,10 +136,13 @@ impl Decoded for ProcessWork<'_> {
                 (method.run)(state, &about.rejected, &own, events)
             }
             Trigger::Elsewhere { question, .. } => {
-                let Answered { events: own, emissions, .. } = question.take()?;
+                let Answered { events: own, emissions, timeouts, complete, .. } = question.take()?;
                 events.events.extend(own);
-                if !emissions.is_empty() {
-                    events.aftermath.get_or_insert_default().emissions.extend(emissions);
+                if !emissions.is_empty() || !timeouts.is_empty() || complete {
+                    let rest = events.aftermath.get_or_insert_default();
+                    rest.emissions.extend(emissions);
+                    rest.timeouts.extend(timeouts);
+                    rest.complete |= complete;
                 }
                 Ok(())
             }
@@ -180,6 +183,13 @@ fn book_of(stream: &StreamKey, event: &StoredEvent) -> proto::EventBook {
         pages: vec![event_page(event)],
         next_sequence: event.sequence.saturating_add(1),
     }
+}
+
+/// A notification as a process manager in another process gets it.
+fn told_in_a_book(cover: proto::Cover, notification: &proto::Notification) -> proto::EventBook {
+    let told = proto::pack_as("angzarr.Notification", notification);
+    let page = proto::EventPage { payload: Some(proto::event_page::Payload::Event(told)), ..Default::default() };
+    proto::EventBook { cover: Some(cover), pages: vec![page], ..Default::default() }
 }
 
 /// The stream of a process: its root is made of the correlation id (row P1).
@@ -424,6 +434,35 @@ impl ProcessManager {
         Some((Trigger::Event { handler, event, stream }, decider))
     }
 
+    /// What a timeout is for it, and whose method decides.
+    fn woken_by_timeout(
+        &self,
+        name: &str,
+        due: i64,
+        cover: &proto::Cover,
+        told: Option<proto::Notification>,
+    ) -> Result<(Trigger<'static>, Decider), ReactionError> {
+        if let Some(remote) = &self.state.remote {
+            // Scheduled by a version of the process that was in this program.
+            let told = told.ok_or_else(|| {
+                let manager = self.state.descriptor.name;
+                ReactionError::permanent(format_args!("`{manager}` is elsewhere and knows no timeout `{name}`"))
+            })?;
+            let told = proto::Notification { cover: Some(cover.clone()), ..told };
+            let question = remote.trigger(told_in_a_book(cover.clone(), &told));
+            let decider = Decider::elsewhere(self.state.descriptor.location);
+            return Ok((Trigger::Elsewhere { question, event: None }, decider));
+        }
+        let method = self.timeouts.get(name).copied().ok_or_else(|| unknown_timeout(self, name))?;
+        let decider = Decider {
+            method: method.method,
+            location: method.location,
+            merge: None,
+            full_name: || "angzarr.Timeout".to_owned(),
+        };
+        Ok((Trigger::Timeout { method, due }, decider))
+    }
+
     /// Stores what the process decides, with the intent to send the rest, and then sends it (row P1).
     pub(super) async fn step(&self, core: &Core, step: Step<'_>) -> Result<Outcome, Undelivered> {
         let Step { key, headers, decider, work, dedup, plan, link, only_open } = step;
@@ -526,11 +565,8 @@ impl Core {
         about: &'a About,
     ) -> Option<(Trigger<'a>, Decider)> {
         if let Some(remote) = &process.state.remote {
-            let told = proto::pack_as("angzarr.Notification", &self.notification(about));
-            let page =
-                proto::EventPage { payload: Some(proto::event_page::Payload::Event(told)), ..Default::default() };
-            let cover = Some(cover_on(&about.provenance.source, &about.edition, &about.headers));
-            let question = remote.trigger(proto::EventBook { cover, pages: vec![page], ..Default::default() });
+            let cover = cover_on(&about.provenance.source, &about.edition, &about.headers);
+            let question = remote.trigger(told_in_a_book(cover, &self.notification(about)));
             let decider = Decider::elsewhere(process.descriptor.state.location);
             return Some((Trigger::Elsewhere { question, event: None }, decider));
         }
@@ -568,42 +604,36 @@ impl Core {
     pub(super) async fn fire(&self, intent: &Intent) -> Result<(), Undelivered> {
         let settle = Settle { id: intent.id, due: intent.due };
         let unreadable = || Undelivered::Failed { reason: "the timeout cannot be read".to_owned(), permanent: true };
-        let work = TimeoutWork::decode(intent.work.clone()).map_err(|_| unreadable())?;
-        let cover = work.cover.ok_or_else(unreadable)?;
+        let TimeoutWork { name: timeout, cover, trace, told } =
+            TimeoutWork::decode(intent.work.clone()).map_err(|_| unreadable())?;
+        let cover = cover.ok_or_else(unreadable)?;
         let edition = crate::command::edition_of(&cover);
         let headers = Headers::new(cover.correlation_id.as_str(), cover.ext.clone())
             .with_divergences(edition.named_divergences())
-            .with_trace(TraceContext::from_bytes(&work.trace));
+            .with_trace(TraceContext::from_bytes(&trace));
         let process = self.registry.process_managers.get(cover.domain.as_str()).ok_or_else(|| {
             let reason = format!("no process manager has the domain `{}`", cover.domain);
             Undelivered::Failed { reason, permanent: true }
         })?;
-        let method = process.timeouts.get(work.name.as_str()).copied().ok_or_else(|| {
-            let reason = unknown_timeout(process, &work.name).to_string();
+        let (trigger, decider) = process.woken_by_timeout(&timeout, intent.due, &cover, told).map_err(|reason| {
+            let reason = reason.to_string();
             Undelivered::Failed { reason, permanent: true }
         })?;
         let name = process.descriptor.state.domain;
         let key = &intent.stream;
-        let trigger = Trigger::Timeout { method, due: intent.due };
         let work = ProcessWork { core: self, trigger, key, headers: &headers, name };
         let plan = Plan { settle: Some(settle), ..Plan::of(name) };
-        let decider = Decider {
-            method: method.method,
-            location: method.location,
-            merge: None,
-            full_name: || "angzarr.Timeout".to_owned(),
-        };
         // The same firing again is known by its time.
         let firing = Provenance {
             source: key.clone(),
             source_seq: 0,
-            component: Name::from(format!("{} {}", method.name, intent.due)),
+            component: Name::from(format!("{timeout} {}", intent.due)),
             command_index: 0,
         };
         let dedup = firing.dedup_as(FIRED);
         let step =
             Step { key, headers: &headers, decider, work: &work, dedup, plan: &plan, link: None, only_open: true };
-        telemetry::timeout_fires(intent, method.name);
+        telemetry::timeout_fires(intent, &timeout);
         let outcome = process.step(self, step).await?;
         if outcome.duplicate || outcome.moot { self.withdraw(settle).await.map_err(Undelivered::Held) } else { Ok(()) }
     }

@@ -1,12 +1,15 @@
 //! What stands for components in other languages in a build without the feature `remote`: nothing.
 
+use std::any::Any;
+
 use angzarr_proto as proto;
 use bytes::Bytes;
 
 use crate::command::{Ahead, Core, Refusal, Situation};
-use crate::declare::{Emission, EmittedEvent, ReactionError, State};
+use crate::declare::{Emission, EmittedEvent, ReactionError, State, TimeoutChange};
+use crate::error::Error;
 use crate::stream::upcast::Upcasted;
-use crate::stream::{StoredEvent, StreamKey};
+use crate::stream::{StoredEvent, StoredSnapshot, StreamKey};
 
 /// There is none.
 #[derive(Clone, Debug)]
@@ -21,6 +24,8 @@ enum Never {}
 pub(crate) struct Answered {
     pub(crate) events: Vec<EmittedEvent>,
     pub(crate) emissions: Vec<Emission>,
+    pub(crate) timeouts: Vec<TimeoutChange>,
+    pub(crate) complete: bool,
     pub(crate) instead: Option<Instead>,
 }
 
@@ -52,6 +57,22 @@ impl Client {
         match self.0 {}
     }
 
+    pub(crate) fn try_again(&self, _: &StreamKey) {
+        match self.0 {}
+    }
+
+    pub(crate) fn begin_with(&self, _: &mut State, _: &StoredSnapshot) {
+        match self.0 {}
+    }
+
+    pub(crate) fn fresh_snapshot(&self, _: &(dyn Any + Send + Sync)) -> Option<StoredSnapshot> {
+        match self.0 {}
+    }
+
+    pub(crate) async fn condense(&self, _: &StreamKey, _: &mut State, _: StoredSnapshot, _: u32) -> Result<(), String> {
+        match self.0 {}
+    }
+
     pub(crate) fn command(&self, _: proto::CommandPage) -> Question {
         match self.0 {}
     }
@@ -79,6 +100,22 @@ impl Question {
     }
 
     pub(crate) fn take(&self) -> Result<Answered, Refusal> {
+        match self.0 {}
+    }
+
+    pub(crate) fn refuses_snapshot(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub(crate) fn ends_process(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub(crate) fn take_back(&self, _: Vec<String>) {
+        match self.0 {}
+    }
+
+    pub(crate) fn fail(&self, _: Error) {
         match self.0 {}
     }
 }

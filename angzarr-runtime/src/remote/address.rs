@@ -21,17 +21,43 @@ pub struct Remote {
     deadline: Duration,
     authority: Option<String>,
     identity: Option<(String, String)>,
+    snapshot: Option<u32>,
+    state_version: u32,
 }
 
 impl Remote {
     /// At `http://host:port`, or `https://host:port` with [`certificate_authority`](Self::certificate_authority).
     pub fn at(address: impl Into<String>) -> Self {
-        Self { address: address.into(), deadline: Duration::from_secs(10), authority: None, identity: None }
+        Self {
+            address: address.into(),
+            deadline: Duration::from_secs(10),
+            authority: None,
+            identity: None,
+            snapshot: None,
+            state_version: 1,
+        }
     }
 
     /// How long a call may take; 10 s if nothing is said. A component that does not answer in time counts as out of reach.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline.max(Duration::from_millis(1));
+        self
+    }
+
+    /// For an aggregate: a snapshot every so many events (row N1). Its component is asked for one by `Replay`, the state is stored
+    /// with the next events, and commands come with it and the events behind it instead of with the whole history. Without this, or
+    /// for as long as the component has no `Replay`, they come with every event.
+    ///
+    /// A component that cannot read a snapshot answers DATA_LOSS: it is asked again with the whole history (row N4).
+    pub fn snapshot(mut self, every: u32) -> Self {
+        self.snapshot = Some(every.max(1));
+        self
+    }
+
+    /// For an aggregate with snapshots: the version of its state's shape; 1 if nothing is said. Snapshots of another version are
+    /// ignored (row N4).
+    pub fn state_version(mut self, version: u32) -> Self {
+        self.state_version = version;
         self
     }
 
@@ -53,6 +79,14 @@ impl Remote {
 
     pub(super) fn time(&self) -> Duration {
         self.deadline
+    }
+
+    pub(super) fn shape(&self) -> u32 {
+        self.state_version
+    }
+
+    pub(super) fn snapshots(&self) -> Option<u32> {
+        self.snapshot
     }
 
     /// What connects to it; or why nothing can.

@@ -3,6 +3,7 @@
 //! In: a message of the contract. Out: the component's answer, its refusal, or that it is out of reach. Never: a wait without
 //! end, or an outage that is taken for an answer.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
 use crate::declare::ReactionError;
+use crate::stream::StreamKey;
 
 /// Metadata of each call: which component is meant, where several are behind one address.
 const COMPONENT: &str = "angzarr-component";
@@ -31,6 +33,8 @@ struct Inner {
     endpoint: Endpoint,
     /// Made by the first call, and again after one that got no answer: the connection may be dead without knowing it.
     channel: Mutex<Option<Channel>>,
+    /// Where streams were when no snapshot of them was to be had.
+    failed_snapshots: Mutex<HashMap<StreamKey, u32>>,
 }
 
 impl fmt::Debug for Client {
@@ -52,8 +56,8 @@ pub(super) enum Trouble {
 
 impl Client {
     pub(super) fn new(name: &'static str, address: &str, deadline: Duration, endpoint: Endpoint) -> Self {
-        let (address, channel) = (address.to_owned(), Mutex::new(None));
-        Self(Arc::new(Inner { name, address, deadline, endpoint, channel }))
+        let (address, channel, failed_snapshots) = (address.to_owned(), Mutex::new(None), Mutex::default());
+        Self(Arc::new(Inner { name, address, deadline, endpoint, channel, failed_snapshots }))
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -62,6 +66,10 @@ impl Client {
 
     pub(super) fn address(&self) -> &str {
         &self.0.address
+    }
+
+    pub(super) fn failed_snapshots(&self) -> &Mutex<HashMap<StreamKey, u32>> {
+        &self.0.failed_snapshots
     }
 
     /// One call.

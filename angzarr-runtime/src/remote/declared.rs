@@ -10,9 +10,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::history::History;
+use super::history::{History, REPLAYED};
 use super::{Client, Remote};
-use crate::declare::{AggregateDescriptor, Location, ProcessManagerDescriptor, ProjectorDescriptor, SagaDescriptor};
+use crate::declare::{
+    AggregateDescriptor, Location, ProcessManagerDescriptor, ProjectorDescriptor, SagaDescriptor, SnapshotPolicy,
+};
 use crate::registry::{Aggregate, Problem, ProcessManager, Projector, Registry, Saga};
 
 /// What a remote component is.
@@ -70,7 +72,7 @@ impl Declaration {
         caller: &'static panic::Location<'static>,
     ) -> Result<Self, Problem> {
         let (domain, location) = (kept(domain), place(caller));
-        let client = client(domain, at, location)?;
+        let client = connection(domain, at, location)?;
         Ok(Self { role: Role::Aggregate(state(domain, at, location)), client })
     }
 
@@ -213,6 +215,15 @@ impl Declaration {
 }
 
 fn client(name: &'static str, at: &Remote, location: Location) -> Result<Client, Problem> {
+    if at.snapshots().is_some() || at.shape() != 1 {
+        return Err(Problem::error(format!("`{name}` cannot have snapshots"))
+            .at(location, "here")
+            .hint("the contract has `Replay` for aggregates only: leave out `.snapshot(…)` and `.state_version(…)`"));
+    }
+    connection(name, at, location)
+}
+
+fn connection(name: &'static str, at: &Remote, location: Location) -> Result<Client, Problem> {
     match at.endpoint() {
         Ok(endpoint) => Ok(Client::new(name, at.address(), at.time(), endpoint)),
         Err(reason) => Err(Problem::error(format!("`{}` is no address of a component: {reason}", at.address()))
@@ -229,8 +240,8 @@ fn state(domain: &'static str, at: &Remote, location: Location) -> &'static Aggr
         state: TypeId::of::<History>,
         doc: kept(&format!("Behind {}.", at.address())),
         location,
-        snapshot: None,
-        state_version: 1,
+        snapshot: at.snapshots().map(|every| SnapshotPolicy { every, codec: REPLAYED }),
+        state_version: at.shape(),
         state_message: None,
         new_state: || Box::new(History::default()),
         clone_state: None,

@@ -10,6 +10,7 @@ mod declared;
 mod history;
 mod question;
 mod reactions;
+mod timeouts;
 mod upcasts;
 
 pub use address::Remote;

@@ -3,6 +3,8 @@
 //! In: a command, fact, notification or trigger, and the history of the stream. Out: events, a revocation, commands to send; or a
 //! refusal. Never: an answer that is used twice; after a lost race the component is asked again on the fresh history.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use angzarr_proto as proto;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -14,10 +16,10 @@ use tonic::{Code, Status};
 
 use super::client::{ANSWER_BYTES, Client, Trouble};
 use super::history::History;
-use crate::command::{Ahead, Refusal, Situation, cover_on};
-use crate::declare::{Emission, EmittedEvent, ReactionError, Rejection};
+use crate::command::{Ahead, COMPLETED, Refusal, Situation, cover_on};
+use crate::declare::{Emission, EmittedEvent, ReactionError, Rejection, TimeoutChange};
 use crate::error::{Error, Subject};
-use crate::stream::Name;
+use crate::stream::{Name, StreamKey};
 
 /// Something that is asked, and the answer once there is one.
 ///
@@ -28,6 +30,8 @@ struct Open {
     client: Client,
     asked: Asked,
     answer: Mutex<Option<Result<Answered, Refusal>>>,
+    /// It was asked with a snapshot, and cannot read that.
+    refuses_snapshot: AtomicBool,
 }
 
 enum Asked {
@@ -45,6 +49,10 @@ pub(crate) struct Answered {
     pub(crate) events: Vec<EmittedEvent>,
     /// Of a process manager: what is to be sent.
     pub(crate) emissions: Vec<Emission>,
+    /// Of a process manager: what it wants to be told later, or no more.
+    pub(crate) timeouts: Vec<TimeoutChange>,
+    /// Of a process manager: the process is over.
+    pub(crate) complete: bool,
     /// Of an aggregate, instead of events.
     pub(crate) instead: Option<Instead>,
 }
@@ -57,7 +65,12 @@ pub(crate) enum Instead {
 
 impl Client {
     fn question(&self, asked: Asked) -> Question {
-        Question(Box::new(Open { client: self.clone(), asked, answer: Mutex::new(None) }))
+        Question(Box::new(Open {
+            client: self.clone(),
+            asked,
+            answer: Mutex::new(None),
+            refuses_snapshot: AtomicBool::new(false),
+        }))
     }
 
     /// A command, as its sender gave it.
@@ -92,14 +105,24 @@ impl Question {
     /// Asks, and keeps the answer for [`take`](Self::take). Events that were given are known to what is asked after this.
     pub(crate) async fn ask(&self, situation: Situation<'_>) -> Ahead {
         let Situation { key, edition, headers, state, earlier, next_sequence, now } = situation;
-        let mut pages = state.downcast_ref::<History>().map(|history| history.pages.clone()).unwrap_or_default();
+        let (snapshot, mut pages) = match state.downcast_ref::<History>() {
+            Some(history) => (history.base.clone(), history.pages.clone()),
+            None => Default::default(),
+        };
         pages.extend_from_slice(earlier);
+        // A component says by DATA_LOSS that it cannot read the snapshot.
+        let is_unreadable =
+            |trouble: &Trouble| matches!(trouble, Trouble::Refused(status) if status.code() == Code::DataLoss);
+        let has_snapshot = snapshot.is_some();
+        let refuses = |trouble: &Trouble| {
+            self.0.refuses_snapshot.store(has_snapshot && is_unreadable(trouble), Ordering::Relaxed);
+        };
         let cover = cover_on(key, edition, headers);
-        let history = proto::EventBook { cover: Some(cover), snapshot: None, pages, next_sequence };
+        let history = proto::EventBook { cover: Some(cover), snapshot, pages, next_sequence };
         let answer = match &self.0.asked {
-            Asked::Command(page) => self.ask_for_decision(history, page.clone()).await,
-            Asked::Fact(fact) => self.ask_of_fact(history, fact.clone()).await,
-            Asked::Trigger(book) => self.ask_process(history, book.clone()).await,
+            Asked::Command(page) => self.ask_for_decision(history, page.clone(), refuses).await,
+            Asked::Fact(fact) => self.ask_of_fact(history, fact.clone(), refuses).await,
+            Asked::Trigger(book) => self.ask_process(history, book.clone(), key).await,
         };
         let ahead = match &answer {
             Ok(answered) => Some((next_sequence..).zip(&answered.events).map(|(at, it)| page(at, it, now)).collect()),
@@ -117,7 +140,34 @@ impl Question {
         })
     }
 
-    async fn ask_for_decision(&self, events: proto::EventBook, page: proto::CommandPage) -> Result<Answered, Refusal> {
+    /// Whether it has to be asked on the whole history, without the snapshot (row N4).
+    pub(crate) fn refuses_snapshot(&self) -> bool {
+        self.0.refuses_snapshot.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether the answer says that the process is over (row P7).
+    pub(crate) fn ends_process(&self) -> bool {
+        self.0.answer.lock().as_ref().is_some_and(|answer| answer.as_ref().is_ok_and(|answered| answered.complete))
+    }
+
+    /// What is scheduled goes with the process.
+    pub(crate) fn take_back(&self, timeouts: Vec<String>) {
+        if let Some(Ok(answered)) = self.0.answer.lock().as_mut() {
+            answered.timeouts.extend(timeouts.into_iter().map(|name| TimeoutChange::new(name, None)));
+        }
+    }
+
+    /// The answer cannot be made use of now.
+    pub(crate) fn fail(&self, error: Error) {
+        *self.0.answer.lock() = Some(Err(Refusal::Error(error)));
+    }
+
+    async fn ask_for_decision(
+        &self,
+        events: proto::EventBook,
+        page: proto::CommandPage,
+        refused: impl Fn(&Trouble),
+    ) -> Result<Answered, Refusal> {
         let command = Some(proto::CommandBook { cover: events.cover.clone(), pages: vec![page] });
         let request = proto::ContextualCommand { events: Some(events), command };
         let answer = self
@@ -128,6 +178,7 @@ impl Question {
                 client.handle(request).await
             })
             .await
+            .inspect_err(refused)
             .map_err(|trouble| self.refusal(trouble))?;
         use proto::business_response::Result as Answer;
         match answer.result {
@@ -138,7 +189,12 @@ impl Question {
         }
     }
 
-    async fn ask_of_fact(&self, prior_events: proto::EventBook, fact: prost_types::Any) -> Result<Answered, Refusal> {
+    async fn ask_of_fact(
+        &self,
+        prior_events: proto::EventBook,
+        fact: prost_types::Any,
+        refused: impl Fn(&Trouble),
+    ) -> Result<Answered, Refusal> {
         let page = proto::EventPage { payload: Some(proto::event_page::Payload::Event(fact)), ..Default::default() };
         let facts = proto::EventBook { cover: prior_events.cover.clone(), pages: vec![page], ..Default::default() };
         let request = proto::FactRequest { facts: Some(facts), prior_events: Some(prior_events) };
@@ -149,7 +205,8 @@ impl Question {
                 let mut client = CommandHandlerServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES);
                 client.handle_fact(request).await
             })
-            .await;
+            .await
+            .inspect_err(refused);
         match answer {
             Ok(book) => Ok(Answered { events: self.events(book)?, ..Answered::default() }),
             // It has no way with facts: they are recorded as they are.
@@ -164,6 +221,7 @@ impl Question {
         &self,
         process_state: proto::EventBook,
         trigger: proto::EventBook,
+        own: &StreamKey,
     ) -> Result<Answered, Refusal> {
         let request = proto::ProcessManagerHandleRequest {
             trigger: Some(trigger),
@@ -182,9 +240,24 @@ impl Question {
                 Trouble::Refused(_) => Refusal::Failed(trouble.of_reaction()),
                 trouble => self.refusal(trouble),
             })?;
-        let events = self.events(answer.process_events.unwrap_or_default())?;
-        let emissions = self.0.client.emissions(answer.commands, answer.facts).map_err(Refusal::Failed)?;
-        Ok(Answered { events, emissions, instead: None })
+        let mut process_events = answer.process_events.unwrap_or_default();
+        let complete = self.completion(&mut process_events)?;
+        let events = self.events(process_events)?;
+        let client = &self.0.client;
+        let (timeouts, facts) = client.timeouts(own, answer.facts).map_err(Refusal::Failed)?;
+        let emissions = client.emissions(answer.commands, facts).map_err(Refusal::Failed)?;
+        Ok(Answered { events, emissions, timeouts, complete, instead: None })
+    }
+
+    /// Takes out the note that the process is over: it is stored behind everything else.
+    fn completion(&self, book: &mut proto::EventBook) -> Result<bool, Refusal> {
+        let is_note = |page: &proto::EventPage| page.type_name() == Some(COMPLETED);
+        let before = book.pages.len();
+        if book.pages.iter().any(|page| is_note(page) && page.event().is_some_and(|event| !event.value.is_empty())) {
+            return Err(self.unusable(format!("`{COMPLETED}` with a content, which it does not have")));
+        }
+        book.pages.retain(|page| !is_note(page));
+        Ok(book.pages.len() < before)
     }
 
     fn events(&self, book: proto::EventBook) -> Result<Vec<EmittedEvent>, Refusal> {

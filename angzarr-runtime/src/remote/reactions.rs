@@ -69,6 +69,13 @@ impl Client {
             let (domain, root) = self.target(book.cover.as_ref())?;
             for page in &book.pages {
                 let fact = page.event().ok_or_else(|| self.unusable("a fact without a payload"))?;
+                let type_name = proto::type_name_of(&fact.type_url);
+                if type_name.starts_with("angzarr.") {
+                    return Err(self.unusable(format!(
+                        "the fact `{type_name}` for `{domain}`, which is the framework's own; a process manager schedules a timeout \
+                         by one for itself, and nobody else can"
+                    )));
+                }
                 emissions.push(Emission::Fact(AnyFact {
                     domain: domain.clone(),
                     root,

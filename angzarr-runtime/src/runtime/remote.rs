@@ -34,8 +34,20 @@ impl Builder {
     }
 
     /// A process manager in another process, behind a `ProcessManagerService` of the contract. `name` is the domain of its own
-    /// stream as well: its events are stored here, and each trigger comes with them. An event, or the notification that a command
-    /// of its was rejected, wakes it; timeouts and an end of a process the contract does not have (rows P).
+    /// stream as well: its events are stored here, and each trigger comes with them. An event, the notification that a command
+    /// of its was rejected, or a timeout wakes it (rows P).
+    ///
+    /// - **A timeout** (row P5) is a fact that the process addresses to itself: in `facts` a book with its own domain, in it an
+    ///   `angzarr.Notification` with `sent_at`, the time at which it is to be told, and a `payload` of its choice. It comes back
+    ///   as a trigger of one page, as a rejection does, once, across restarts and whatever process it is in by then. The type of
+    ///   the payload is the timeout's name: the same type again moves it, without `sent_at` it is taken back. The contract has
+    ///   points in time only; `created_at` of the trigger is the runtime's time.
+    /// - **The end** (row P7) is an event without content in `process_events` whose type is `angzarr.ProcessManagerCompleted`:
+    ///   timeouts are taken back, later triggers of its correlation id are ignored and counted.
+    ///
+    /// The contract has no place for a timeout of another component, for one without a payload, for a time that its commands' events
+    /// are stored with, and for an end with a reason: what tries to say such a thing is a permanent failure that says why. And it has no
+    /// `Replay` for process managers: each trigger comes with the whole history of its process.
     #[must_use]
     #[track_caller]
     pub fn remote_process_manager<D: AsRef<str>>(

@@ -23,6 +23,8 @@ messages! {
     // Only known elsewhere.
     Stow { "1" [uint32] quantity: u32 }
     Stowed { "1" [uint32] quantity: u32 }
+    // What `Stowed` was once.
+    Packed { "1" [uint32] dozens: u32 }
     View { "1" [uint32] total: u32 }
 }
 

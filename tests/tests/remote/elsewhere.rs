@@ -43,6 +43,11 @@ impl<Q: Clone, A> Component<Q, A> {
         (self.does)(&question).map(Response::new)
     }
 
+    /// What it does, without being asked over the wire.
+    pub(crate) fn does(&self, question: &Q) -> Result<A, Status> {
+        (self.does)(question)
+    }
+
     pub(crate) fn asked(&self) -> Vec<Q> {
         self.asked.lock().unwrap().clone()
     }
@@ -93,6 +98,7 @@ impl ProcessManagerService for Process {
 pub(crate) struct Handler {
     pub(crate) commands: Component<proto::ContextualCommand, proto::BusinessResponse>,
     pub(crate) facts: Component<proto::FactRequest, proto::EventBook>,
+    pub(crate) replays: Component<proto::ReplayRequest, proto::ReplayResponse>,
 }
 
 impl Handler {
@@ -100,7 +106,8 @@ impl Handler {
         does: impl Fn(&proto::ContextualCommand) -> Result<proto::BusinessResponse, Status> + Send + Sync + 'static,
     ) -> Self {
         let facts = Component::new(|_: &proto::FactRequest| Err(Status::unimplemented("no facts")));
-        Self { commands: Component::new(does), facts }
+        let replays = Component::new(|_: &proto::ReplayRequest| Err(Status::unimplemented("no replay")));
+        Self { commands: Component::new(does), facts, replays }
     }
 }
 
@@ -112,8 +119,8 @@ impl CommandHandlerService for Handler {
     async fn handle_fact(&self, request: Request<proto::FactRequest>) -> Answer<proto::EventBook> {
         self.facts.answer(request)
     }
-    async fn replay(&self, _: Request<proto::ReplayRequest>) -> Answer<proto::ReplayResponse> {
-        Err(Status::unimplemented("no replay"))
+    async fn replay(&self, request: Request<proto::ReplayRequest>) -> Answer<proto::ReplayResponse> {
+        self.replays.answer(request)
     }
 }
 
@@ -206,4 +213,14 @@ pub(crate) async fn stalled(runtime: &Runtime, component: &str) -> String {
 /// Waits until everything is handled.
 pub(crate) async fn settled(runtime: &Runtime) {
     tokio::time::timeout(Duration::from_secs(30), runtime.settled()).await.expect("everything is handled");
+}
+
+/// Waits until something is so.
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let so = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(30), so).await.is_ok(), "never happened: {what}");
 }

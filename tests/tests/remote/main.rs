@@ -10,5 +10,11 @@ mod process_managers;
 mod projectors;
 mod python;
 mod sagas;
+mod snapshots;
+// By its path: the library of the tests brings a domain of its own along.
+#[allow(dead_code, unreachable_pub)]
+#[path = "../../src/time.rs"]
+mod time;
+mod timeouts;
 mod upcasters;
 mod wiring;
