@@ -9,9 +9,8 @@ use parking_lot::Mutex;
 use prost::Message as _;
 use proto::{CommandBookExt as _, PageHeaderExt, TimestampExt as _};
 
-use super::notification::{
-    About, AfterRevocation, COMPENSATE, COMPENSATED, CompensateWork, RejectedWork, answers_to_compensation, notified,
-};
+use super::notification::{About, COMPENSATED, answers_to_compensation, notified};
+use super::revocation::{AfterRevocation, COMPENSATE, CompensateWork, RejectedWork};
 use crate::command::{Alone, Core, Decider, Decoded, Provenance, cover_on, event_page, external_dedup};
 use crate::dead_letter;
 use crate::declare::{Location, RejectedCommand};

@@ -7,7 +7,8 @@ use angzarr_proto as proto;
 use prost::Message as _;
 use uuid::Uuid;
 
-use super::notification::{COMPENSATE, NotificationWork};
+use super::notification::NotificationWork;
+use super::revocation::COMPENSATE;
 use crate::command::{Core, edition_of};
 use crate::dead_letter::{self, DeadLetter};
 use crate::storage::{Extras, Intent, IntentKind, Settle};

@@ -55,6 +55,7 @@ mod projector;
 mod read_model;
 mod rebuild;
 mod rehearsal;
+mod revocation;
 mod saga;
 mod seen_events;
 #[cfg(feature = "sqlite")]
