@@ -6,7 +6,7 @@ use super::explain::explain;
 use super::failure::Failure;
 use super::output::count;
 use super::{Builder, CheckArguments};
-use crate::docs::Model;
+use crate::docs::{Elsewhere, Model};
 use crate::registry::Registry;
 
 pub(super) fn run(builder: &Builder, arguments: &CheckArguments, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
@@ -17,6 +17,10 @@ pub(super) fn run(builder: &Builder, arguments: &CheckArguments, out: &mut (dyn 
     }
     if arguments.explain {
         explain(&registry, &Model::of(&registry), out)?;
+    } else {
+        for it in Elsewhere::all(&registry) {
+            writeln!(out, "{it}")?;
+        }
     }
     Ok(writeln!(out, "{}", summary(&registry))?)
 }
@@ -32,13 +36,17 @@ fn summary(registry: &Registry) -> String {
         0 => String::new(),
         n => format!(", {}", count(n, "process manager")),
     };
+    let elsewhere = match Elsewhere::all(registry).len() {
+        0 => String::new(),
+        n => format!(", {n} of these elsewhere"),
+    };
     format!(
-        "ok: {}, {}, {}, {}{processes}, {}, {}{warnings}",
+        "ok: {}, {}, {}, {}{processes}, {}, {}{elsewhere}{warnings}",
         count(registry.aggregates.len(), "aggregate"),
         count(handlers, "command"),
         count(events, "event"),
         count(registry.sagas.len(), "saga"),
         count(registry.projectors.len(), "projector"),
-        count(registry.upcaster_steps.len(), "upcaster"),
+        count(registry.upcaster_steps.len() + registry.elsewhere.values().flatten().count(), "upcaster"),
     )
 }

@@ -7,6 +7,7 @@ use std::io::Write;
 
 use super::failure::Failure;
 use super::{Builder, ConfigArguments, ConfigFormat, output};
+use crate::docs::Elsewhere;
 use crate::registry::{Severity, WiringErrors};
 use crate::runtime::Setting;
 
@@ -20,6 +21,10 @@ pub(super) fn run(builder: &Builder, arguments: &ConfigArguments, out: &mut (dyn
     let (errors, warnings): (Vec<_>, Vec<_>) =
         builder.problems().iter().cloned().partition(|problem| problem.severity() == Severity::Error);
     if arguments.format == ConfigFormat::Table {
+        // Where the wiring has mistakes, `check` tells them.
+        for it in builder.check_without_instances().iter().flat_map(Elsewhere::all) {
+            writeln!(out, "{it}")?;
+        }
         for warning in warnings {
             writeln!(out, "{warning}")?;
         }

@@ -8,8 +8,9 @@ use std::io::Write;
 
 use super::failure::Failure;
 use crate::declare::{Location, Target};
-use crate::docs::{Aggregate, Model, Origin, Process, Saga};
+use crate::docs::{Aggregate, Elsewhere, ElsewhereKind, Model, Origin, Process, Saga, without_password};
 use crate::registry::{Registry, rejected_by};
+use crate::remote::Client;
 
 type Out<'a> = &'a mut (dyn Write + Send);
 
@@ -22,7 +23,8 @@ pub(super) fn explain(registry: &Registry, model: &Model, out: Out<'_>) -> Resul
         writeln!(out, "aggregate `{}` ({}, {})", aggregate.domain, aggregate.name, declared.descriptor.location)?;
         commands_and_events(registry, aggregate, out)?;
         facts(registry, model, aggregate, out)?;
-        if !(model.sagas.is_empty() && model.processes.is_empty()) {
+        let sends = |it: &Elsewhere| matches!(it.kind, ElsewhereKind::Saga | ElsewhereKind::ProcessManager);
+        if !(model.sagas.is_empty() && model.processes.is_empty()) || model.elsewhere.iter().any(sends) {
             rejections(registry, model, aggregate, out)?;
             compensation(registry, aggregate, out)?;
         }
@@ -34,7 +36,54 @@ pub(super) fn explain(registry: &Registry, model: &Model, out: Out<'_>) -> Resul
     for it in &model.processes {
         process(registry, model, it, out)?;
     }
+    for it in &model.elsewhere {
+        elsewhere(registry, it, out)?;
+    }
     Ok(())
+}
+
+/// What is known here of a component in another process.
+fn elsewhere(registry: &Registry, it: &Elsewhere, out: Out<'_>) -> Result<(), Failure> {
+    writeln!(out, "{it} ({})", it.location)?;
+    match it.kind {
+        ElsewhereKind::Aggregate => {
+            writeln!(out, "  every command for `{}`", it.name)?;
+            writeln!(out, "    goes there, with the history of its stream; the rejection is its own answer")?;
+            heard(registry, it.name, out)?;
+        }
+        ElsewhereKind::Upcaster => {
+            writeln!(out, "  every stored event of `{}` goes there before anybody gets it", it.name)?
+        }
+        ElsewhereKind::Saga | ElsewhereKind::Projector => {
+            writeln!(out, "  every event of {} goes there", listed(it.domains.iter().copied()))?;
+        }
+        ElsewhereKind::ProcessManager => {
+            let domains = listed(it.domains.iter().copied());
+            writeln!(out, "  every event of {domains} that has a correlation id goes there")?;
+            writeln!(out, "  timeouts and rejected commands of its own go there")?;
+            heard(registry, it.name, out)?;
+        }
+    }
+    writeln!(out, "  while it is out of reach")?;
+    let waits = match it.kind {
+        ElsewhereKind::Aggregate => "commands are answered UNAVAILABLE and may be retried; those of components wait",
+        ElsewhereKind::Upcaster => {
+            "nothing of the domain is read in the form of today: who needs it waits, or is told to retry"
+        }
+        _ => "its events wait",
+    };
+    Ok(writeln!(out, "    {waits}\n")?)
+}
+
+/// Who listens to events that nobody here knows.
+fn heard(registry: &Registry, domain: &str, out: Out<'_>) -> Result<(), Failure> {
+    let sagas = registry.sagas.values().filter(|it| it.descriptor.domain == domain).map(|it| it.descriptor.name);
+    let processes = registry.process_managers.values().filter(|it| it.descriptor.sources.contains(&domain));
+    let processes = processes.map(|it| it.descriptor.state.domain);
+    let projectors = registry.projectors.values().filter(|it| it.descriptor.domains.contains(&domain));
+    let names = listed(sagas.chain(processes).chain(projectors.map(|it| it.descriptor.name)));
+    let names = if names.is_empty() { "nobody".to_owned() } else { names };
+    Ok(writeln!(out, "  its events are listened to by {names}")?)
 }
 
 fn commands_and_events(registry: &Registry, it: &Aggregate, out: Out<'_>) -> Result<(), Failure> {
@@ -122,7 +171,11 @@ fn rejections(registry: &Registry, model: &Model, it: &Aggregate, out: Out<'_>) 
             };
             saga.domain == it.domain && targets(saga).iter().any(sends)
         };
-        let sagas = listed(model.sagas.iter().filter(sends).map(|saga| saga.name));
+        // What one in another process sends is known there.
+        let elsewhere =
+            model.elsewhere.iter().filter(|saga| saga.kind == ElsewhereKind::Saga && saga.listens_to(it.domain));
+        let here = model.sagas.iter().filter(sends).map(|saga| saga.name);
+        let sagas = listed(here.chain(elsewhere.map(|saga| saga.name)));
         if sagas.is_empty() {
             writeln!(
                 out,
@@ -251,30 +304,39 @@ fn failing(component: &str, out: Out<'_>) -> Result<(), Failure> {
     Ok(writeln!(out, "    what it was to handle waits in the dead letters of `{component}`\n")?)
 }
 
+/// Whose method it is, or where it is called.
+fn there(remote: Option<&Client>, here: Option<Method>) -> Result<Option<Method>, &Client> {
+    remote.map_or(Ok(here), Err)
+}
+
 /// What every component has to do with an event: those that handle it come first.
 fn listeners(registry: &Registry, domain: &str, event: &str, out: Out<'_>) -> Result<(), Failure> {
     let mut verdicts = Vec::new();
-    let mut judge = |kind: &str, name: &str, domains: &[&str], handler: Option<Method>, condition: &str| {
-        let verdict = match handler {
-            _ if !domains.contains(&domain) => {
-                format!("does not: it listens to {}", listed(domains.iter().copied()))
-            }
-            None => "does not: it listens to this domain and has no handler for this event".to_owned(),
-            Some((method, location)) => format!("handles it in `{method}` ({location}){condition}"),
+    let mut judge =
+        |kind: &str, name: &str, domains: &[&str], handler: Result<Option<Method>, &Client>, condition: &str| {
+            let verdict = match handler {
+                _ if !domains.contains(&domain) => {
+                    format!("does not: it listens to {}", listed(domains.iter().copied()))
+                }
+                Err(at) => format!("gets it at {}, and handles it or not{condition}", without_password(at.address())),
+                Ok(None) => "does not: it listens to this domain and has no handler for this event".to_owned(),
+                Ok(Some((method, location))) => format!("handles it in `{method}` ({location}){condition}"),
+            };
+            verdicts.push((verdict.starts_with("does not"), format!("    {kind} `{name}` {verdict}")));
         };
-        verdicts.push((verdict.starts_with("does not"), format!("    {kind} `{name}` {verdict}")));
-    };
     for saga in registry.sagas.values() {
-        let handler = saga.handlers.get(event).map(|it| (it.method, it.location));
+        let handler = there(saga.remote.as_ref(), saga.handlers.get(event).map(|it| (it.method, it.location)));
         judge("saga", saga.descriptor.name, &[saga.descriptor.domain], handler, "");
     }
     for process in registry.process_managers.values().filter(|it| it.descriptor.state.domain != domain) {
-        let handler = process.handlers.get(event).map(|it| (it.method, it.location));
+        let handler =
+            there(process.state.remote.as_ref(), process.handlers.get(event).map(|it| (it.method, it.location)));
         let (name, sources) = (process.descriptor.state.domain, process.descriptor.sources);
         judge("process manager", name, sources, handler, ", if it has a correlation id");
     }
     for projector in registry.projectors.values() {
-        let handler = projector.handlers.get(event).map(|it| (it.method, it.location));
+        let handler =
+            there(projector.remote.as_ref(), projector.handlers.get(event).map(|it| (it.method, it.location)));
         judge("projector", projector.descriptor.name, projector.descriptor.domains, handler, "");
     }
     verdicts.sort_by_key(|(does_not, _)| *does_not);

@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::live::Live;
 use super::{Builder, ServeArguments};
 use crate::Runtime;
+use crate::docs::Elsewhere;
 use crate::server::{Bound, ServeError, Tokens};
 
 impl From<ServeError> for Failure {
@@ -123,6 +124,9 @@ fn tell(
         writeln!(out, "  {service}")?;
     }
     writeln!(out, "  grpc.health.v1.Health, and reflection (v1 and v1alpha)")?;
+    for it in Elsewhere::all(&runtime.core().registry) {
+        writeln!(out, "calls the {it}")?;
+    }
     if arguments.token_env.is_none() && !bound.local_addr().ip().is_loopback() {
         writeln!(out, "anybody who reaches this address may call: `--token-env` or `--client-ca` says who may")?;
     }
@@ -135,8 +139,8 @@ fn tell(
 
 /// A call of `grpcurl` with the first command of the first aggregate.
 fn example(runtime: &Runtime, bound: &Bound, arguments: &ServeArguments) -> Option<String> {
-    let (domain, aggregate) = runtime.core().registry.aggregates.iter().next()?;
-    let command = aggregate.handlers.keys().next()?;
+    let mut aggregates = runtime.core().registry.aggregates.iter();
+    let (domain, command) = aggregates.find_map(|(domain, it)| Some((domain, it.handlers.keys().next()?)))?;
     let root = base64(crate::root(domain, "example").as_bytes());
     let mut flags = match (bound.is_tls(), &arguments.tls_cert) {
         (true, Some(certificate)) => format!("-cacert {}", certificate.display()),

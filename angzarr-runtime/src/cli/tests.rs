@@ -738,3 +738,6 @@ mod serving {
         assert!(help.contains("Examples:") && help.contains("SIGTERM"), "{help}");
     }
 }
+
+#[cfg(feature = "remote")]
+mod elsewhere;

@@ -14,10 +14,15 @@ use proto::event_stream_service_client::EventStreamServiceClient as StreamStub;
 use tokio::time::Instant;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::error::whole_text;
 use super::{Answered, ClientError, Subscription};
+use crate::telemetry;
+
+const COMMANDS: &str = "angzarr.CommandHandlerCoordinatorService";
+const QUERIES: &str = "angzarr.EventQueryService";
+const STREAMS: &str = "angzarr.EventStreamService";
 
 /// Metadata of a subscription: begin behind this position of the log.
 const AFTER: &str = "angzarr-after";
@@ -103,7 +108,7 @@ impl Line {
             let mut stub = self.commands();
             async move { stub.handle_command(request).await }
         };
-        Ok(self.call(until, repeat, request, send).await?.into_inner())
+        Ok(self.call((COMMANDS, "HandleCommand"), until, repeat, request, send).await?.into_inner())
     }
 
     pub(super) async fn fact(
@@ -115,7 +120,7 @@ impl Line {
             let mut stub = self.commands();
             async move { stub.handle_event(request).await }
         };
-        Ok(self.call(self.until(), repeat, request, send).await?.into_inner())
+        Ok(self.call((COMMANDS, "HandleEvent"), self.until(), repeat, request, send).await?.into_inner())
     }
 
     pub(super) async fn speculate(
@@ -126,7 +131,10 @@ impl Line {
             let mut stub = self.commands();
             async move { stub.handle_sync_speculative(request).await }
         };
-        Ok(self.call(self.until(), Repeat::Harmless, request, send).await?.into_inner())
+        Ok(self
+            .call((COMMANDS, "HandleSyncSpeculative"), self.until(), Repeat::Harmless, request, send)
+            .await?
+            .into_inner())
     }
 
     /// One stream in one book.
@@ -139,7 +147,7 @@ impl Line {
             let mut stub = self.queries();
             async move { stub.get_event_book(request).await }
         };
-        self.call(until, Repeat::Harmless, query, send).await
+        self.call((QUERIES, "GetEventBook"), until, Repeat::Harmless, query, send).await
     }
 
     /// Books, piece by piece, to the end.
@@ -163,7 +171,7 @@ impl Line {
                 Ok(books)
             }
         };
-        self.call(until, Repeat::Harmless, query, send).await
+        self.call((QUERIES, "GetEvents"), until, Repeat::Harmless, query, send).await
     }
 
     pub(super) async fn subscribe(
@@ -182,7 +190,7 @@ impl Line {
                 .max_decoding_message_size(self.shared.bounds.message_bytes);
             async move { stub.subscribe(request).await }
         };
-        let answer = self.call(self.until(), Repeat::Harmless, filter, send).await?;
+        let answer = self.call((STREAMS, "Subscribe"), self.until(), Repeat::Harmless, filter, send).await?;
         Ok(Subscription::new(answer, self.clone()))
     }
 
@@ -198,6 +206,7 @@ impl Line {
     /// Makes a call, again and again where that is safe and makes sense, until `until`.
     async fn call<Q: Clone, T, F>(
         &self,
+        method: (&str, &str),
         until: Instant,
         repeat: Repeat,
         message: Q,
@@ -218,7 +227,19 @@ impl Line {
             if let Some(token) = &self.shared.token {
                 request.metadata_mut().insert("authorization", token.clone());
             }
-            let error = match tokio::time::timeout_at(until, send(request)).await {
+            let span = telemetry::client_span(method, None, &self.shared.url);
+            telemetry::send_along(&span, None, request.metadata_mut());
+            let answer = telemetry::within(span.clone(), tokio::time::timeout_at(until, send(request))).await;
+            telemetry::called(
+                &span,
+                match &answer {
+                    Ok(Ok(_)) => Code::Ok,
+                    Ok(Err(status)) => status.code(),
+                    Err(_) => Code::DeadlineExceeded,
+                },
+            );
+            drop(span);
+            let error = match answer {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(status)) => self.failure(&status, repeat),
                 Err(_) => self.late(repeat),

@@ -65,7 +65,8 @@ impl Core {
             state: Default::default(),
             retention: Retention::Default,
         };
-        let condensed = Box::pin(remote.condense(&submission.key, &mut loaded.state, snapshot, policy.every.max(1)));
+        let (every, trace) = (policy.every.max(1), submission.headers.trace());
+        let condensed = Box::pin(remote.condense(&submission.key, &mut loaded.state, snapshot, every, trace));
         if let Err(reason) = condensed.await {
             self.failed_snapshots.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(stream = %submission.key, error = reason, "the component made no snapshot");

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use super::elsewhere::Kind;
 use super::mermaid;
 use super::model::{Aggregate, Command, Event, Handler, Message, Model, Origin, Process, Taken};
 use crate::declare::Target;
@@ -23,6 +24,7 @@ pub(super) fn page(model: &Model) -> String {
         aggregate_chapter(model, aggregate, &mut page);
     }
     remotes(model, &mut page);
+    elsewhere(model, &mut page);
     sagas(model, &mut page);
     processes(model, &mut page);
     projectors(model, &mut page);
@@ -46,8 +48,17 @@ fn counts(model: &Model) -> String {
         (model.projectors.len(), "projector"),
     ];
     let parts = parts.into_iter().filter(|(n, what)| *n > 0 || *what != "process manager");
-    let parts: Vec<_> = parts.map(|(n, what)| format!("{n} {what}{}", if n == 1 { "" } else { "s" })).collect();
+    let parts = parts.chain([(model.elsewhere.len(), "component elsewhere")].into_iter().filter(|(n, _)| *n > 0));
+    let parts: Vec<_> = parts.map(|(n, what)| format!("{n} {}", plural(n, what))).collect();
     format!("{}.\n\n", parts.join(", "))
+}
+
+fn plural(n: usize, what: &str) -> String {
+    match (n, what.split_once(' ')) {
+        (1, _) => what.to_owned(),
+        (_, Some((noun, "elsewhere"))) => format!("{noun}s elsewhere"),
+        _ => format!("{what}s"),
+    }
 }
 
 fn contents(model: &Model, page: &mut String) {
@@ -60,6 +71,7 @@ fn contents(model: &Model, page: &mut String) {
     }
     let chapters = [
         ("Aggregates elsewhere", "remotes", model.remotes.is_empty()),
+        ("Components elsewhere", "elsewhere", model.elsewhere.is_empty()),
         ("Sagas", "sagas", model.sagas.is_empty()),
         ("Process managers", "process-managers", model.processes.is_empty()),
         ("Projectors", "projectors", model.projectors.is_empty()),
@@ -199,6 +211,27 @@ fn remotes(model: &Model, page: &mut String) {
     for it in &model.remotes {
         let commands = list(it.commands.iter().map(|command| link(model, command)));
         row(&[format!("`{}`", it.domain), format!("`{}`", it.name), cell(it.doc), commands], page);
+    }
+}
+
+fn elsewhere(model: &Model, page: &mut String) {
+    if model.elsewhere.is_empty() {
+        return;
+    }
+    page.push_str("\n<a id=\"elsewhere\"></a>\n## Components elsewhere\n\n");
+    page.push_str(
+        "They run in other processes and are called over gRPC. What they do with which message is known there.\n\n",
+    );
+    page.push_str("| Component | Domains | Address | Deadline | Snapshots |\n|---|---|---|---|---|\n");
+    for it in &model.elsewhere {
+        let anchor = if it.kind == Kind::Upcaster { "upcaster" } else { "component" };
+        let name = format!("<a id=\"{anchor}-{0}\"></a>remote {1} `{0}`", it.name, it.kind.as_str());
+        let domains = match it.kind {
+            Kind::Aggregate | Kind::Upcaster => list_inline(it.domains.iter().map(|name| format!("`{name}`"))),
+            _ => format!("listens to {}", list_inline(it.domains.iter().map(|name| domain(model, name)))),
+        };
+        let snapshots = it.snapshot.map_or_else(|| EMPTY.to_owned(), |every| format!("every {every}"));
+        row(&[name, domains, format!("`{}`", it.address), format!("{:?}", it.deadline), snapshots], page);
     }
 }
 
@@ -403,7 +436,7 @@ fn link(model: &Model, full_name: &str) -> String {
 fn domain(model: &Model, name: &str) -> String {
     if model.aggregates.iter().any(|it| it.domain == name) {
         format!("[`{name}`](#aggregate-{name})")
-    } else if model.processes.iter().any(|it| it.domain == name) {
+    } else if model.processes.iter().any(|it| it.domain == name) || model.elsewhere.iter().any(|it| it.owns(name)) {
         format!("[`{name}`](#component-{name})")
     } else {
         format!("`{name}`")

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::elsewhere::Kind;
 use super::model::Model;
 use crate::declare::Target;
 
@@ -39,7 +40,32 @@ pub(super) fn flowchart(model: &Model) -> String {
         let id = domains.entry(remote.domain).or_insert_with(|| format!("r{at}"));
         let _ = writeln!(chart, "    {id}[[\"{} (elsewhere)\"]]", label(remote.domain));
     }
+    // Which events wake them is known there: the whole domain leads to them.
     let mut components = BTreeMap::new();
+    for (at, it) in model.elsewhere.iter().enumerate() {
+        let (id, name) = (format!("e{at}"), label(it.name));
+        match it.kind {
+            Kind::Upcaster => continue,
+            Kind::Aggregate => {
+                let id = domains.entry(it.name).or_insert(id).clone();
+                if id == format!("e{at}") {
+                    let _ = writeln!(chart, "    {id}[[\"{name} (elsewhere)\"]]");
+                }
+                continue;
+            }
+            Kind::Saga => {
+                let _ = writeln!(chart, "    {id}{{{{\"{name} (elsewhere)\"}}}}");
+            }
+            Kind::ProcessManager => {
+                let _ = writeln!(chart, "    {id}{{{{\"{name} (elsewhere)\"}}}}");
+                domains.insert(it.name, id.clone());
+            }
+            Kind::Projector => {
+                let _ = writeln!(chart, "    {id}[(\"{name} (elsewhere)\")]");
+            }
+        }
+        components.insert(it.name, id);
+    }
     let mut sent = Vec::new();
     for (at, saga) in model.sagas.iter().enumerate() {
         components.insert(saga.name, format!("s{at}"));
@@ -78,6 +104,21 @@ pub(super) fn flowchart(model: &Model) -> String {
         components.insert(projector.name, format!("p{at}"));
         let _ = writeln!(chart, "    p{at}[(\"{}\")]", label(projector.name));
     }
+    for it in &model.elsewhere {
+        let Some(to) = components.get(it.name).filter(|_| it.kind != Kind::Aggregate) else { continue };
+        let from = it.domains.iter().filter(|domain| it.listens_to(domain)).filter_map(|domain| domains.get(domain));
+        arrows.extend(from.map(|from| format!("{from} --> {to}")));
+    }
+    let elsewhere = |domain: &str| model.elsewhere.iter().any(|it| it.owns(domain));
+    let sagas = model.sagas.iter().map(|it| (it.name, vec![it.domain]));
+    let processes = model.processes.iter().map(|it| (it.domain, it.sources.clone()));
+    let projectors = model.projectors.iter().map(|it| (it.name, it.domains.clone()));
+    for (name, sources) in sagas.chain(processes).chain(projectors) {
+        let from = sources.iter().filter(|domain| elsewhere(domain)).filter_map(|domain| domains.get(domain));
+        arrows.extend(from.filter_map(|from| Some(format!("{from} --> {}", components.get(name)?))));
+    }
+    let is_here = |name: &str| !model.elsewhere.iter().any(|it| it.kind != Kind::Aggregate && it.name == name);
+    listened.retain(|(_, name)| is_here(name));
     let listened = listened.iter().filter_map(|(event, name)| Some(format!("{event} --> {}", components.get(name)?)));
     arrows.extend(listened);
     arrows.extend(sent);

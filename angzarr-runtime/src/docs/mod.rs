@@ -14,6 +14,7 @@
 //! # Ok(()) }
 //! ```
 
+mod elsewhere;
 mod markdown;
 mod mermaid;
 mod model;
@@ -24,6 +25,8 @@ use std::str::FromStr;
 
 use crate::registry::Registry;
 
+#[cfg(feature = "cli")]
+pub(crate) use elsewhere::{Elsewhere, Kind as ElsewhereKind, without_password};
 pub(crate) use model::Model;
 #[cfg(feature = "cli")]
 pub(crate) use model::{Aggregate, Origin, Process, Saga};

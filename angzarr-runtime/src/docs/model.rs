@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::elsewhere::Elsewhere;
 use super::proto::ProtoIndex;
 use crate::declare::{MessageType, Target, UpcasterDescriptor};
 use crate::registry::{self, Registry};
@@ -13,6 +14,8 @@ use crate::registry::{self, Registry};
 pub(crate) struct Model {
     pub(crate) aggregates: Vec<Aggregate>,
     pub(crate) remotes: Vec<Remote>,
+    /// Components that are called in other processes; they stand in none of the other lists.
+    pub(crate) elsewhere: Vec<Elsewhere>,
     pub(crate) sagas: Vec<Saga>,
     pub(crate) processes: Vec<Process>,
     pub(crate) projectors: Vec<Projector>,
@@ -210,8 +213,8 @@ impl Model {
     pub(crate) fn of(registry: &Registry) -> Self {
         let index = ProtoIndex::of(registry);
         let mut messages = BTreeMap::new();
-        let aggregates =
-            registry.aggregates.values().map(|it| aggregate(registry, &index, it, &mut messages)).collect();
+        let here = registry.aggregates.values().filter(|it| it.remote.is_none());
+        let aggregates = here.map(|it| aggregate(registry, &index, it, &mut messages)).collect();
         let remotes: Vec<_> = registry
             .remotes
             .values()
@@ -222,15 +225,18 @@ impl Model {
                 commands: sorted(remote.commands.iter().map(|it| note(&index, &mut messages, *it))),
             })
             .collect();
-        let sagas = registry.sagas.values().map(|it| saga(&index, it, &mut messages)).collect();
-        let processes =
-            registry.process_managers.values().map(|it| process(registry, &index, it, &mut messages)).collect();
-        let projectors = registry.projectors.values().map(|it| projector(&index, it, &mut messages)).collect();
+        let here = registry.sagas.values().filter(|it| it.remote.is_none());
+        let sagas = here.map(|it| saga(&index, it, &mut messages)).collect();
+        let here = registry.process_managers.values().filter(|it| it.state.remote.is_none());
+        let processes = here.map(|it| process(registry, &index, it, &mut messages)).collect();
+        let here = registry.projectors.values().filter(|it| it.remote.is_none());
+        let projectors = here.map(|it| projector(&index, it, &mut messages)).collect();
         let chains = chains(registry, &index, &mut messages);
         let enums = note_inner(&index, &mut messages);
         Self {
             aggregates,
             remotes,
+            elsewhere: Elsewhere::all(registry),
             sagas,
             processes,
             projectors,
@@ -410,13 +416,14 @@ fn process(
     }
 }
 
+/// Who handles it, or, elsewhere, may handle it.
 fn listeners(registry: &Registry, domain: &str, event: &str) -> Vec<Listener> {
-    let sagas = registry.sagas.values().filter(|it| it.descriptor.domain == domain && it.handlers.contains_key(event));
+    let sagas = registry.sagas.values().filter(|it| it.descriptor.domain == domain && it.handles(event));
     let projectors = registry.projectors.values();
-    let projectors = projectors.filter(|it| it.descriptor.domains.contains(&domain) && it.handlers.contains_key(event));
+    let projectors = projectors.filter(|it| it.descriptor.domains.contains(&domain) && it.handles(event));
     let sagas = sagas.map(|it| Listener { kind: Kind::Saga, name: it.descriptor.name });
     let processes = registry.process_managers.values();
-    let processes = processes.filter(|it| it.descriptor.sources.contains(&domain) && it.handlers.contains_key(event));
+    let processes = processes.filter(|it| it.descriptor.sources.contains(&domain) && it.handles(event));
     let processes = processes.map(|it| Listener { kind: Kind::ProcessManager, name: it.descriptor.state.domain });
     sagas
         .chain(processes)

@@ -1,6 +1,7 @@
 //! What stands for components in other languages in a build without the feature `remote`: nothing.
 
 use std::any::Any;
+use std::time::Duration;
 
 use angzarr_proto as proto;
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use crate::command::{Ahead, Core, Refusal, Situation};
 use crate::declare::{Emission, EmittedEvent, ReactionError, State, TimeoutChange};
 use crate::error::Error;
 use crate::stream::upcast::Upcasted;
-use crate::stream::{StoredEvent, StoredSnapshot, StreamKey};
+use crate::stream::{StoredEvent, StoredSnapshot, StreamKey, TraceContext};
 
 /// There is none.
 #[derive(Clone, Debug)]
@@ -36,6 +37,14 @@ pub(crate) enum Instead {
 }
 
 impl Client {
+    pub(crate) fn address(&self) -> &str {
+        match self.0 {}
+    }
+
+    pub(crate) fn deadline(&self) -> Duration {
+        match self.0 {}
+    }
+
     pub(crate) async fn react(&self, _: &Core, _: &StreamKey, _: &StoredEvent) -> Result<Vec<Emission>, ReactionError> {
         match self.0 {}
     }
@@ -69,7 +78,14 @@ impl Client {
         match self.0 {}
     }
 
-    pub(crate) async fn condense(&self, _: &StreamKey, _: &mut State, _: StoredSnapshot, _: u32) -> Result<(), String> {
+    pub(crate) async fn condense(
+        &self,
+        _: &StreamKey,
+        _: &mut State,
+        _: StoredSnapshot,
+        _: u32,
+        _: Option<TraceContext>,
+    ) -> Result<(), String> {
         match self.0 {}
     }
 

@@ -14,7 +14,15 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
 use crate::declare::ReactionError;
-use crate::stream::StreamKey;
+use crate::stream::{StreamKey, TraceContext};
+use crate::telemetry;
+
+/// The services of the contract that components offer.
+pub(super) const HANDLER: &str = "angzarr.CommandHandlerService";
+pub(super) const PROCESS: &str = "angzarr.ProcessManagerService";
+pub(super) const SAGA: &str = "angzarr.SagaService";
+pub(super) const PROJECTOR: &str = "angzarr.ProjectorService";
+pub(super) const UPCASTER: &str = "angzarr.UpcasterService";
 
 /// Metadata of each call: which component is meant, where several are behind one address.
 const COMPONENT: &str = "angzarr-component";
@@ -64,17 +72,23 @@ impl Client {
         self.0.name
     }
 
-    pub(super) fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.0.address
+    }
+
+    pub(crate) fn deadline(&self) -> Duration {
+        self.0.deadline
     }
 
     pub(super) fn failed_snapshots(&self) -> &Mutex<HashMap<StreamKey, u32>> {
         &self.0.failed_snapshots
     }
 
-    /// One call.
+    /// One call. `trace` is what it is about has brought, for where nobody traces here.
     pub(super) async fn call<Q, A, F: Future<Output = Result<Response<A>, Status>>>(
         &self,
+        method: (&str, &str),
+        trace: Option<TraceContext>,
         message: Q,
         call: impl FnOnce(Channel, Request<Q>) -> F,
     ) -> Result<A, Trouble> {
@@ -85,7 +99,19 @@ impl Client {
         }
         // Connects when it is called, in the tokio runtime of whoever calls.
         let channel = self.0.channel.lock().get_or_insert_with(|| self.0.endpoint.connect_lazy()).clone();
-        match tokio::time::timeout(self.0.deadline, call(channel, request)).await {
+        let span = telemetry::client_span(method, Some(self.0.name), &self.0.address);
+        telemetry::send_along(&span, trace, request.metadata_mut());
+        let answer = tokio::time::timeout(self.0.deadline, call(channel, request));
+        let answer = telemetry::within(span.clone(), answer).await;
+        telemetry::called(
+            &span,
+            match &answer {
+                Ok(Ok(_)) => Code::Ok,
+                Ok(Err(status)) => status.code(),
+                Err(_elapsed) => Code::DeadlineExceeded,
+            },
+        );
+        match answer {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
             Ok(Err(status)) => Err(self.trouble(status)),
             Err(_elapsed) => {

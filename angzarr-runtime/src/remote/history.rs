@@ -10,10 +10,10 @@ use prost::Message as _;
 use proto::command_handler_service_client::CommandHandlerServiceClient;
 use proto::{EventPageExt as _, TimestampExt as _};
 
-use super::client::{ANSWER_BYTES, Client, Trouble};
+use super::client::{ANSWER_BYTES, Client, HANDLER, Trouble};
 use crate::command::event_page;
 use crate::declare::{SnapshotCodec, State};
-use crate::stream::{Retention, StoredEvent, StoredSnapshot, StreamKey};
+use crate::stream::{Retention, StoredEvent, StoredSnapshot, StreamKey, TraceContext};
 
 /// The state of a component in another process, as far as it is known here: the events that it is made of.
 #[derive(Clone, Debug, Default)]
@@ -78,6 +78,7 @@ impl Client {
         state: &mut State,
         snapshot: StoredSnapshot,
         every: u32,
+        trace: Option<TraceContext>,
     ) -> Result<(), String> {
         let Some(history) = state.downcast_mut::<History>() else { return Ok(()) };
         let behind = history.base.as_ref().map_or(0, |base| base.sequence.saturating_add(1));
@@ -86,7 +87,7 @@ impl Client {
         {
             return Ok(());
         }
-        match self.replayed(history).await {
+        match self.replayed(history, trace).await {
             Ok(state) => {
                 let encoded = state.encode_to_vec();
                 let fresh = StoredSnapshot { state: encoded.into(), ..snapshot };
@@ -122,7 +123,7 @@ impl Client {
     }
 
     /// The state behind the whole history, in portions that a component can take.
-    async fn replayed(&self, history: &History) -> Result<prost_types::Any, String> {
+    async fn replayed(&self, history: &History, trace: Option<TraceContext>) -> Result<prost_types::Any, String> {
         let mut base = history.base.clone();
         let mut rest = history.pages.as_slice();
         loop {
@@ -135,7 +136,7 @@ impl Client {
             let (portion, later) = rest.split_at(count);
             let request = proto::ReplayRequest { base_snapshot: base, events: portion.to_vec() };
             let answer = self
-                .call(request, |channel, request| async move {
+                .call((HANDLER, "Replay"), trace, request, |channel, request| async move {
                     let mut client = CommandHandlerServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES);
                     client.replay(request).await
                 })

@@ -14,12 +14,12 @@ use proto::process_manager_service_client::ProcessManagerServiceClient;
 use proto::{EventPageExt as _, TimestampExt as _};
 use tonic::{Code, Status};
 
-use super::client::{ANSWER_BYTES, Client, Trouble};
+use super::client::{ANSWER_BYTES, Client, HANDLER, PROCESS, Trouble};
 use super::history::History;
 use crate::command::{Ahead, COMPLETED, Refusal, Situation, cover_on};
 use crate::declare::{Emission, EmittedEvent, ReactionError, Rejection, TimeoutChange};
 use crate::error::{Error, Subject};
-use crate::stream::{Name, StreamKey};
+use crate::stream::{Name, StreamKey, TraceContext};
 
 /// Something that is asked, and the answer once there is one.
 ///
@@ -120,9 +120,9 @@ impl Question {
         let cover = cover_on(key, edition, headers);
         let history = proto::EventBook { cover: Some(cover), snapshot, pages, next_sequence };
         let answer = match &self.0.asked {
-            Asked::Command(page) => self.ask_for_decision(history, page.clone(), refuses).await,
-            Asked::Fact(fact) => self.ask_of_fact(history, fact.clone(), refuses).await,
-            Asked::Trigger(book) => self.ask_process(history, book.clone(), key).await,
+            Asked::Command(page) => self.ask_for_decision(history, page.clone(), headers.trace(), refuses).await,
+            Asked::Fact(fact) => self.ask_of_fact(history, fact.clone(), headers.trace(), refuses).await,
+            Asked::Trigger(book) => self.ask_process(history, book.clone(), key, headers.trace()).await,
         };
         let ahead = match &answer {
             Ok(answered) => Some((next_sequence..).zip(&answered.events).map(|(at, it)| page(at, it, now)).collect()),
@@ -166,6 +166,7 @@ impl Question {
         &self,
         events: proto::EventBook,
         page: proto::CommandPage,
+        trace: Option<TraceContext>,
         refused: impl Fn(&Trouble),
     ) -> Result<Answered, Refusal> {
         let command = Some(proto::CommandBook { cover: events.cover.clone(), pages: vec![page] });
@@ -173,7 +174,7 @@ impl Question {
         let answer = self
             .0
             .client
-            .call(request, |channel, request| async move {
+            .call((HANDLER, "Handle"), trace, request, |channel, request| async move {
                 let mut client = CommandHandlerServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES);
                 client.handle(request).await
             })
@@ -193,6 +194,7 @@ impl Question {
         &self,
         prior_events: proto::EventBook,
         fact: prost_types::Any,
+        trace: Option<TraceContext>,
         refused: impl Fn(&Trouble),
     ) -> Result<Answered, Refusal> {
         let page = proto::EventPage { payload: Some(proto::event_page::Payload::Event(fact)), ..Default::default() };
@@ -201,7 +203,7 @@ impl Question {
         let answer = self
             .0
             .client
-            .call(request, |channel, request| async move {
+            .call((HANDLER, "HandleFact"), trace, request, |channel, request| async move {
                 let mut client = CommandHandlerServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES);
                 client.handle_fact(request).await
             })
@@ -222,6 +224,7 @@ impl Question {
         process_state: proto::EventBook,
         trigger: proto::EventBook,
         own: &StreamKey,
+        trace: Option<TraceContext>,
     ) -> Result<Answered, Refusal> {
         let request = proto::ProcessManagerHandleRequest {
             trigger: Some(trigger),
@@ -231,7 +234,7 @@ impl Question {
         let answer = self
             .0
             .client
-            .call(request, |channel, request| async move {
+            .call((PROCESS, "Handle"), trace, request, |channel, request| async move {
                 let mut client = ProcessManagerServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES);
                 client.handle(request).await
             })

@@ -10,7 +10,7 @@ use proto::saga_service_client::SagaServiceClient;
 use proto::{CommandPageExt as _, CoverExt as _, EventPageExt as _, PageHeaderExt as _};
 use uuid::Uuid;
 
-use super::client::{ANSWER_BYTES, Client, Trouble};
+use super::client::{ANSWER_BYTES, Client, PROJECTOR, SAGA, Trouble};
 use crate::command::{Core, cover_on, event_page};
 use crate::declare::{AnyCommand, AnyFact, Emission, ReactionError};
 use crate::stream::{Edition, Name, StoredEvent, StreamKey};
@@ -26,7 +26,7 @@ impl Client {
         let source = Some(book(stream, std::slice::from_ref(event)));
         let request = proto::SagaHandleRequest { source, ..Default::default() };
         let answer = self
-            .call(request, |channel, request| async move {
+            .call((SAGA, "Handle"), event.headers.trace(), request, |channel, request| async move {
                 let mut client = SagaServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES);
                 client.handle(request).await
             })
@@ -45,8 +45,10 @@ impl Client {
         if events.is_empty() {
             return Ok(None); // an upcaster has dropped it
         }
+        let method = if speculative { "HandleSpeculative" } else { "Handle" };
+        let trace = events.last().and_then(|event| event.headers.trace());
         let answer = self
-            .call(book(stream, &events), |channel, request| async move {
+            .call((PROJECTOR, method), trace, book(stream, &events), |channel, request| async move {
                 let mut client = ProjectorServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES);
                 if speculative { client.handle_speculative(request).await } else { client.handle(request).await }
             })

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use proto::upcaster_service_client::UpcasterServiceClient;
 use proto::{EventPageExt as _, PageHeaderExt as _};
 
-use super::client::{ANSWER_BYTES, Client, Trouble};
+use super::client::{ANSWER_BYTES, Client, Trouble, UPCASTER};
 use crate::command::event_page;
 use crate::error::{Error, Result, Subject};
 use crate::stream::upcast::Upcasted;
@@ -39,7 +39,7 @@ impl Client {
         let pages = events.iter().map(event_page).collect();
         let request = proto::UpcastRequest { domain: stream.domain.to_string(), events: pages };
         let answer = self
-            .call(request, |channel, request| async move {
+            .call((UPCASTER, "Upcast"), None, request, |channel, request| async move {
                 let mut client = UpcasterServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES);
                 client.upcast(request).await
             })

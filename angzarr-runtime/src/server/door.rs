@@ -20,9 +20,12 @@ use tonic::{Code, Status};
 use tower_service::Service;
 
 use super::authorize::{Authorize, Call, Denied, bearer};
+use super::builder::OFFERED;
 use super::calls::{Arrived, Calls, Place, in_time, timeout_of};
 use super::status::{Trouble, completed};
+use super::traced::traced;
 use crate::storage::BoxFuture;
+use crate::telemetry;
 
 /// How far the life of a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,7 +148,13 @@ where
         let waiting = self.services.clone();
         let services = std::mem::replace(&mut self.services, waiting);
         let house = self.house.clone();
-        Box::pin(async move { Ok(pass(services, house, request).await) })
+        Box::pin(async move {
+            let (path, headers) = (request.uri().path(), request.headers());
+            let is_told =
+                OFFERED.iter().any(|service| path.strip_prefix('/').is_some_and(|it| it.starts_with(service)));
+            let span = if is_told { telemetry::server_span(path, headers) } else { tracing::Span::none() };
+            Ok(traced(span, pass(services, house, request)).await)
+        })
     }
 }
 

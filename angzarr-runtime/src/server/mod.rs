@@ -43,6 +43,7 @@ mod queries;
 mod reflection;
 mod status;
 mod streams;
+mod traced;
 
 pub use authorize::{Authorize, Call, Denied, Tokens};
 pub use builder::{Bound, Server, ServerBuilder};

@@ -71,9 +71,17 @@
 //! | `feed read the log` | DEBUG | `feed`, `events`, `position` | it begins, messages are missing, or none can come |
 //! | `feed without messages; it goes on from the store` | WARN | `feed`, `code`, `error` | the connection is lost, or cannot be made; it is tried again |
 //!
+//! # Calls over gRPC: target `angzarr_runtime::rpc`
+//! | span | level | fields | when |
+//! |---|---|---|---|
+//! | span `rpc_server` | DEBUG | `rpc.system` (`grpc`), `rpc.service`, `rpc.method`, `rpc.grpc.status_code`, `otel.name` (`service/method`), `otel.kind` (`server`), `otel.status_code` | around each call that the server answers, from the door to the end of its answer; the `command` spans are inside. Health and reflection have none |
+//! | span `rpc_client` | DEBUG | the same, with `otel.kind` `client`, `server.address`, and `component` where one in another process is called | around each try of a call of the typed client, and each call of a component |
+//!
 //! # Beyond this process
 //! With the feature `otel`, `otel::install` sends these spans to an OpenTelemetry collector, as one trace from a command to
-//! everything that it led to. With the feature `metrics`, `prometheus` serves figures: their names stand in a table there.
+//! everything that it led to. Calls over gRPC carry the W3C context (`traceparent`, `tracestate`) in their metadata: the typed client
+//! and the calls of components send it, the server goes on with what any client sends, and takes one that makes no sense for none.
+//! With events the `traceparent` is stored; a `tracestate` goes as far as the process that it came to. With the feature `metrics`, `prometheus` serves figures: their names stand in a table there.
 //!
 //! Warnings and errors say by themselves what they are about: a program that listens to no more than those has no spans.
 //! Others, of start, shutdown and store, carry the target of their module.
@@ -89,6 +97,8 @@ pub mod otel;
 #[cfg(feature = "metrics")]
 pub mod prometheus;
 mod reaction;
+#[cfg(any(feature = "client", feature = "remote", feature = "server"))]
+mod rpc;
 mod transport;
 
 pub(crate) use command::{
@@ -103,6 +113,10 @@ pub(crate) use reaction::{
     reaction_span, rebuild_failed, rebuild_started, rebuild_switched, share_given_back, share_lost, share_taken,
     shares_in_doubt, stays_parked, timeout_fires,
 };
+#[cfg(feature = "server")]
+pub(crate) use rpc::{answered, server_span};
+#[cfg(any(feature = "client", feature = "remote"))]
+pub(crate) use rpc::{called, client_span, send_along};
 #[cfg(any(feature = "nats", feature = "amqp"))]
 pub(crate) use transport::unreadable_message;
 pub(crate) use transport::{

@@ -18,12 +18,20 @@
 //! Whoever has a subscriber already adds [`layer`] to it. The spans are of level DEBUG: a filter has to let
 //! `angzarr_runtime=debug` through to the layer.
 
+#[cfg(feature = "server")]
+use opentelemetry::propagation::Extractor;
+#[cfg(any(feature = "client", feature = "remote"))]
+use opentelemetry::propagation::Injector;
+#[cfg(any(feature = "client", feature = "remote", feature = "server"))]
+use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::{
     SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState, TracerProvider as _,
 };
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
+#[cfg(any(feature = "client", feature = "remote", feature = "server"))]
+use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tracing::{Level, Span, Subscriber};
 use tracing_opentelemetry::{OpenTelemetryLayer, OpenTelemetrySpanExt as _};
@@ -158,6 +166,51 @@ pub fn context_of(span: &Span) -> Option<TraceContext> {
     let context = span.context();
     let found = context.span().span_context().clone();
     TraceContext::new(found.trace_id().to_bytes(), found.span_id().to_bytes(), found.trace_flags().to_u8())
+}
+
+/// Makes the span of a call the child of its caller's, by `traceparent` and `tracestate`, if they make sense.
+#[cfg(feature = "server")]
+pub(super) fn continue_from_caller(span: &Span, headers: &http::HeaderMap) {
+    struct Headers<'a>(&'a http::HeaderMap);
+    impl Extractor for Headers<'_> {
+        fn get(&self, key: &str) -> Option<&str> {
+            self.0.get(key)?.to_str().ok()
+        }
+        fn keys(&self) -> Vec<&str> {
+            self.0.keys().map(http::HeaderName::as_str).collect()
+        }
+    }
+    if span.is_disabled() {
+        return;
+    }
+    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers));
+    if context.span().span_context().is_valid() {
+        let _ = span.set_parent(context);
+    }
+}
+
+/// Puts the context of a span into the metadata of a call; whether there is one.
+#[cfg(any(feature = "client", feature = "remote"))]
+pub(super) fn send_along(span: &Span, metadata: &mut tonic::metadata::MetadataMap) -> bool {
+    struct Metadata<'a>(&'a mut tonic::metadata::MetadataMap);
+    impl Injector for Metadata<'_> {
+        fn set(&mut self, key: &str, value: String) {
+            let key = tonic::metadata::MetadataKey::<tonic::metadata::Ascii>::from_bytes(key.as_bytes());
+            // A trace state is a caller's own: an empty one, and one that metadata cannot carry, is left out.
+            if !value.is_empty()
+                && let (Ok(key), Ok(value)) = (key, value.parse())
+            {
+                self.0.insert(key, value);
+            }
+        }
+    }
+    // Where this call is not told, it belongs to whatever it is made in.
+    let context = if span.is_disabled() { Span::current().context() } else { span.context() };
+    let is_traced = context.span().span_context().is_valid();
+    if is_traced {
+        TraceContextPropagator::new().inject_context(&context, &mut Metadata(metadata));
+    }
+    is_traced
 }
 
 pub(super) fn traced(headers: Headers, span: &Span) -> Headers {

@@ -24,20 +24,24 @@ type Does<Q, A> = Arc<dyn Fn(&Q) -> Result<A, Status> + Send + Sync>;
 pub(crate) struct Component<Q, A> {
     does: Does<Q, A>,
     asked: Arc<Mutex<Vec<Q>>>,
+    /// `traceparent` and `tracestate` of what it was asked.
+    traces: Arc<Mutex<Vec<[Option<String>; 2]>>>,
 }
 
 impl<Q, A> Clone for Component<Q, A> {
     fn clone(&self) -> Self {
-        Self { does: self.does.clone(), asked: self.asked.clone() }
+        Self { does: self.does.clone(), asked: self.asked.clone(), traces: self.traces.clone() }
     }
 }
 
 impl<Q: Clone, A> Component<Q, A> {
     pub(crate) fn new(does: impl Fn(&Q) -> Result<A, Status> + Send + Sync + 'static) -> Self {
-        Self { does: Arc::new(does), asked: Arc::default() }
+        Self { does: Arc::new(does), asked: Arc::default(), traces: Arc::default() }
     }
 
     fn answer(&self, request: Request<Q>) -> Answer<A> {
+        let text = |name: &str| Some(request.metadata().get(name)?.to_str().expect("text").to_owned());
+        self.traces.lock().unwrap().push([text("traceparent"), text("tracestate")]);
         let question = request.into_inner();
         self.asked.lock().unwrap().push(question.clone());
         (self.does)(&question).map(Response::new)
@@ -46,6 +50,10 @@ impl<Q: Clone, A> Component<Q, A> {
     /// What it does, without being asked over the wire.
     pub(crate) fn does(&self, question: &Q) -> Result<A, Status> {
         (self.does)(question)
+    }
+
+    pub(crate) fn traces(&self) -> Vec<[Option<String>; 2]> {
+        self.traces.lock().unwrap().clone()
     }
 
     pub(crate) fn asked(&self) -> Vec<Q> {
