@@ -30,7 +30,28 @@ pub(super) async fn run(
     arguments: ServeArguments,
     out: &mut (dyn Write + Send),
 ) -> Result<(), Failure> {
+    #[cfg(feature = "otel")]
+    let _traces = traces(&builder, out)?;
     run_until(builder, arguments, out, stopped()).await
+}
+
+/// Sends traces where the configuration says, until it is dropped. A program that listens already has decided by itself where
+/// they go.
+#[cfg(feature = "otel")]
+fn traces(builder: &Builder, out: &mut (dyn Write + Send)) -> Result<Option<crate::telemetry::otel::Traces>, Failure> {
+    use crate::telemetry::otel::{OtelError, install};
+    let config = builder.telemetry_config();
+    let Some(endpoint) = &config.otlp_endpoint else { return Ok(None) };
+    match install(config) {
+        Ok(traces) => {
+            writeln!(out, "traces go to {}", crate::runtime::mask(endpoint))?;
+            Ok(Some(traces))
+        }
+        Err(OtelError::Subscriber) => Ok(None),
+        Err(error) => {
+            Err(Failure::new(&error).hint("`telemetry.otlp_endpoint` says where traces go; `config` shows who said so"))
+        }
+    }
 }
 
 /// The same with an end that is not a signal.

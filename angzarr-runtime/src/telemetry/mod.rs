@@ -36,7 +36,7 @@
 //! | `command dead-lettered` | WARN | `component`, `stream`, `sequence`, `correlation_id`, `to`, `command`, `code`, `error` | a command of a saga or process manager was refused for good (row G3), or nobody answers to its rejection (row K3) |
 //! | `compensation escalated` | ERROR | `stream`, `component`, `command`, `reason` | a `#[rejected]` or `#[compensate]` asks for a person (row K4) |
 //! | `the escalation hook panicked` | ERROR | `stream`, `panic` | the delivery goes on |
-//! | `event skipped: it has no correlation id, and a process is known by one` | WARN for the first, then DEBUG | `component`, `stream`, `sequence` | row P2; `SubscriptionStatus::skipped` counts them |
+//! | `event skipped: it has no correlation id, and a process is known by one` | INFO for the first, then DEBUG | `component`, `stream`, `sequence` | row P2; `SubscriptionStatus::skipped` counts them |
 //! | `event ignored: its process is over` | DEBUG | `component`, `stream`, `sequence`, `correlation_id` | row P7; `SubscriptionStatus::ignored` counts them |
 //! | `timeout fires` | DEBUG | `stream`, `timeout` | row P5 |
 //! | `intent failed` | WARN | `kind`, `stream`, `attempt`, `reason` | a notification, compensation or timeout failed; it is tried again, then dead-lettered (row K5) |

@@ -191,7 +191,7 @@ pub(crate) fn escalation_failed(escalation: &Escalation, panic: &str) {
 /// Once is a hint that somebody may have forgotten it; a million times it is how the program is meant.
 pub(crate) fn no_correlation(about: AtEvent<'_>, is_first: bool) {
     if is_first {
-        tell!(warn, about, "event skipped: it has no correlation id, and a process is known by one");
+        tell!(info, about, "event skipped: it has no correlation id, and a process is known by one");
     } else {
         tell!(debug, about, "event skipped: it has no correlation id, and a process is known by one");
     }

@@ -14,7 +14,6 @@ use flights::projection::{BoardLine, Boards, CarrierDay, Figures, Hour};
 use flights::rotations::Rotations;
 use flights::what_if::{self, Closure};
 use flights::{report, source, time};
-use not_followed::NotFollowed;
 use tokio::sync::watch;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -148,13 +147,11 @@ struct Question {
     db: Option<PathBuf>,
 }
 
-mod not_followed;
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
     let shown = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    tracing_subscriber::registry().with(filter).with(NotFollowed).with(shown).init();
+    tracing_subscriber::registry().with(filter).with(shown).init();
     let cli = Cli::parse();
     let result = match cli.command {
         None => run(cli.run).await,
