@@ -14,6 +14,7 @@ pub struct TransportError {
     /// Of a batch that was published: how many publications, from its beginning, are confirmed nevertheless. 0 where nobody
     /// knows.
     pub confirmed: usize,
+    of_connection: bool,
 }
 
 /// Kinds of trouble, by what the caller can do.
@@ -33,7 +34,7 @@ pub enum TransportErrorKind {
 impl TransportError {
     /// An error of `transport`.
     pub fn new(kind: TransportErrorKind, transport: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { kind, transport: transport.into(), message: message.into(), confirmed: 0 }
+        Self { kind, transport: transport.into(), message: message.into(), confirmed: 0, of_connection: false }
     }
 
     /// Says how many publications from the beginning of the batch are confirmed nevertheless.
@@ -41,6 +42,17 @@ impl TransportError {
     pub fn confirmed(mut self, count: usize) -> Self {
         self.confirmed = count;
         self
+    }
+
+    /// Says that it is about the connection, whatever was to go through it.
+    #[must_use]
+    pub fn of_connection(self) -> Self {
+        Self { of_connection: true, ..self }
+    }
+
+    /// Whether it is about the connection, and says nothing about what was to go through it.
+    pub fn is_of_connection(&self) -> bool {
+        self.of_connection
     }
 
     pub(super) fn only_wakes(transport: String) -> Self {

@@ -145,6 +145,7 @@ impl Letters {
             if let Err(error) = published {
                 // Of one letter the others are independent; it is tried again at the next look.
                 if error.kind == TransportErrorKind::Refused
+                    && !error.is_of_connection()
                     && let Some(letter) = portion.get(confirmed)
                 {
                     telemetry::letter_refused(letter, &error);

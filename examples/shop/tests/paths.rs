@@ -165,10 +165,10 @@ async fn p2_an_order_without_correlation_id_has_no_checkout() {
     let statuses = shop.runtime.subscriptions();
     let checkout = statuses.iter().find(|status| status.name == "checkout").expect("its status");
     assert_eq!((checkout.skipped, checkout.ignored), (2, 0), "the order and its article");
-    // One warning, however many there are.
+    // One hint, however many there are.
     let told = String::from_utf8(lines.0.lock().expect("not poisoned").clone()).expect("text");
     let count = |level| told.lines().filter(|line| line.contains(level) && line.contains("event skipped")).count();
-    assert_eq!((count(" WARN "), count("DEBUG ")), (1, 1), "{told}");
+    assert_eq!((count(" INFO "), count("DEBUG ")), (1, 1), "{told}");
 }
 
 #[tokio::test]

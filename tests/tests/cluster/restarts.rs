@@ -275,7 +275,7 @@ async fn j1_a_read_model_insists_on_the_disk_unless_its_url_says_otherwise() {
 /// Waits until the store is in the middle of storing something.
 async fn at_a_commit(cluster: &Cluster) {
     const STORES: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND state = 'active'
-        AND query ~ '^(COMMIT|SELECT append_events|SELECT commit_batch)'";
+        AND query ~ '^(COMMIT|WITH gate|SELECT commit_batch)'";
     let (client, connection) =
         tokio_postgres::connect(&cluster.url(), tokio_postgres::NoTls).await.expect("a connection");
     tokio::spawn(connection);
@@ -284,7 +284,8 @@ async fn at_a_commit(cluster: &Cluster) {
         let row = client.query_one(&statement, &[&PROGRAM]).await.expect("an answer");
         row.get::<_, i64>(0) > 0
     };
-    while !stores().await {}
+    let found = async { while !stores().await {} };
+    tokio::time::timeout(Duration::from_secs(60), found).await.expect("something is stored now and then");
 }
 
 async fn everything_is_there_once(

@@ -57,7 +57,12 @@ impl Connector {
     /// A connection that somebody else drives, not set up yet.
     pub(super) async fn open(&self) -> Result<(Client, Connection<Socket, TlsStream>), StorageError> {
         let doing = || format!("cannot connect to {}", self.settings.describe());
-        self.settings.config.connect(self.tls.clone()).await.map_err(|error| while_doing(doing())(error))
+        // The client bounds the way to the server, and not the wait for its first word.
+        let limit = self.settings.longest_connect();
+        match tokio::time::timeout(limit, self.settings.config.connect(self.tls.clone())).await {
+            Ok(connected) => connected.map_err(|error| while_doing(doing())(error)),
+            Err(_) => Err(unavailable(format!("{}: no answer within {limit:?}", doing()))),
+        }
     }
 
     pub(super) async fn set_up(&self, client: &Client, role: Role) -> Result<(), tokio_postgres::Error> {
@@ -77,18 +82,21 @@ impl Connector {
         }
         let patience = self.settings.lock_patience.as_millis().clamp(1, i32::MAX as u128);
         // Statements of ours are short and many; what a session of the same user is limited to must not end a write.
-        // Each of them finds few rows by an index. The planner does not know how few, and without statistics, as in a new
+        // What is read under the lock has to be what the one before has committed, so each statement sees the newest, whatever
+        // a session of the same user sees otherwise. Each of them finds few rows by an index. The planner does not know how few, and without statistics, as in a new
         // table, it would now and then read or sort all of a table instead.
         let mut sql = format!(
             "SET search_path TO {}; SET lock_timeout TO {patience}; SET jit TO off; SET enable_seqscan TO off;
-             SET enable_bitmapscan TO off; SET enable_hashjoin TO off; SET enable_mergejoin TO off; SET enable_sort TO off;",
+             SET enable_bitmapscan TO off; SET enable_hashjoin TO off; SET enable_mergejoin TO off; SET enable_sort TO off;
+             SET default_transaction_isolation TO 'read committed';",
             self.settings.quoted_schema()
         );
         match role {
             Role::Writes => {
                 // A writer that stops in the middle (suspended, cut off) must not hold up the others for ever.
                 sql += &format!(
-                    "SET idle_in_transaction_session_timeout TO {patience}; SET statement_timeout TO 0; {durable}"
+                    "SET idle_in_transaction_session_timeout TO {patience}; SET statement_timeout TO 0;
+                     SET default_transaction_read_only TO off; {durable}"
                 );
             }
             // What it sends need not be on disk.

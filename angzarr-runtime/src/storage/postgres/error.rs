@@ -124,7 +124,10 @@ fn judge(error: &Error) -> (StorageErrorKind, &'static str) {
         "28P01" | "28000" => (Failed, "; check user and password of the URL, and the server's pg_hba.conf"),
         "3D000" => (Failed, "; create the database first: `createdb NAME`"),
         "42501" => (Failed, "; the user may not do that: grant it, or use its owner"),
-        "42P01" | "42883" => (Failed, "; something of the store was dropped: restore a backup, or use another schema"),
+        "42P01" | "42883" => (
+            Failed,
+            "; a newer program has changed the schema, and this one has to be renewed, or something of the store was dropped",
+        ),
         "53100" => (Failed, "; the server's disk is full: make room"),
         "53300" => (Unavailable, "; the server has no connection left: raise max_connections, or run fewer processes"),
         "55P03" => (Unavailable, ""),

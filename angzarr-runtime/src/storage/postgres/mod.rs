@@ -4,7 +4,7 @@
 //! another process may have changed, or a position that appears late.
 //!
 //! One connection writes, one transaction after the other; those of other processes wait for its commit, in the database
-//! (`schema_1.sql`, `begin_write`). So positions are given in the order of the commits. Questions have connections of
+//! (`schema_2.sql`, `begin_write`). So positions are given in the order of the commits. Questions have connections of
 //! their own and wait for nobody.
 
 mod answers;

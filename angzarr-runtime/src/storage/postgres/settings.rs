@@ -17,6 +17,8 @@ const SCHEMA: &str = "angzarr";
 const CONNECT: Duration = Duration::from_secs(5);
 /// A connection whose other end has vanished is given up after about a minute.
 const KEEPALIVE: Duration = Duration::from_secs(20);
+/// So is one whose other end does not take what was sent.
+const UNANSWERED: Duration = Duration::from_secs(60);
 /// How long a statement waits for what somebody else has locked.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// How long PostgreSQL lets names be.
@@ -85,16 +87,43 @@ impl Settings {
                 ));
             }
         };
+        if root_certificates.is_some() && verify == Verify::Nothing {
+            return Err(
+                "`sslrootcert` is asked of nobody without `sslmode=verify-full`, `verify-ca` or `require`".to_owned()
+            );
+        }
         config.ssl_mode(ssl);
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT);
         }
-        config.keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE).keepalives_retries(2);
+        // As long as nothing was said.
+        let unsaid = Config::new();
+        if config.get_keepalives_idle() == unsaid.get_keepalives_idle() {
+            config.keepalives_idle(KEEPALIVE);
+        }
+        if config.get_keepalives_interval().is_none() {
+            config.keepalives_interval(KEEPALIVE);
+        }
+        if config.get_keepalives_retries().is_none() {
+            config.keepalives_retries(2);
+        }
+        // While something is on its way, the system does not ask whether the other side is still there.
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(UNANSWERED);
+        }
         if config.get_application_name().is_none() {
             config.application_name("angzarr");
         }
         let own_durability = config.get_options().is_some_and(|it| it.contains("synchronous_commit"));
         Ok(Self { config, schema, verify, root_certificates, lock_patience: LOCK_PATIENCE, own_durability })
+    }
+
+    /// How long it may take until a server has let us in: each of them for as long as its connection may take, and the last one
+    /// for its answers.
+    pub(super) fn longest_connect(&self) -> Duration {
+        let servers = self.config.get_hosts().len().max(self.config.get_hostaddrs().len()).max(1);
+        let each = self.config.get_connect_timeout().copied().unwrap_or(CONNECT);
+        each.saturating_mul(u32::try_from(servers).unwrap_or(u32::MAX)).saturating_add(CONNECT)
     }
 
     pub(super) fn in_schema(mut self, schema: &str) -> Result<Self, String> {

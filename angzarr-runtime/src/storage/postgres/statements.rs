@@ -1,7 +1,7 @@
 //! The statements of the connection that writes.
 //!
 //! In: a plan, or what has to be known for one. Out: rows, in a transaction of the server. Never: a decision whether
-//! something may be stored; that is made in `plan`, and checked again by the server's functions.
+//! something may be stored; that is made in `plan`, and the server checks again whether it still holds.
 
 use bytes::Bytes;
 use futures_util::future::try_join3;

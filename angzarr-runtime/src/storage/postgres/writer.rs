@@ -448,7 +448,9 @@ impl Writer {
                 found.into_iter().for_each(|(name, version, id)| self.memory.types.insert(name, version, id));
                 Ok(())
             }
-            Err(error) if error.kind == StorageErrorKind::Unavailable && session.is_closed() => {
+            // The driver of the connection may not have noticed yet.
+            Err(error) if error.kind == StorageErrorKind::Unavailable => {
+                self.session = None;
                 Err(Failure::Lost(error))
             }
             Err(error) => Err(Failure::One(StorageError { backend: BACKEND, ..error })),

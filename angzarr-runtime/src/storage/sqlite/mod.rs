@@ -178,14 +178,32 @@ impl SqliteStorage {
     ) -> StorageFuture<'a, T> {
         let readers = self.readers.clone();
         Box::pin(async move {
-            let turn = readers.turn().await?;
-            blocking(move || {
-                let _turn = turn;
-                readers.ask(question)
-            })
-            .await
+            // In a task of its own: whoever keeps this future without polling it must not keep a turn that others wait for.
+            let asking = tokio::spawn(async move {
+                let turn = readers.turn().await?;
+                blocking(move || {
+                    let _turn = turn;
+                    readers.ask(question)
+                })
+                .await
+            });
+            let _ends = Unwanted(asking.abort_handle());
+            asking.await.map_err(ended_early)?
         })
     }
+}
+
+/// Ends a question that nobody waits for any more, if it has not begun.
+struct Unwanted(tokio::task::AbortHandle);
+
+impl Drop for Unwanted {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn ended_early(error: tokio::task::JoinError) -> StorageError {
+    failed(format!("a thread of the store ended early ({error}); this is a bug"))
 }
 
 /// Runs what waits for a disk where it holds up nobody.
@@ -194,7 +212,7 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, StorageError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(error) => Err(failed(format!("a thread of the store ended early ({error}); this is a bug"))),
+        Err(error) => Err(ended_early(error)),
     }
 }
 

@@ -73,6 +73,8 @@ struct Shared {
     moving: AtomicBool,
     /// The log is so long that writers wait for it.
     overlong: AtomicBool,
+    /// Pages in the log from which on readers are waited for.
+    restart_at: AtomicU32,
 }
 
 /// The writer with its threads. Dropping it waits until they have done what they were given, and freed the lock: whoever
@@ -97,6 +99,7 @@ impl WriterThread {
             caution: AtomicU32::new(0),
             moving: AtomicBool::new(false),
             overlong: AtomicBool::new(false),
+            restart_at: AtomicU32::new(LONGEST_LOG_PAGES),
         });
         let (jobs, queue) = channel();
         let (mover, moves) = channel();
@@ -278,16 +281,33 @@ fn move_log(shared: &Shared, second: &Connection) {
         }
         let writer = shared.writer.lock();
         let connection = writer.connection();
-        let pages = connection.query_row(MOVE, [], |row| row.get::<_, i64>(1))?;
-        if pages < i64::from(LONGEST_LOG_PAGES) {
+        let (pages, moved) =
+            connection.query_row(MOVE, [], |row| Ok((row.get::<_, u32>(1)?, row.get::<_, u32>(2)?)))?;
+        if pages < LONGEST_LOG_PAGES {
+            shared.restart_at.store(LONGEST_LOG_PAGES, Ordering::Relaxed);
             return Ok(());
         }
-        // Whoever begins to read now reads the database, unless the log could not be moved because of somebody who reads
-        // for long; then it is tried again after the next move.
-        connection.busy_timeout(READERS_PATIENCE)?;
-        let restarted = connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
-        connection.busy_timeout(PATIENCE)?;
-        restarted
+        if pages < shared.restart_at.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        // Whoever begins to read now reads the database. Where not even all of the log could be moved, somebody reads for long,
+        // and waiting helps nobody.
+        let mut is_busy = pages.saturating_sub(moved) > LAST_PAGES;
+        if !is_busy {
+            connection.busy_timeout(READERS_PATIENCE)?;
+            let restarted = connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get::<_, bool>(0));
+            connection.busy_timeout(PATIENCE)?;
+            is_busy = restarted?;
+        }
+        if is_busy {
+            // The same reader is not waited for with every move.
+            shared.restart_at.store(pages.saturating_add(LONGEST_LOG_PAGES), Ordering::Relaxed);
+            tracing::warn!(
+                pages,
+                "the log of the store grows: somebody has been reading for long, another program perhaps"
+            );
+        }
+        Ok(())
     };
     if let Err(error) = moved() {
         tracing::warn!(%error, "the log could not be moved into the database; it grows until that succeeds");

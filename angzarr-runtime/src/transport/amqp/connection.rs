@@ -107,10 +107,17 @@ impl Connection {
     }
 
     async fn open(&self) -> Result<lapin::Connection, TransportError> {
+        self.try_open().await.map_err(TransportError::of_connection)
+    }
+
+    async fn try_open(&self) -> Result<lapin::Connection, TransportError> {
         let settings = &self.settings;
         let uri = settings.uri.clone().map_err(|message| self.refused(message))?;
         let encryption = match uri.scheme {
             AMQPScheme::AMQPS => Some(self.encryption().await?),
+            AMQPScheme::AMQP if settings.root_certificates.is_some() || settings.client_certificate.is_some() => {
+                return Err(self.refused("certificates are named and nothing is encrypted; write `amqps://`"));
+            }
             AMQPScheme::AMQP => None,
         };
         // The client's own way trusts whom the machine trusts, too, and cannot do without that.

@@ -90,6 +90,10 @@ impl Connection {
     }
 
     async fn open(&self) -> Result<Link, TransportError> {
+        self.try_open().await.map_err(TransportError::of_connection)
+    }
+
+    async fn try_open(&self) -> Result<Link, TransportError> {
         choose_provider();
         let settings = &self.settings;
         let servers = settings.servers.clone().map_err(|message| self.refused(message))?;
@@ -113,6 +117,12 @@ impl Connection {
             options = options.credentials_file(file).await.map_err(|error| {
                 self.refused(format!("the credentials in {} cannot be read: {error}", file.display()))
             })?;
+        }
+        // Whoever is in the middle could say that there is no encryption here; and servers that are heard of later come without
+        // a scheme.
+        let names_certificates = settings.root_certificates.is_some() || settings.client_certificate.is_some();
+        if names_certificates || servers.iter().any(|server| server.tls_required()) {
+            options = options.require_tls(true);
         }
         if let Some(file) = &settings.root_certificates {
             options = options.add_root_certificates(file.clone());

@@ -178,7 +178,7 @@ fn a_commit_whose_answer_is_lost_is_answered_all_the_same() {
         store(&storage, write(&key(1), 0, b"0")).await.expect("stored");
         for (n, mode) in (1u32..).zip([CUT_AFTER, CUT_BEFORE, CUT_AFTER, CUT_BEFORE]) {
             let mut append = append(&key(1), n, format!("{n}").as_bytes());
-            // By either function of the server.
+            // By the plain statement, and by the function of the server.
             append.dedup = (n > 2).then(|| Dedup(Bytes::from(format!("key {n}"))));
             wire.cut(mode);
             let written = store(&storage, Write::append(append)).await.expect("it is found out");

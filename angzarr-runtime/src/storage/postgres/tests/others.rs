@@ -330,3 +330,30 @@ fn r4_the_head_follows_other_processes() {
         assert!(!changes.has_changed().expect("it is open"));
     });
 }
+
+/// What a user's sessions see otherwise is not what is decided on.
+#[test]
+fn r4_writers_see_the_newest_whatever_the_isolation_of_their_user() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let schema = Schema::new().await;
+        let mark = if url().contains('?') { '&' } else { '?' };
+        let strict = format!(
+            "{}{mark}options=-c%20default_transaction_isolation%3Dserializable%20-c%20default_transaction_read_only%3Don",
+            url()
+        );
+        let mut writers = tokio::task::JoinSet::new();
+        open(&schema).await.close().await.expect("it closes");
+        for n in 1..=2u128 {
+            let storage = Postgres::connect(&strict).schema(&schema.0).start().await.expect("it opens");
+            writers.spawn(async move {
+                for sequence in 0..100 {
+                    store(&storage, write(&key(n), sequence, b"x")).await.expect("stored");
+                }
+            });
+        }
+        while let Some(done) = writers.join_next().await {
+            done.expect("each event is stored at once");
+        }
+    });
+}

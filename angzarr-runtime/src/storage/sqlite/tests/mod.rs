@@ -537,3 +537,21 @@ fn j1_the_id_of_a_file_stays() {
         assert_eq!(open(&path).await.id(), id);
     });
 }
+
+/// A future that is kept and not polled holds up nobody.
+#[test]
+fn questions_that_are_kept_and_not_polled_leave_room_for_others() {
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let storage = open(&directory.path().join("a.db")).await;
+        store(&storage, write(&key(1), 0, b"x")).await.expect("stored");
+        let mut kept: Vec<_> = (0..3 * super::reader::READERS).map(|_| storage.domains()).collect();
+        for question in &mut kept {
+            // Asked, and left there.
+            let _ = futures_util::poll!(question);
+        }
+        let asked = tokio::time::timeout(std::time::Duration::from_secs(30), storage.domains()).await;
+        assert_eq!(asked.expect("its turn comes").expect("an answer"), ["account"]);
+        drop(kept);
+    });
+}
