@@ -52,6 +52,7 @@ impl<Q: Clone, A> Component<Q, A> {
         (self.does)(question)
     }
 
+    #[allow(dead_code)] // of the tests that look at traces
     pub(crate) fn traces(&self) -> Vec<[Option<String>; 2]> {
         self.traces.lock().unwrap().clone()
     }

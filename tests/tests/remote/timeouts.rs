@@ -14,7 +14,7 @@ use crate::elsewhere::*;
 use crate::time::ManualClock;
 
 /// A fact for the process itself: a reminder at some second, or never.
-fn remind(what: impl prost::Message + prost::Name, at: Option<i64>) -> proto::EventBook {
+fn remind(what: impl prost::Name, at: Option<i64>) -> proto::EventBook {
     let sent_at = at.map(|second| prost_types::Timestamp { seconds: second, nanos: 0 });
     let payload = Some(prost_types::Any::pack(&what));
     let page = event(&proto::Notification { payload, sent_at, ..Default::default() });
