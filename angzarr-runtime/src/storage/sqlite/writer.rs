@@ -37,8 +37,9 @@ const SMALL_BYTES: usize = 64 * 1_024;
 const LOG_PAGES: u32 = 4_000;
 /// Pages in the log from which on writers wait for it to be moved: 48 MiB. The disk does not keep up otherwise.
 const LONGEST_LOG_PAGES: u32 = 12_000;
-/// How long everybody waits for readers to leave a log of that many pages.
-const READERS_PATIENCE: Duration = Duration::from_millis(500);
+/// How long writers wait for readers to leave a log of that many pages. Pages do not tell who reads for long: a quick writer
+/// is thousands of them ahead of somebody who looks at a few rows.
+const READERS_PATIENCE: Duration = Duration::from_millis(200);
 /// Pages that are moved while nobody may write.
 const LAST_PAGES: u32 = 256;
 
@@ -281,8 +282,7 @@ fn move_log(shared: &Shared, second: &Connection) {
         }
         let writer = shared.writer.lock();
         let connection = writer.connection();
-        let (pages, moved) =
-            connection.query_row(MOVE, [], |row| Ok((row.get::<_, u32>(1)?, row.get::<_, u32>(2)?)))?;
+        let pages = connection.query_row(MOVE, [], |row| row.get::<_, u32>(1))?;
         if pages < LONGEST_LOG_PAGES {
             shared.restart_at.store(LONGEST_LOG_PAGES, Ordering::Relaxed);
             return Ok(());
@@ -290,15 +290,11 @@ fn move_log(shared: &Shared, second: &Connection) {
         if pages < shared.restart_at.load(Ordering::Relaxed) {
             return Ok(());
         }
-        // Whoever begins to read now reads the database. Where not even all of the log could be moved, somebody reads for long,
-        // and waiting helps nobody.
-        let mut is_busy = pages.saturating_sub(moved) > LAST_PAGES;
-        if !is_busy {
-            connection.busy_timeout(READERS_PATIENCE)?;
-            let restarted = connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get::<_, bool>(0));
-            connection.busy_timeout(PATIENCE)?;
-            is_busy = restarted?;
-        }
+        // Readers that are in the middle of something leave it, and whoever begins to read then reads the database.
+        connection.busy_timeout(READERS_PATIENCE)?;
+        let restarted = connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get::<_, bool>(0));
+        connection.busy_timeout(PATIENCE)?;
+        let is_busy = restarted?;
         if is_busy {
             // The same reader is not waited for with every move.
             shared.restart_at.store(pages.saturating_add(LONGEST_LOG_PAGES), Ordering::Relaxed);

@@ -407,8 +407,10 @@ fn the_log_starts_anew_although_somebody_always_reads() {
         let storage = Sqlite::open(&path).relaxed().start().await.expect("it opens");
         store(&storage, write(&key(1), 0, b"x")).await.expect("stored");
         let over = Arc::new(AtomicBool::new(false));
-        let readers: Vec<_> = (0..4)
-            .map(|_| {
+        // Some are many pages behind a quick writer when they are asked to leave.
+        let readers: Vec<_> = [3, 3, 20, 20]
+            .into_iter()
+            .map(|stays| {
                 let (path, over) = (path.clone(), over.clone());
                 std::thread::spawn(move || {
                     let connection = rusqlite::Connection::open(&path).expect("it opens");
@@ -417,7 +419,7 @@ fn the_log_starts_anew_although_somebody_always_reads() {
                     let mut reads = 0;
                     read("BEGIN; SELECT count(*) FROM types;");
                     while !over.load(Ordering::Acquire) {
-                        std::thread::sleep(std::time::Duration::from_millis(3));
+                        std::thread::sleep(std::time::Duration::from_millis(stays));
                         // Away for no longer than that takes.
                         read("COMMIT; BEGIN; SELECT count(*) FROM types;");
                         reads += 1;
@@ -442,7 +444,7 @@ fn the_log_starts_anew_although_somebody_always_reads() {
         }
         let log = std::fs::metadata(directory.path().join("a.db-wal")).expect("a log").len();
         // On a machine that lets readers stand still it takes several tries.
-        assert!(log < 160 << 20, "320 MiB were written, the log has {} MiB", log >> 20);
+        assert!(log < 240 << 20, "320 MiB were written, the log has {} MiB", log >> 20);
         storage.close().await.expect("it closes");
     });
 }
