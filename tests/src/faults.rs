@@ -101,11 +101,23 @@ pub enum Fate {
     Stuck,
 }
 
+/// What becomes of a question to the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Asked {
+    #[default]
+    Answered,
+    Refused,
+    /// There is never an answer.
+    Stuck,
+}
+
 #[derive(Default)]
 struct Sharing {
     is_on: AtomicBool,
     is_out: AtomicBool,
     fate: Mutex<Fate>,
+    answers: Mutex<Asked>,
+    waits: Mutex<Asked>,
     told: AtomicU32,
 }
 
@@ -234,6 +246,16 @@ impl Faults {
         self.shared.told.load(Ordering::SeqCst)
     }
 
+    /// What becomes of the question what others have told.
+    pub fn asked_for_answers(&self, asked: Asked) {
+        *self.shared.answers.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+    }
+
+    /// The same for the events of a wait.
+    pub fn asked_for_waits(&self, asked: Asked) {
+        *self.shared.waits.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+    }
+
     fn fate(&self) -> Fate {
         *self.shared.fate.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -294,6 +316,16 @@ fn failed<'a, T: Send + 'a>() -> StorageFuture<'a, T> {
     Box::pin(async { Err(StorageError::new(StorageErrorKind::Unavailable, "faulty", "failed on purpose")) })
 }
 
+impl Asked {
+    async fn then<T: Send>(self, answer: StorageFuture<'_, T>) -> Result<T, StorageError> {
+        match self {
+            Self::Answered => answer.await,
+            Self::Refused => failed().await,
+            Self::Stuck => std::future::pending().await,
+        }
+    }
+}
+
 impl Leases for Faulty {
     fn hold<'a>(&'a self, holder: Uuid, names: &'a [String], time: Duration) -> StorageFuture<'a, Vec<bool>> {
         if self.faults.shared.is_out.load(Ordering::SeqCst) {
@@ -331,8 +363,9 @@ impl Answers for Faulty {
     }
     fn read<'a>(&'a self, waits: &'a [Uuid]) -> StorageFuture<'a, Vec<Answer>> {
         let Some(answers) = self.inner.answers() else { return failed() };
+        let asked = *self.faults.shared.answers.lock().unwrap_or_else(PoisonError::into_inner);
         Box::pin(async move {
-            let mut read = answers.read(waits).await?;
+            let mut read = asked.then(answers.read(waits)).await?;
             if self.faults.fate() == Fate::Doubled {
                 read.extend(read.clone());
             }
@@ -454,8 +487,9 @@ impl Storage for Faulty {
         self.faults.looks.fetch_add(1, Ordering::SeqCst);
         self.inner.head()
     }
-    fn read_wait(&self, wait: Uuid) -> StorageFuture<'_, Vec<LogEvent>> {
-        self.inner.read_wait(wait)
+    fn read_wait(&self, wait: Uuid, after: u64) -> StorageFuture<'_, Vec<LogEvent>> {
+        let asked = *self.faults.shared.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        Box::pin(asked.then(self.inner.read_wait(wait, after)))
     }
     fn read_correlation<'a>(&'a self, correlation_id: &'a str) -> StorageFuture<'a, Vec<LogEvent>> {
         self.inner.read_correlation(correlation_id)

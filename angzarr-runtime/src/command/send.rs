@@ -415,7 +415,11 @@ impl Core {
             telemetry::waited(&waited);
         }
         if !waited.passed.is_empty() {
-            Box::pin(self.hear_of_passed(&outcome.events, &submission.key, &mut waited, None)).await;
+            let told = Box::pin(self.hear_of_passed(&outcome.events, &submission.key, &mut waited, None)).await;
+            if let Err(error) = told {
+                // Positions and letters say who has the events; only projections are lost.
+                telemetry::answers_out_of_reach(&error);
+            }
         }
         waited = self.without_parked(&submission.key, &outcome.events, waited).await;
         Ok(Receipt::new(submission.key.clone(), outcome, waited))

@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use super::process_manager::process_key;
 use super::told::hop;
@@ -20,7 +21,7 @@ use super::{ComponentKind, Missing, WaitResult, Waiting};
 use crate::command::{CascadeErrorMode, Core, Outcome, Provenance, Receipt};
 use crate::dead_letter::{Resolution, letter_id};
 use crate::error::{Code, Error, Result, Subject};
-use crate::storage::IntentFilter;
+use crate::storage::{IntentFilter, StorageError};
 use crate::stream::{Edition, Headers, LogEvent, StoredEvent, StreamKey, WaitMark};
 
 /// A reaction of a CASCADE that failed: its handler, or a command that it sent.
@@ -64,6 +65,9 @@ pub struct CascadeFailed {
     pub failures: Vec<CascadeFailure>,
     /// Commands of reactions whose compensation was recorded (row E3).
     pub compensated: usize,
+    /// Why not everything that is to be undone could be recorded: the store was out of reach. What had succeeded stays as it is then,
+    /// until somebody undoes it by hand.
+    pub not_undone: Option<String>,
     pub(crate) subject: Subject,
 }
 
@@ -74,7 +78,13 @@ impl fmt::Display for CascadeFailed {
             write!(f, "{}{failure}", if index > 0 { "; " } else { "" })?;
         }
         write!(f, "; the command's own {} events stay", self.events.len())?;
-        if self.compensated > 0 { write!(f, ", {} commands are compensated", self.compensated) } else { Ok(()) }
+        if self.compensated > 0 {
+            write!(f, ", {} commands are compensated", self.compensated)?;
+        }
+        match &self.not_undone {
+            Some(reason) => write!(f, "; what else has succeeded has to be undone by hand: {reason}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -92,13 +102,15 @@ impl CascadeFailed {
 
     pub(crate) fn facts(&self) -> Vec<(&'static str, String)> {
         let Some(failure) = self.failures.first() else { return Vec::new() };
-        vec![
+        let mut facts = vec![
             ("component", failure.component.clone()),
             ("component_type", failure.kind.as_str().to_owned()),
             ("failure", failure.code.to_owned()),
             ("failures", self.failures.len().to_string()),
             ("compensated", self.compensated.to_string()),
-        ]
+        ];
+        facts.extend(self.not_undone.iter().map(|reason| ("not_undone", reason.clone())));
+        facts
     }
 }
 
@@ -108,6 +120,7 @@ pub(super) const TOO_DEEP: &str = "CASCADE_TOO_DEEP";
 pub(super) const REACTION_FAILED: &str = "REACTION_FAILED";
 
 /// A command of a reaction that had succeeded.
+#[derive(Clone)]
 pub(crate) struct DoneCommand {
     pub(crate) provenance: Provenance,
     pub(crate) target: StreamKey,
@@ -159,13 +172,18 @@ impl Cascade {
         self.mark
     }
 
+    /// Whether a mark is of this one, and not of one that it has joined.
+    pub(super) fn is_marked(&self, mark: &WaitMark) -> bool {
+        self.mark.is_some_and(|own| own.wait() == mark.wait())
+    }
+
     /// Whether an answer of another process is news.
     pub(super) fn hears(&self, key: &Bytes) -> bool {
         self.state.lock().heard.insert(key.clone())
     }
 
     /// The answer waits for these as well, and knows these events.
-    pub(super) fn adopt(&self, waiting: Waiting, events: &[StoredEvent]) {
+    fn adopt(&self, waiting: Waiting, events: &[StoredEvent]) {
         let mut state = self.state.lock();
         state.waiting.push(waiting);
         if self.mark.is_some() {
@@ -230,8 +248,11 @@ pub(crate) struct CascadeLink {
     depth: u32,
 }
 
+/// One reaction.
 struct Hop {
-    text: String,
+    component: String,
+    source: StreamKey,
+    sequence: u32,
     before: Option<Arc<Hop>>,
 }
 
@@ -246,6 +267,11 @@ impl CascadeLink {
         Self { cascade, last: None, depth }
     }
 
+    /// Whoever has come late to a cascade may not know how far it has come.
+    pub(super) fn no_nearer_than(self, depth: u32) -> Self {
+        Self { depth: self.depth.max(depth), ..self }
+    }
+
     /// Whether this process waits for it.
     pub(crate) fn is_here(&self) -> bool {
         !self.cascade.is_elsewhere
@@ -256,10 +282,64 @@ impl CascadeLink {
         self.cascade.mark.map(|mark| mark.at_depth(self.depth))
     }
 
+    /// Whether another process undoes what has succeeded (row E3).
+    pub(super) fn is_undone_elsewhere(&self) -> bool {
+        self.cascade.is_elsewhere && self.cascade.mode == CascadeErrorMode::Compensate
+    }
+
+    /// The cascades of this process that what happens here belongs to: those as well that have joined because their command was sent
+    /// again (row C10), which may be at any time.
+    fn here(&self, core: &Core) -> Vec<Arc<Cascade>> {
+        let mut here: Vec<_> = std::iter::once(self.cascade.clone()).filter(|it| !it.is_elsewhere).collect();
+        let marked = self.cascade.mark.map_or_else(Vec::new, |mark| core.waits.cascades(mark.wait()));
+        let of_event = self.last.iter().flat_map(|hop| core.waits.links_of(&hop.component, &hop.source, hop.sequence));
+        for cascade in marked.into_iter().chain(of_event.map(|link| link.cascade)) {
+            if !here.iter().any(|it| Arc::ptr_eq(it, &cascade)) {
+                here.push(cascade);
+            }
+        }
+        here
+    }
+
+    /// Everybody here who waits learns of a failure.
+    pub(super) fn fail(&self, core: &Core, failure: &CascadeFailure) {
+        self.here(core).iter().for_each(|cascade| cascade.fail(failure.clone()));
+    }
+
+    /// The same for an abort (row K4).
+    pub(super) fn abort(&self, core: &Core, failure: &CascadeFailure) {
+        self.here(core).iter().for_each(|cascade| cascade.abort(failure.clone()));
+    }
+
+    /// The answer waits for what a reaction has stored as well.
+    pub(super) fn adopt(&self, core: &Core, stream: &StreamKey, waiting: Option<Waiting>, events: &[StoredEvent]) {
+        if let Some(waiting) = waiting {
+            self.cascade.adopt(waiting, events);
+        }
+        for cascade in self.here(core).into_iter().filter(|it| !Arc::ptr_eq(it, &self.cascade)) {
+            let link = Self::at(cascade.clone(), self.depth);
+            for event in events {
+                if let Some(waiting) = core.waits.expect_caused(core, stream, event, &link) {
+                    cascade.adopt(waiting, std::slice::from_ref(event));
+                }
+            }
+        }
+    }
+
+    /// Remembers what may have to be undone. Gives it back where one of the cascades is being undone already.
+    pub(super) fn succeeded(&self, core: &Core, done: &DoneCommand) -> Option<DoneCommand> {
+        let mut late = None;
+        for cascade in self.here(core) {
+            late = cascade.succeeded(done.clone()).or(late);
+        }
+        late
+    }
+
     /// One reaction further.
     pub(super) fn next(&self, component: &str, source: &StreamKey, sequence: u32) -> Self {
-        let hop = Hop { text: hop(component, source, sequence), before: self.last.clone() };
-        Self { cascade: self.cascade.clone(), last: Some(Arc::new(hop)), depth: self.depth.saturating_add(1) }
+        let (component, source) = (component.to_owned(), source.clone());
+        let hop = Hop { component, source, sequence, before: self.last.clone() };
+        Self { last: Some(Arc::new(hop)), depth: self.depth.saturating_add(1), ..self.clone() }
     }
 
     /// Reactions between the first command and here.
@@ -272,7 +352,7 @@ impl CascadeLink {
         let mut hops = Vec::new();
         let mut next = self.last.as_ref();
         while let Some(hop) = next {
-            hops.push(hop.text.clone());
+            hops.push(self::hop(&hop.component, &hop.source, hop.sequence));
             next = hop.before.as_ref();
         }
         hops.reverse();
@@ -284,50 +364,81 @@ impl Core {
     /// What reactions in other processes have caused is found by the mark that its events carry, and waited for as well; where the
     /// command's own events do not carry the mark of this cascade, because an earlier one has stored them, by the correlation id
     /// of the workflow too. Whether there was anything new (row R5).
-    async fn others_went_on(&self, outcome: &Outcome, cascade: &Arc<Cascade>, known: &mut Known) -> Result<bool> {
+    async fn others_went_on(
+        &self,
+        outcome: &Outcome,
+        cascade: &Arc<Cascade>,
+        known: &mut Known,
+    ) -> Result<bool, StorageError> {
         let Some(first) = outcome.events.first().filter(|_| self.ownership.is_shared()) else { return Ok(false) };
-        self.hear().await;
-        let own = cascade.mark().map(|mark| mark.wait());
-        let marked = first.headers.wait().map(WaitMark::wait);
+        self.hear_of(&known.waits).await?;
         let mut found = Vec::new();
-        for wait in own.into_iter().chain(marked.filter(|marked| own != Some(*marked))) {
-            found.extend(self.storage.read_wait(wait).await?);
+        for (place, wait) in known.waits.iter().enumerate() {
+            let after =
+                known.looked_up_to.get(place).copied().unwrap_or_default().max(first.position.saturating_sub(1));
+            found.push((place, self.storage.read_wait(*wait, after).await?));
         }
+        let own = cascade.mark().map(|mark| mark.wait());
+        let is_own = own.is_some() && first.headers.wait().map(WaitMark::wait) == own;
         let correlation_id = first.headers.correlation_id();
-        if marked != own && !correlation_id.is_empty() {
-            found.extend(self.storage.read_correlation(correlation_id).await?);
+        let mut of_workflow = Vec::new();
+        if !is_own && !correlation_id.is_empty() {
+            of_workflow = self.storage.read_correlation(correlation_id).await?;
         }
-        let link = CascadeLink::begin(cascade.clone());
+        // Nothing fails from here on: what was found once is not looked for again.
+        known.looked_up_to.resize(known.waits.len(), 0);
+        for (place, events) in &found {
+            if let (Some(last), Some(reached)) = (events.last(), known.looked_up_to.get_mut(*place)) {
+                *reached = last.event.position;
+            }
+        }
         let mut news = false;
-        for LogEvent { stream, event } in found {
-            let is_known = cascade.state.lock().noted.contains(&event.position);
-            if event.position < first.position || event.isolated || !known.events.insert(event.position) || is_known {
+        for LogEvent { stream, event } in found.into_iter().flat_map(|(_, events)| events).chain(of_workflow) {
+            if event.position < first.position || event.isolated || !known.events.insert(event.position) {
+                continue;
+            }
+            known.note(self, &stream, &event);
+            if cascade.state.lock().noted.contains(&event.position) {
                 continue;
             }
             news = true;
+            let link = CascadeLink::at(cascade.clone(), event.headers.wait().map_or(0, |mark| mark.depth));
             if let Some(waiting) = self.waits.expect_caused(self, &stream, &event, &link) {
                 cascade.adopt(waiting, &[]);
             }
-            known.note(self, &stream, &event);
         }
         if news {
-            // What was told before it was noted here.
-            self.hear().await;
+            // What was told before it was noted here. What cannot be read now is read with the next look.
+            self.hear_of(&known.waits).await.ok();
         }
         Ok(news)
     }
 
     /// Of what was passed, as positions say, what others have told, and what waits in the dead letters: a failure of the cascade.
-    async fn settle_passed(&self, outcome: &Outcome, cascade: &Cascade, stream: &StreamKey, result: &mut WaitResult) {
-        if result.passed.is_empty() || cascade.mark().is_none() || outcome.duplicate {
-            return;
+    async fn settle_passed(
+        &self,
+        outcome: &Outcome,
+        cascade: &Cascade,
+        stream: &StreamKey,
+        result: &mut WaitResult,
+    ) -> Result<(), StorageError> {
+        if result.passed.is_empty() || cascade.mark().is_none() {
+            return Ok(());
         }
-        self.hear_of_passed(&outcome.events, stream, result, Some(cascade)).await;
+        self.hear_of_passed(&outcome.events, stream, result, Some(cascade)).await?;
+        if outcome.duplicate {
+            // What failed the first time is not a failure of this one: it is told as missing.
+            return Ok(());
+        }
         // Nobody has told it: whoever ran it may have died on the way.
-        for passed in std::mem::take(&mut result.passed) {
-            let Passed { component, sequence, position } = passed;
-            match self.storage.dead_letter(letter_id(component, stream, sequence, position)).await {
-                Ok(Some(letter)) if !matches!(letter.resolution, Some(Resolution::Retried { .. })) => {
+        let mut letters = Vec::new();
+        for Passed { component, sequence, position } in &result.passed {
+            letters.push(self.storage.dead_letter(letter_id(component, stream, *sequence, *position)).await?);
+        }
+        for (passed, letter) in std::mem::take(&mut result.passed).into_iter().zip(letters) {
+            let Passed { component, sequence, .. } = passed;
+            match letter {
+                Some(letter) if !matches!(letter.resolution, Some(Resolution::Retried { .. })) => {
                     cascade.fail(CascadeFailure {
                         component: component.to_owned(),
                         kind: self.kind_of(component),
@@ -342,11 +453,14 @@ impl Core {
                 _ => result.passed.push(passed),
             }
         }
+        Ok(())
     }
 
     /// What reactions of a cascade have decided to send and not sent yet: whoever was about to has died, and somebody else will.
-    async fn left_to_send(&self, cascade: &Cascade, known: &Known) -> Result<Vec<Missing>> {
-        let Some(mark) = cascade.mark() else { return Ok(Vec::new()) };
+    async fn left_to_send(&self, known: &Known) -> Result<Vec<Missing>, StorageError> {
+        if known.waits.is_empty() {
+            return Ok(Vec::new());
+        }
         let of_streams = known.streams.iter().map(|stream| async {
             let filter = IntentFilter { stream: Some(stream.clone()), ..IntentFilter::default() };
             self.storage.intents(&filter).await
@@ -359,7 +473,7 @@ impl Core {
                     continue;
                 }
                 let Some((found, provenance)) = super::plan::mark_of(&intent) else { continue };
-                if found.wait() == mark.wait() {
+                if known.waits.contains(&found.wait()) {
                     left.push(Missing {
                         component: provenance.component.to_string(),
                         kind: self.kind_of(&provenance.component),
@@ -373,23 +487,78 @@ impl Core {
         Ok(left)
     }
 
-    /// What has to be undone: what this process knows of, and what the store does (row E3).
-    async fn to_undo(&self, cascade: &Cascade, done: Vec<DoneCommand>, is_open: bool) -> Result<Vec<DoneCommand>> {
-        let Some(mark) = cascade.mark() else { return Ok(done) };
-        if is_open {
-            // First of all: what succeeds behind the look into the store is undone by whoever runs it.
-            self.say_undoing(&mark).await?;
+    /// One look for what a cascade still has to wait for, when nothing is left that it knows of.
+    async fn look_around(
+        &self,
+        outcome: &Outcome,
+        cascade: &Arc<Cascade>,
+        known: &mut Known,
+    ) -> Result<Around, StorageError> {
+        if self.others_went_on(outcome, cascade, known).await? {
+            return Ok(Around::More);
         }
-        let mut all = self.succeeded_in(&mark).await?;
+        Ok(Around::Left(self.left_to_send(known).await?))
+    }
+
+    /// Undoes what has succeeded: what this process knows of, and what the store does (row E3). Answers how many commands these are,
+    /// and why that may not be all of them.
+    async fn undo_all(
+        &self,
+        cascade: &Cascade,
+        known: &Known,
+        done: Vec<DoneCommand>,
+        is_open: bool,
+    ) -> (usize, Option<String>) {
+        let until = tokio::time::Instant::now() + self.sync_deadline;
+        let mut recorded = 0;
+        loop {
+            let found = self.to_undo(cascade, known, &done, is_open).await;
+            // What is known is undone, whatever else there may be: doing it again is no harm.
+            let (all, unknown) = match found {
+                Ok(all) => (all, None),
+                Err(error) => (done.clone(), Some(Error::from(error))),
+            };
+            let error = match self.compensate(&all).await {
+                Ok(compensated) => {
+                    recorded = compensated.max(recorded);
+                    unknown
+                }
+                Err(error) => Some(error),
+            };
+            let Some(error) = error else { return (recorded, None) };
+            if tokio::time::Instant::now() >= until {
+                return (recorded, Some(error.to_string()));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    async fn to_undo(
+        &self,
+        cascade: &Cascade,
+        known: &Known,
+        done: &[DoneCommand],
+        is_open: bool,
+    ) -> Result<Vec<DoneCommand>, StorageError> {
+        let Some(mark) = cascade.mark() else { return Ok(done.to_vec()) };
+        let mut all = Vec::new();
+        for wait in &known.waits {
+            if is_open {
+                // First of all: what succeeds behind the look into the store is undone by whoever runs it.
+                self.say_undoing(&WaitMark { wait: *wait, ..mark }).await?;
+            }
+            all.extend(self.succeeded_in(*wait).await?);
+        }
         for done in done {
-            if !all.iter().any(|it| it.provenance == done.provenance) {
-                all.push(done);
+            if !all.iter().any(|it: &DoneCommand| it.provenance == done.provenance) {
+                all.push(done.clone());
             }
         }
         Ok(all)
     }
 
-    /// Waits for the end of a cascade and makes the answer (rows E).
+    /// Waits for the end of a cascade and makes the answer (rows E). Its command is stored: what cannot be found out of what follows
+    /// is missing in the answer, and no error.
     pub(crate) async fn end_cascade(
         &self,
         key: &StreamKey,
@@ -400,50 +569,76 @@ impl Core {
         let mut waited = WaitResult::default();
         let mut next = outcome.waiting.take();
         let mut known = Known::default();
+        let own = cascade.mark().map(|mark| mark.wait());
+        let first = outcome.events.first().and_then(|event| event.headers.wait()).map(WaitMark::wait);
+        // The command was sent before: whoever runs its reactions knows of the wait that it began with.
+        let earlier = first.filter(|first| self.ownership.is_shared() && own != Some(*first));
+        let _joined = earlier.map(|wait| self.waits.joins(cascade, wait));
+        known.waits = own.into_iter().chain(earlier).collect();
         for event in &outcome.events {
             known.note(self, key, event);
             known.events.insert(event.position);
         }
-        let mut is_first = true;
+        let (mut is_first, mut is_last) = (true, false);
+        // Why it is not known what follows.
+        let mut unknown = None;
         let ended_early = loop {
-            let Some(waiting) = next.take().or_else(|| cascade.state.lock().waiting.pop()) else {
-                if self.others_went_on(&outcome, cascade, &mut known).await? {
-                    continue;
-                }
-                let left = self.left_to_send(cascade, &known).await?;
-                if !left.is_empty() && tokio::time::Instant::now() < deadline {
-                    tokio::select! {
-                        biased;
-                        () = cascade.ended_early() => {}
-                        () = tokio::time::sleep(LOOK_AGAIN) => continue,
+            if let Some(waiting) = next.take().or_else(|| cascade.state.lock().waiting.pop()) {
+                let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+                let stream = waiting.stream().clone();
+                let mut result = tokio::select! {
+                    biased;
+                    () = cascade.ended_early() => break true,
+                    result = self.waits.wait(waiting, left) => result,
+                };
+                while let Err(error) =
+                    in_time(deadline, self.settle_passed(&outcome, cascade, &stream, &mut result)).await
+                {
+                    if tokio::time::Instant::now() >= deadline {
+                        result.missing_as_unknown(self, &stream, &error);
+                        break;
                     }
+                    tokio::time::sleep(LOOK_AGAIN).await;
                 }
-                waited.missing.extend(left);
+                waited.take_in(result, std::mem::take(&mut is_first));
+                continue;
+            }
+            if is_last {
                 break cascade.must_end();
+            }
+            // A cascade may grow faster than it is looked at: the look behind the deadline is the last one.
+            is_last = tokio::time::Instant::now() >= deadline;
+            let left = match in_time(deadline, self.look_around(&outcome, cascade, &mut known)).await {
+                Ok(Around::More) => continue,
+                Ok(Around::Left(left)) if left.is_empty() => break cascade.must_end(),
+                Ok(Around::Left(left)) => Ok(left),
+                Err(error) => Err(error),
             };
-            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-            let stream = waiting.stream().clone();
+            if is_last {
+                match left {
+                    Ok(left) => waited.missing.extend(left),
+                    Err(error) => unknown = Some(error),
+                }
+                break cascade.must_end();
+            }
             tokio::select! {
                 biased;
-                () = cascade.ended_early() => break true,
-                mut result = self.waits.wait(waiting, left) => {
-                    self.settle_passed(&outcome, cascade, &stream, &mut result).await;
-                    waited.take_in(result, is_first);
-                }
+                () = cascade.ended_early() => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => continue,
             }
-            is_first = false;
+            break true;
         };
         crate::telemetry::waited(&waited);
         waited = self.without_parked(key, &outcome.events, waited).await;
-        let (failures, aborted, undoing, mut done) = {
+        if let Some(error) = unknown {
+            waited.unknown_behind(self, key, &error);
+        }
+        let (failures, aborted, undoing, done) = {
             let mut state = cascade.state.lock();
             state.undoing = cascade.mode == CascadeErrorMode::Compensate && !state.failures.is_empty();
             let done = if state.undoing { std::mem::take(&mut state.done) } else { Vec::new() };
             (state.failures.clone(), state.aborted, state.undoing, done)
         };
-        if undoing {
-            done = self.to_undo(cascade, done, ended_early || !waited.missing.is_empty()).await?;
-        }
         // Whose handler failed is told as a failure, not as done.
         waited.done.retain(|(component, sequence)| {
             let mut failures = failures.iter().filter(|failure| failure.command_index.is_none());
@@ -459,23 +654,87 @@ impl Core {
             let listed = if cascade.mode == CascadeErrorMode::Continue { failures } else { Vec::new() };
             return Ok(Receipt::new(key.clone(), outcome, waited).with_failures(listed));
         }
-        let compensated = self.compensate(done).await?;
+        let (mut compensated, mut not_undone) = (0, None);
+        if undoing {
+            let is_open = ended_early || !waited.missing.is_empty();
+            (compensated, not_undone) = self.undo_all(cascade, &known, done, is_open).await;
+        }
         Err(Error::Cascade(Box::new(CascadeFailed {
             stream: key.clone(),
             events: outcome.events.into_vec(),
             failures,
             compensated,
+            not_undone,
             subject: Subject::default(),
         })))
     }
 }
 
+/// What a look around has found.
+enum Around {
+    /// Something more to wait for.
+    More,
+    /// What waits to be sent.
+    Left(Vec<Missing>),
+}
+
+/// A look into the store that does not take for ever where the store does.
+async fn in_time<T>(
+    deadline: tokio::time::Instant,
+    look: impl Future<Output = Result<T, StorageError>>,
+) -> Result<T, String> {
+    let until = deadline.max(tokio::time::Instant::now()) + GRACE;
+    match tokio::time::timeout_at(until, look).await {
+        Ok(found) => found.map_err(|error| error.to_string()),
+        Err(_) => Err("the store did not answer in time".to_owned()),
+    }
+}
+
+impl WaitResult {
+    /// What was passed, and nobody knows how.
+    fn missing_as_unknown(&mut self, core: &Core, stream: &StreamKey, why: &str) {
+        for Passed { component, sequence, .. } in std::mem::take(&mut self.passed) {
+            self.missing.push(Missing {
+                component: component.to_owned(),
+                kind: core.kind_of(component),
+                stream: stream.clone(),
+                sequence,
+                reason: Some(format!("it has passed the event; whether it has failed is not known: {why}")),
+            });
+        }
+    }
+
+    /// Components are done with the command's events, and nobody knows what they have caused.
+    fn unknown_behind(&mut self, core: &Core, stream: &StreamKey, why: &str) {
+        let missing = &mut self.missing;
+        self.done.retain(|(component, sequence)| {
+            let kind = core.kind_of(component);
+            if kind != ComponentKind::Projector {
+                missing.push(Missing {
+                    component: (*component).to_owned(),
+                    kind,
+                    stream: stream.clone(),
+                    sequence: *sequence,
+                    reason: Some(format!("it has handled the event; what follows from that is not known: {why}")),
+                });
+            }
+            kind == ComponentKind::Projector
+        });
+    }
+}
+
 /// How often somebody looks whether everything was sent.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How long the last look into the store may take.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What whoever waits for a cascade has found out.
 #[derive(Default)]
 struct Known {
+    /// By what its events are marked, and to whom others tell of it.
+    waits: Vec<Uuid>,
+    /// Up to which positions each of these was looked up.
+    looked_up_to: Vec<u64>,
     /// The events of it, by position.
     events: HashSet<u64>,
     /// The streams on which its reactions may have decided to send something.

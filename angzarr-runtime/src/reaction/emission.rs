@@ -78,9 +78,9 @@ impl Sender<'_> {
     }
 
     /// The cascade that this belongs to learns of a failure, if this process waits for it.
-    pub(super) fn tell_cascade(&self, failure: Option<CascadeFailure>) {
+    pub(super) fn tell_cascade(&self, core: &Core, failure: Option<CascadeFailure>) {
         if let (Some(link), Some(failure)) = (self.link, failure) {
-            link.cascade.fail(failure);
+            link.fail(core, &failure);
         }
     }
 }
@@ -148,13 +148,15 @@ impl Core {
         if by.in_doubt && self.was_rejected(by, provenance).await.map_err(|error| error.to_string())? {
             return Ok(());
         }
-        let settling = Settling(settle);
+        // An intent stays until it is known that its command has not to be undone: whoever dies in between leaves that to others.
+        let goes_along = !by.link.is_some_and(CascadeLink::is_undone_elsewhere);
+        let settling = Settling(settle.filter(|_| goes_along));
         let reaction = ReactionCommand {
             command,
             provenance,
             edition: &by.edition,
             headers: by.headers.clone(),
-            along: settle.is_some().then_some(&settling as &dyn Along),
+            along: settling.0.is_some().then_some(&settling as &dyn Along),
             link: by.link,
             because: by.because,
         };
@@ -166,8 +168,8 @@ impl Core {
                     edition: by.edition.name().clone(),
                     root: command.root,
                 };
-                self.may_have_to_be_undone(by, provenance, target, &outcome).await?;
-                return self.went_through(by, outcome, settle).await;
+                self.may_have_to_be_undone(by, provenance, target.clone(), &outcome).await?;
+                return self.went_through(by, &target, outcome, settle, goes_along).await;
             }
             Err(failed) => failed,
         };
@@ -176,7 +178,7 @@ impl Core {
         }
         let failure = by.failure(provenance, &error);
         let answers = by.told_elsewhere(failure.as_ref());
-        by.tell_cascade(failure);
+        by.tell_cascade(self, failure);
         let pass = self.pass_for(by.because.as_ref()).await.map_err(|error| error.to_string())?;
         let Some(_pass) = pass else { return Ok(()) };
         let letter = dead_letter::reaction_command(self, by.kind, &reaction, &error, tries);
@@ -187,14 +189,21 @@ impl Core {
     }
 
     /// What follows a command or fact that went through: its intent is settled, and a cascade waits for what it caused.
-    async fn went_through(&self, by: &Sender<'_>, outcome: Outcome, settle: Option<Settle>) -> Result<(), String> {
-        if outcome.duplicate
+    async fn went_through(
+        &self,
+        by: &Sender<'_>,
+        target: &StreamKey,
+        outcome: Outcome,
+        settle: Option<Settle>,
+        went_along: bool,
+    ) -> Result<(), String> {
+        if (outcome.duplicate || !went_along)
             && let Some(settle) = settle
         {
             self.withdraw(settle).await?;
         }
-        if let (Some(link), Some(waiting)) = (by.link, outcome.waiting) {
-            link.cascade.adopt(waiting, &outcome.events);
+        if let Some(link) = by.link {
+            link.adopt(self, target, outcome.waiting, &outcome.events);
         }
         Ok(())
     }
@@ -218,15 +227,14 @@ impl Core {
                 first: first.sequence,
                 count,
             };
-            let late = if link.is_here() {
-                link.cascade.succeeded(done)
-            } else {
-                // Behind the commit of the command: either this sees that the cascade is undone, or whoever undoes it sees the
-                // command's events.
-                self.is_undone(link).await.map_err(|error| error.to_string())?.then_some(done)
-            };
+            let mut late = link.succeeded(self, &done);
+            // Behind the commit of the command: either this sees that the cascade is undone, or whoever undoes it sees the command's
+            // events.
+            if late.is_none() && self.is_undone(link).await.map_err(|error| error.to_string())? {
+                late = Some(done);
+            }
             if let Some(late) = late {
-                self.compensate(vec![late]).await.map_err(|error| error.to_string())?;
+                self.compensate(&[late]).await.map_err(|error| error.to_string())?;
             }
         }
         Ok(())
@@ -244,13 +252,15 @@ impl Core {
         let external_id = fact.external_id.clone().unwrap_or_else(|| provenance.external_id());
         let (error, tries) = match self.with_retries(|| self.record_fact(by, fact, &external_id, &settling)).await? {
             Ok(outcome) => {
-                return self.went_through(by, outcome, settle).await;
+                let target =
+                    StreamKey { domain: fact.domain.clone(), edition: by.edition.name().clone(), root: fact.root };
+                return self.went_through(by, &target, outcome, settle, true).await;
             }
             Err(failed) => failed,
         };
         let failure = by.failure(provenance, &error);
         let answers = by.told_elsewhere(failure.as_ref());
-        by.tell_cascade(failure);
+        by.tell_cascade(self, failure);
         let pass = self.pass_for(by.because.as_ref()).await.map_err(|error| error.to_string())?;
         let Some(_pass) = pass else { return Ok(()) };
         let letter = dead_letter::reaction_fact(

@@ -77,7 +77,7 @@ impl Core {
         let letter = dead_letter::failed_event(self, component, kind, item, &event);
         let answers = link.failed(&failure).into_iter().collect();
         dead_letter::store_and_tell(self, letter, answers).await.map_err(|error| error.to_string())?;
-        link.cascade.fail(failure);
+        link.fail(self, &failure);
         self.handled(component, kind, &item.stream, &item.event, Ok(None));
         Ok(())
     }

@@ -223,7 +223,7 @@ impl Core {
         }
         drop(pass);
         // Only now: a request that fails finds the rejection recorded.
-        by.tell_cascade(failure);
+        by.tell_cascade(self, failure);
         telemetry::command_rejected(by.at(reaction.command), error);
         // What cannot be delivered now is delivered later (row K5).
         self.carry_out(&intent, by.link).await;
@@ -349,15 +349,15 @@ impl Core {
         if outcome.duplicate {
             return self.withdraw(settle).await.map(|()| None).map_err(Undelivered::Held);
         }
-        if let (Some(link), Some(waiting)) = (link, outcome.waiting) {
-            link.cascade.adopt(waiting, &outcome.events);
+        if let Some(link) = link {
+            link.adopt(self, &about.provenance.source, outcome.waiting, &outcome.events);
         }
         // Somebody else has delivered it meanwhile.
         let Some(revocation) = revocation.filter(|_| !outcome.moot) else { return Ok(None) };
         if revocation.response.abort
             && let Some(link) = link
         {
-            link.cascade.abort(self.abortion(about, &revocation));
+            link.abort(self, &self.abortion(about, &revocation));
         }
         Ok(Some(revocation))
     }
@@ -433,7 +433,7 @@ impl Core {
     }
 
     /// Records a compensation for each command, durably, and delivers them, the last command first (row E3).
-    pub(super) async fn compensate(&self, done: Vec<DoneCommand>) -> Result<usize> {
+    pub(super) async fn compensate(&self, done: &[DoneCommand]) -> Result<usize> {
         let intents: Vec<Intent> = done.iter().rev().map(|done| self.compensation(done)).collect();
         if intents.is_empty() {
             return Ok(0);

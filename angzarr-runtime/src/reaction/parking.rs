@@ -51,10 +51,13 @@ impl ProjectorRunner {
         let Some(_pass) = pass else { return Ok(()) };
         let letter = dead_letter::failed_event(core, self.name, ComponentKind::Projector, item, failure);
         let reason = &failure.reason;
-        let answers = core.missed(self.name, &item.stream, &item.event, &format!("parked: {reason}"));
+        let parked = format!("parked: {reason}");
+        let answers = match self.is_local() {
+            true => Vec::new(),
+            false => core.missed(self.name, &item.stream, &item.event, &parked),
+        };
         let open = dead_letter::store_and_tell(core, letter, answers).await.map_err(|error| error.to_string())?;
-        let told = if open { format!("parked: {reason}") } else { "discarded by an operator".to_owned() };
-        core.handled(self.name, ComponentKind::Projector, &item.stream, &item.event, Err(told));
+        self.tell(core, item, Err(if open { parked } else { "discarded by an operator".to_owned() }));
         // One that an operator has discarded is skipped: nobody would ever let its stream go on.
         if open {
             let sequence = item.event.sequence;

@@ -487,8 +487,8 @@ impl ProcessManager {
             Ok(outcome) => outcome,
             Err(error) => return Err(Undelivered::of(error)),
         };
-        if let (Some(link), Some(waiting)) = (link, outcome.waiting.take()) {
-            link.cascade.adopt(waiting, &outcome.events);
+        if let Some(link) = link {
+            link.adopt(core, key, outcome.waiting.take(), &outcome.events);
         }
         if outcome.duplicate || outcome.moot {
             plan.planned.lock().clear();

@@ -192,7 +192,7 @@ impl ProjectorRunner {
             Ok(told) => {
                 turn.committed = Some(upto);
                 for (place, projection) in told {
-                    self.has_handled(core, &batch[place], projection);
+                    self.tell(core, &batch[place], Ok(projection));
                 }
                 return Ok(());
             }
@@ -236,7 +236,7 @@ impl ProjectorRunner {
                 done = model.checkpoint(&name).await.map_err(text)?.is_some();
             }
             if done {
-                self.has_handled(core, &item, None);
+                self.tell(core, &item, Ok(None));
             } else {
                 left.push(item);
             }
@@ -297,7 +297,7 @@ impl ProjectorRunner {
         match self.with_retries(core, live, item, turn.committed).await? {
             Ok(projection) => {
                 turn.committed = live.read_model.as_ref().map(|_| item.event.position);
-                self.has_handled(core, item, projection);
+                self.tell(core, item, Ok(projection));
             }
             Err(failure) => self.park(core, item, &failure).await?,
         }
@@ -305,12 +305,12 @@ impl ProjectorRunner {
     }
 
     /// Whoever waits for it is told.
-    fn has_handled(&self, core: &Core, item: &LogEvent, projection: Projection) {
+    pub(super) fn tell(&self, core: &Core, item: &LogEvent, outcome: Result<Projection, String>) {
         if self.is_local() {
             // Each process runs it for itself: nobody waits for that of another one.
-            core.waits.handled(self.name, &item.stream, item.event.sequence, Ok(projection));
+            core.waits.handled(self.name, &item.stream, item.event.sequence, outcome);
         } else {
-            core.handled(self.name, ComponentKind::Projector, &item.stream, &item.event, Ok(projection));
+            core.handled(self.name, ComponentKind::Projector, &item.stream, &item.event, outcome);
         }
     }
 

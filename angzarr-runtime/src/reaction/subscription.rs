@@ -395,9 +395,12 @@ impl Subscription {
         let stored = own.values().map(|share| share.stored).min().unwrap_or(last);
         let store = count > 0 || last.saturating_sub(stored) >= IDLE_CHECKPOINT;
         if store {
+            let somebody_waits = batch.iter().any(|item| item.event.headers.wait().is_some());
             self.component.handle(core, batch, last).await?;
-            // Before the checkpoint: whoever sees that it is passed finds what was told.
-            core.tell_others().await;
+            if somebody_waits {
+                // Before the checkpoint: whoever sees that it is passed finds what was told.
+                core.tell_others().await;
+            }
             self.handled.fetch_add(count, Ordering::Relaxed);
         }
         for share in own.values_mut() {
@@ -618,10 +621,12 @@ async fn watch_others(core: &Core, all: &[Arc<Subscription>], mut stop: watch::R
 
 /// Tells other processes what they wait for, as soon as there is something, until the stop signal.
 async fn tell_others(core: &Core, mut stop: watch::Receiver<bool>) {
+    let mut tidy = tokio::time::interval(TIDY);
+    tidy.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = core.something_to_tell() => core.tell_others().await,
-            () = tokio::time::sleep(TIDY) => {
+            _ = tidy.tick() => {
                 // Of several one is enough.
                 if core.ownership.has(INTENTS) {
                     core.forget_told(true).await;

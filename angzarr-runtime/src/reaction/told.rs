@@ -25,8 +25,8 @@ use super::{Cascade, CascadeFailure, CascadeLink, ComponentKind, Missing, WaitRe
 use crate::command::{CascadeErrorMode, Core, Projection, Provenance};
 use crate::error::{Code, Result};
 use crate::storage::{Answer, StorageError};
-use crate::stream::wait_mark::clock;
-use crate::stream::{Edition, Headers, Name, Nanos, StoredEvent, StreamKey, WaitMark};
+use crate::stream::wait_mark::{LATE, clock};
+use crate::stream::{Edition, Headers, Name, StoredEvent, StreamKey, WaitMark};
 use crate::telemetry;
 
 /// What waits to be told.
@@ -45,9 +45,6 @@ pub(crate) struct BegunCascade {
     pub(crate) cascade: Arc<Cascade>,
     _ends: Option<Marked>,
 }
-
-/// How long it is known that a cascade was undone whose end not everybody had come to.
-const UNDOING: Duration = Duration::from_secs(3_600);
 
 const HANDLED: i32 = 0;
 const MISSED: i32 = 1;
@@ -108,7 +105,8 @@ impl Told {
             _ => b'a',
         };
         let key = key(kind, &self.component, stream, self.sequence, self.command_index);
-        Answer { wait: mark.wait(), key, until: mark.until_told(), answer: self.encode_to_vec().into() }
+        let until = mark.until_behind(Duration::ZERO);
+        Answer { wait: mark.wait(), key, until, answer: self.encode_to_vec().into() }
     }
 }
 
@@ -183,11 +181,6 @@ fn undoing(wait: Uuid) -> Uuid {
 }
 
 impl WaitMark {
-    /// How long an answer is kept.
-    fn until_told(&self) -> Nanos {
-        self.until.saturating_add(10_000_000_000)
-    }
-
     fn mode(&self) -> Option<CascadeErrorMode> {
         self.cascade.map(CascadeErrorMode::from_proto)
     }
@@ -215,25 +208,24 @@ impl Core {
 
     /// The cascade that an event belongs to, for a component that is about to handle it: one reaction further than the event.
     pub(super) fn link_for(&self, component: &str, stream: &StreamKey, event: &StoredEvent) -> Option<CascadeLink> {
-        let link = match event.headers.wait() {
-            Some(mark) => self.link_at(mark),
-            None => self.waits.link_of(component, stream, event.sequence),
-        };
-        link.map(|link| link.next(component, stream, event.sequence))
+        let mark = event.headers.wait();
+        // An event whose first wait is over may be waited for again (row C10).
+        let waiting = || self.waits.links_of(component, stream, event.sequence).into_iter().next();
+        let link = mark.and_then(|mark| self.link_at(mark)).or_else(waiting)?;
+        let link = link.no_nearer_than(mark.map_or(0, |mark| mark.depth));
+        Some(link.next(component, stream, event.sequence))
     }
 
     /// Where in its cascade a mark stands; `None` where nobody waits any more.
     pub(super) fn link_at(&self, mark: &WaitMark) -> Option<CascadeLink> {
         let mode = mark.mode()?;
-        if self.ownership.is_me(mark.asker)
-            && let Some(cascade) = self.waits.cascade(mark.wait())
-        {
+        let is_me = self.ownership.is_me(mark.asker);
+        if is_me && let Some(cascade) = self.waits.cascades(mark.wait()).into_iter().find(|it| it.is_marked(mark)) {
             return Some(CascadeLink::at(cascade, mark.depth));
         }
         // What succeeds late has to be undone as well, also where nobody here waits any more.
-        let time = if mode == CascadeErrorMode::Compensate { UNDOING } else { Duration::ZERO };
-        let may_go_on = mode == CascadeErrorMode::Compensate || !self.ownership.is_me(mark.asker);
-        let goes_on = self.ownership.is_shared() && may_go_on && !mark.is_over_since(time);
+        let may_go_on = mode == CascadeErrorMode::Compensate || !is_me;
+        let goes_on = self.ownership.is_shared() && may_go_on && !mark.is_over();
         goes_on.then(|| CascadeLink::at(Cascade::elsewhere(mode, *mark), mark.depth))
     }
 
@@ -309,20 +301,20 @@ impl Core {
 
     /// Reads what others have told to those who wait here. Whether there was anything.
     pub(super) async fn hear(&self) -> bool {
-        let waits = self.waits.waits();
-        match self.told_to(&waits).await {
-            Ok(answers) => {
-                let mut news = false;
-                for answer in &answers {
-                    news |= self.hear_one(answer);
-                }
-                news
-            }
-            Err(error) => {
-                telemetry::answers_out_of_reach(&error);
-                false
-            }
+        self.hear_of(&self.waits.waits()).await.unwrap_or_else(|error| {
+            // Read again with the next look.
+            telemetry::answers_out_of_reach(&error);
+            false
+        })
+    }
+
+    /// The same of a few waits.
+    pub(super) async fn hear_of(&self, waits: &[Uuid]) -> Result<bool, StorageError> {
+        let mut news = false;
+        for answer in &self.told_to(waits).await? {
+            news |= self.hear_one(answer);
         }
+        Ok(news)
     }
 
     async fn told_to(&self, waits: &[Uuid]) -> Result<Vec<Answer>, StorageError> {
@@ -336,8 +328,8 @@ impl Core {
     fn hear_one(&self, answer: &Answer) -> bool {
         let Ok(told) = Told::decode(answer.answer.clone()) else { return false };
         let Some(stream) = told.stream() else { return false };
-        let cascade = self.waits.cascade(answer.wait);
-        let is_news = cascade.as_ref().is_some_and(|cascade| cascade.hears(&answer.key));
+        let cascades = self.waits.cascades(answer.wait);
+        let is_news = cascades.iter().filter(|cascade| cascade.hears(&answer.key)).count() > 0;
         let (component, sequence) = (told.component.as_str(), told.sequence);
         let failure = |code, status| CascadeFailure {
             component: component.to_owned(),
@@ -351,22 +343,26 @@ impl Core {
         };
         let status = usize::try_from(told.status).ok().and_then(|place| STATUSES.get(place).copied());
         let status = status.unwrap_or(Code::Internal);
-        match (told.what, &cascade) {
-            (HANDLED, _) => return self.waits.handled(component, &stream, sequence, Ok(told.projection)) || is_news,
-            (MISSED, cascade) => {
-                if let Some(cascade) = cascade {
+        match told.what {
+            HANDLED => return self.waits.handled(component, &stream, sequence, Ok(told.projection)) || is_news,
+            MISSED => {
+                for cascade in &cascades {
                     cascade.fail(failure(REACTION_FAILED, Code::Internal));
                 }
                 return self.waits.handled(component, &stream, sequence, Err(told.message)) || is_news;
             }
-            (FAILED, Some(cascade)) => {
-                cascade.fail(failure(code_of(&told.code), status));
-                if told.command_index.is_none() {
+            FAILED => {
+                for cascade in &cascades {
+                    cascade.fail(failure(code_of(&told.code), status));
+                }
+                if told.command_index.is_none() && !cascades.is_empty() {
                     self.waits.handled(component, &stream, sequence, Ok(None));
                 }
             }
-            (ABORTED, Some(cascade)) => {
-                cascade.abort(failure(code_of(&told.code), status));
+            ABORTED => {
+                for cascade in &cascades {
+                    cascade.abort(failure(code_of(&told.code), status));
+                }
             }
             _ => {}
         }
@@ -383,15 +379,12 @@ impl Core {
         stream: &StreamKey,
         waited: &mut WaitResult,
         cascade: Option<&Cascade>,
-    ) {
-        let Some(mark) = events.first().and_then(|event| event.headers.wait()) else { return };
+    ) -> Result<(), StorageError> {
+        let Some(mark) = events.first().and_then(|event| event.headers.wait()) else { return Ok(()) };
         if waited.passed.is_empty() {
-            return;
+            return Ok(());
         }
-        let answers = self.told_to(&[mark.wait()]).await.unwrap_or_else(|error| {
-            telemetry::answers_out_of_reach(&error);
-            Vec::new()
-        });
+        let answers = self.told_to(&[mark.wait()]).await?;
         if cascade.is_some() {
             // Its failures, before anything counts as done.
             for answer in &answers {
@@ -427,6 +420,7 @@ impl Core {
             waited.passed.swap_remove(place);
         }
         waited.projections.sort_by(|a, b| (a.sequence, &a.projector).cmp(&(b.sequence, &b.projector)));
+        Ok(())
     }
 
     /// Removes what was told to waits that have ended here, and what nobody has come for.
@@ -444,26 +438,26 @@ impl Core {
 
     /// Says that a cascade is undone although not everybody has come to its end: what succeeds from now on is undone by whoever
     /// runs it (row E3).
-    pub(super) async fn say_undoing(&self, mark: &WaitMark) -> Result<()> {
+    pub(super) async fn say_undoing(&self, mark: &WaitMark) -> Result<(), StorageError> {
         let Some(answers) = self.storage.answers() else { return Ok(()) };
-        let until = clock().saturating_add(i64::try_from(UNDOING.as_nanos()).unwrap_or(i64::MAX));
+        // As long as anybody goes by the mark.
+        let until = mark.until_behind(LATE);
         let answer = Answer { wait: undoing(mark.wait()), key: Bytes::from_static(b"u"), until, answer: Bytes::new() };
-        Ok(answers.tell(&[answer]).await?)
+        answers.tell(&[answer]).await
     }
 
     /// Whether a cascade of another process is undone already.
     pub(super) async fn is_undone(&self, link: &CascadeLink) -> Result<bool, StorageError> {
-        let Some(mark) = link.mark().filter(|_| !link.is_here()) else { return Ok(false) };
-        if link.cascade.mode != CascadeErrorMode::Compensate {
-            return Ok(false);
-        }
+        let Some(mark) = link.mark().filter(|_| link.is_undone_elsewhere()) else { return Ok(false) };
         Ok(!self.told_to(&[undoing(mark.wait())]).await?.is_empty())
     }
 
     /// Every command of a reaction that has succeeded in a cascade, in whatever process, in the order of their events: events
     /// say which cascade they are of, and their stream which command they came from (row E3).
-    pub(super) async fn succeeded_in(&self, mark: &WaitMark) -> Result<Vec<DoneCommand>> {
-        let events = self.storage.read_wait(mark.wait()).await?;
+    pub(super) async fn succeeded_in(&self, wait: Uuid) -> Result<Vec<DoneCommand>, StorageError> {
+        let mut events = self.storage.read_wait(wait, 0).await?;
+        // The command that began it may have come with a provenance of its own; it stays.
+        events.retain(|item| item.event.headers.wait().is_some_and(|mark| mark.depth > 0));
         let mut streams: Vec<&StreamKey> = events.iter().map(|item| &item.stream).collect();
         streams.sort_unstable();
         streams.dedup();
@@ -540,7 +534,7 @@ impl CascadeLink {
     }
 
     fn told(&self, failure: &CascadeFailure, what: i32) -> Option<Answer> {
-        let mark = self.mark().filter(|mark| !self.is_here() && !mark.is_over())?;
+        let mark = self.mark().filter(|_| !self.is_here())?;
         Some(Told::failure(failure, what).to(&mark, &failure.source))
     }
 }

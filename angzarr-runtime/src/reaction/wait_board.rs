@@ -194,27 +194,50 @@ struct Notes {
     expectations: HashMap<StreamKey, Vec<Expectation>>,
     /// Where each component stands, as far as it is known.
     positions: HashMap<Share, u64>,
-    /// The cascades that others may tell something of.
-    cascades: HashMap<Uuid, Weak<Cascade>>,
+    /// The cascades that others may tell something of, by wait.
+    cascades: HashMap<Uuid, Listeners>,
     /// Waits that others knew of, and that are over.
     ended: Vec<Uuid>,
     /// Nobody handles anything any more.
     closed: bool,
 }
 
-/// A wait that other processes know of. It is over with this.
+/// Those who wait here for what others tell to one wait.
+#[derive(Default)]
+struct Listeners {
+    cascades: Vec<Weak<Cascade>>,
+    /// The wait began here, and is over: nobody else may need what was told to it but those who listen here.
+    is_over: bool,
+}
+
+/// Somebody here waits for what others tell. It is over with this.
 pub(crate) struct Marked {
     board: Arc<Board>,
     wait: Uuid,
+    /// Began here, and does not just listen.
+    is_own: bool,
+    cascade: Option<Weak<Cascade>>,
 }
 
 impl Drop for Marked {
     fn drop(&mut self) {
         let mut notes = self.board.notes.lock();
-        notes.cascades.remove(&self.wait);
-        notes.ended.push(self.wait);
-        drop(notes);
-        self.board.over.notify_one();
+        let Notes { cascades, ended, .. } = &mut *notes;
+        let mut is_over = self.is_own;
+        if let Some(listeners) = cascades.get_mut(&self.wait) {
+            listeners.cascades.retain(|it| self.cascade.as_ref().is_none_or(|own| !own.ptr_eq(it)));
+            listeners.is_over |= self.is_own;
+            if !listeners.cascades.is_empty() {
+                return;
+            }
+            is_over = listeners.is_over;
+            cascades.remove(&self.wait);
+        }
+        if is_over {
+            ended.push(self.wait);
+            drop(notes);
+            self.board.over.notify_one();
+        }
     }
 }
 
@@ -365,15 +388,15 @@ impl WaitBoard {
         result
     }
 
-    /// The cascade that an event belongs to, for a component that is about to handle it.
-    pub(super) fn link_of(&self, component: &str, key: &StreamKey, sequence: u32) -> Option<CascadeLink> {
+    /// Where in their cascades those are who wait for a component that is about to handle an event.
+    pub(super) fn links_of(&self, component: &str, key: &StreamKey, sequence: u32) -> Vec<CascadeLink> {
         if self.0.waiting.load(Ordering::Acquire) == 0 {
-            return None;
+            return Vec::new();
         }
         let notes = self.0.notes.lock();
         let is_it = |open: &Open| open.component == component && open.sequence == sequence;
-        let mut of_stream = notes.expectations.get(key).into_iter().flatten();
-        of_stream.find_map(|it| it.link.clone().filter(|_| it.open.iter().any(is_it)))
+        let of_stream = notes.expectations.get(key).into_iter().flatten();
+        of_stream.filter_map(|it| it.link.clone().filter(|_| it.open.iter().any(is_it))).collect()
     }
 
     /// A component has handled an event and committed what it made of it, or gave up on it. Whether somebody waited for that.
@@ -466,19 +489,30 @@ impl WaitBoard {
 
     /// A wait begins that other processes know of.
     pub(crate) fn marked(&self, mark: &WaitMark) -> Marked {
-        Marked { board: self.0.clone(), wait: mark.wait() }
+        Marked { board: self.0.clone(), wait: mark.wait(), is_own: true, cascade: None }
     }
 
     /// The same for a cascade: what others tell of it goes to it.
     pub(super) fn begins(&self, cascade: &Arc<Cascade>) -> Option<Marked> {
-        let mark = cascade.mark()?;
-        self.0.notes.lock().cascades.insert(mark.wait(), Arc::downgrade(cascade));
-        Some(self.marked(&mark))
+        Some(self.listens(cascade, cascade.mark()?.wait(), true))
     }
 
-    /// The cascade of a wait, if that is not over.
-    pub(super) fn cascade(&self, wait: Uuid) -> Option<Arc<Cascade>> {
-        self.0.notes.lock().cascades.get(&wait).and_then(Weak::upgrade)
+    /// What others tell to an earlier wait goes to a cascade as well: its command was sent before (row C10).
+    pub(super) fn joins(&self, cascade: &Arc<Cascade>, wait: Uuid) -> Marked {
+        self.listens(cascade, wait, false)
+    }
+
+    fn listens(&self, cascade: &Arc<Cascade>, wait: Uuid, is_own: bool) -> Marked {
+        let cascade = Arc::downgrade(cascade);
+        self.0.notes.lock().cascades.entry(wait).or_default().cascades.push(cascade.clone());
+        Marked { board: self.0.clone(), wait, is_own, cascade: Some(cascade) }
+    }
+
+    /// The cascades that wait here for what is told to a wait; the one that began with it comes first.
+    pub(super) fn cascades(&self, wait: Uuid) -> Vec<Arc<Cascade>> {
+        let notes = self.0.notes.lock();
+        let listeners = notes.cascades.get(&wait).map_or(&[][..], |it| &it.cascades);
+        listeners.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// The waits that others may tell something to.

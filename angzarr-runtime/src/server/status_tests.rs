@@ -39,7 +39,14 @@ fn cascade(code: &'static str, status: OurCode) -> Error {
         status,
     };
     let (failures, subject) = (vec![failure], Subject::default());
-    Error::Cascade(Box::new(CascadeFailed { stream: key(), events: Vec::new(), failures, compensated: 0, subject }))
+    Error::Cascade(Box::new(CascadeFailed {
+        stream: key(),
+        events: Vec::new(),
+        failures,
+        compensated: 0,
+        not_undone: None,
+        subject,
+    }))
 }
 
 /// Every error there is: what it becomes, and whether it may be tried again.

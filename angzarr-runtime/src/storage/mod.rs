@@ -138,9 +138,9 @@ pub trait Storage: Send + Sync + 'static {
     /// Every event with this correlation id, in order of position (row I4).
     fn read_correlation<'a>(&'a self, correlation_id: &'a str) -> StorageFuture<'a, Vec<LogEvent>>;
 
-    /// Every event with the mark of this wait, in order of position (rows S4, R5). Asked only where there are
+    /// Every event with the mark of this wait behind a position, in order of position (rows S4, R5). Asked only where there are
     /// [`answers`](Self::answers).
-    fn read_wait(&self, _wait: Uuid) -> StorageFuture<'_, Vec<LogEvent>> {
+    fn read_wait(&self, _wait: Uuid, _after: u64) -> StorageFuture<'_, Vec<LogEvent>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 

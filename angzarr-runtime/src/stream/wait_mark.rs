@@ -27,8 +27,10 @@ pub struct WaitMark {
     pub(crate) until: Nanos,
 }
 
-/// Clocks of several machines differ by less.
-const SKEW: Duration = Duration::from_secs(5);
+/// Clocks of several machines differ by less, and a command waits for its turn for less.
+pub(crate) const SKEW: Duration = Duration::from_secs(60);
+/// How long it matters behind the end of a cascade how that was to end: what succeeds late is undone as well (row E3).
+pub(crate) const LATE: Duration = Duration::from_secs(3_600);
 
 impl WaitMark {
     /// How many bytes it has.
@@ -49,14 +51,17 @@ impl WaitMark {
         Self { depth, ..self }
     }
 
-    /// Whether nobody waits any more, by the clock of this machine and some time more.
+    /// Whether nobody waits any more, by the clock of this machine and some time more. A cascade is known for longer: how it was to
+    /// end says what becomes of a late reaction.
     pub(crate) fn is_over(&self) -> bool {
-        self.is_over_since(Duration::ZERO)
+        let late = if self.cascade.is_some() { LATE } else { Duration::ZERO };
+        clock() > self.until.saturating_add(nanos(SKEW + late))
     }
 
-    /// The same, `time` later.
-    pub(crate) fn is_over_since(&self, time: Duration) -> bool {
-        clock() > self.until.saturating_add(nanos(SKEW + time))
+    /// When something that is told now is not wanted any more, `time` behind the end at the earliest. By any clock: it is later
+    /// rather than too early.
+    pub(crate) fn until_behind(&self, time: Duration) -> Nanos {
+        self.until.max(clock()).saturating_add(nanos(SKEW + SKEW + time))
     }
 
     /// As a store keeps it; [`wait`](Self::wait) is the first 16 bytes.
@@ -143,6 +148,9 @@ mod tests {
         assert!(!mark.is_over());
         let past = WaitMark { until: clock() - nanos(SKEW) - 1, ..mark };
         assert!(past.is_over());
-        assert!(!past.is_over_since(Duration::from_secs(60)));
+        assert!(past.until_behind(Duration::ZERO) > clock() + nanos(SKEW));
+        let cascade = WaitMark { cascade: Some(CascadeErrorMode::CascadeErrorFailFast), ..past };
+        assert!(!cascade.is_over(), "a late reaction has to know its error mode");
+        assert!(WaitMark { until: past.until - nanos(LATE), ..cascade }.is_over());
     }
 }

@@ -4,6 +4,7 @@ use angzarr_runtime::dead_letter::{DeadLetter, DeadLetterFilter};
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::stream::StreamKey;
 use angzarr_runtime::{CascadeFailed, Receipt};
+use angzarr_tests::rig::eventually;
 use angzarr_tests::store::{decode, events_of};
 use angzarr_tests::{Store, on_every_store};
 
@@ -231,13 +232,54 @@ on_every_store! {
 
     async fn s9_who_is_late_is_named(store) {
         let shop = Shop::default();
-        let builder = shop.builder().sync_deadline(Duration::from_millis(300));
+        // Time enough for everybody else.
+        let builder = shop.builder().sync_deadline(Duration::from_secs(3));
         let runtime = store.describe(builder).build().await.unwrap();
-        let slow = troubled("report is slow", place(0, 0, 50));
+        let slow = troubled("report waits", place(0, 0, 50));
         let receipt = cascade(&runtime, Uuid::new_v4(), slow, CascadeErrorMode::FailFast).await.unwrap();
         let late: Vec<_> = receipt.missing().iter().map(|it| (it.component.as_str(), it.kind.as_str(), it.sequence)).collect();
         assert!(late.contains(&("report", "projector", 0)), "{late:?}");
         assert_eq!(receipt.done(), ["checkout", "reserve"]);
+        shop.seen.count("go");
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// Whoever sends the command again while its reactions are at work learns of the same failures, at once and after the first
+    /// one has gone.
+    async fn s4_c10_e2_whoever_repeats_a_cascade_learns_what_fails(store) {
+        let shop = Shop::default();
+        let builder = shop.builder().reaction_attempts(1_000).sync_deadline(Duration::from_secs(10));
+        let runtime = store.describe(builder).build().await.unwrap();
+        runtime.send::<Stock>(shelf(), Fill { quantity: 10 }).await.unwrap();
+        for is_gone in [false, true] {
+            let order = Uuid::new_v4();
+            let send = || {
+                let waits = runtime.send::<Order>(order, troubled("saga waits", place(1, 50, 50)));
+                let waits = waits.sync(SyncMode::Cascade).cascade_error_mode(CascadeErrorMode::Continue);
+                waits.external_id("once").into_future()
+            };
+            let tries = shop.tries.of("reserve");
+            let mut first = Box::pin(send());
+            tokio::select! {
+                answer = &mut first => panic!("too early: {answer:?}"),
+                () = eventually("it is tried", async || shop.tries.of("reserve") > tries) => {}
+            }
+            if is_gone {
+                first = Box::pin(send());
+            }
+            let go = async {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                shop.tries.count("go");
+            };
+            let (first, second, third, ()) = tokio::join!(first, send(), send(), go);
+            for receipt in [first.unwrap(), second.unwrap(), third.unwrap()] {
+                let codes: Vec<_> = receipt.cascade_errors().iter().map(|it| (it.component.as_str(), it.code)).collect();
+                assert_eq!(codes, [("reserve", "REJECTED")]);
+                assert!(receipt.missing().is_empty(), "{:?}", receipt.missing());
+            }
+            assert_eq!(story(&runtime, order).await, ["placed", BACKORDERED], "it was refused once");
+            shop.tries.forget("go");
+        }
         runtime.shutdown().await.unwrap();
     }
 }

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use angzarr_runtime::dead_letter::DeadLetterFilter;
 use angzarr_runtime::prelude::*;
+use angzarr_runtime::storage::{Answer, StorageErrorKind};
 use angzarr_runtime::stream::StreamKey;
 use angzarr_runtime::{Builder, Receipt};
 use angzarr_tests::account::Account;
-use angzarr_tests::faults::{Fate, Fault, Faults};
-use angzarr_tests::messages::{Deposit, OpenAccount, SeenView};
-use angzarr_tests::rig::eventually;
+use angzarr_tests::faults::{Asked, Fate, Fault, Faults};
+use angzarr_tests::messages::{BalanceView, Deposit, OpenAccount, SeenView};
+use angzarr_tests::reactions::Trouble;
+use angzarr_tests::rig::{Rig, eventually};
 use angzarr_tests::store::{assert_gapless, decode, events_of};
 use angzarr_tests::{Store, on_every_shared_store};
 
@@ -33,14 +35,19 @@ impl Two {
     }
 
     async fn start_with(store: &Store, shop: &Shop, more: impl Fn(Builder) -> Builder) -> Self {
+        Self::start_of(store, |_| more(shop.builder())).await
+    }
+
+    /// The builder for one of them; whether that is the one that takes commands.
+    async fn start_of(store: &Store, builder: impl Fn(bool) -> Builder) -> Self {
         let (of_asker, of_owner) = (Faults::new().shares(), Faults::new().shares());
         of_asker.keep_out(true);
-        let start = async |faults: &Faults| {
-            let builder = more(shop.builder().lease_time(Duration::from_secs(1)));
+        let start = async |faults: &Faults, is_asker| {
+            let builder = builder(is_asker).lease_time(Duration::from_secs(1));
             faults.describe(store, builder).build().await.unwrap()
         };
-        let owner = start(&of_owner).await;
-        let asker = start(&of_asker).await;
+        let owner = start(&of_owner, false).await;
+        let asker = start(&of_asker, true).await;
         eventually("one of them has everything", async || share_of(&owner) == (true, true)).await;
         assert_eq!(share_of(&asker), (false, false));
         Self { asker, owner, of_asker, of_owner }
@@ -52,6 +59,14 @@ impl Two {
         self.asker.shutdown().await.unwrap();
         self.owner.shutdown().await.unwrap();
     }
+}
+
+/// Behind the sync deadlines of these tests, and what clocks may differ: longer than that nothing is kept that was told.
+const LONGEST_TOLD: Duration = Duration::from_secs(180);
+
+/// A time from now, as the store has it.
+fn in_nanos(time: Duration) -> i64 {
+    i64::try_from((std::time::UNIX_EPOCH.elapsed().unwrap() + time).as_nanos()).unwrap()
 }
 
 /// Whether a runtime works on all of the components that are divided, and whether it does on any.
@@ -72,6 +87,15 @@ async fn nothing_left(runtime: &Runtime) {
     let waits = waits(runtime).await;
     let answers = runtime.storage().answers().unwrap();
     eventually("no answer is left", async || answers.read(&waits).await.unwrap().is_empty()).await;
+}
+
+/// What is told when nobody waits any more goes by its age, which is not high.
+async fn forget_late(runtime: &Runtime) {
+    let longest = in_nanos(LONGEST_TOLD);
+    let answers = runtime.storage().answers().unwrap();
+    let left = answers.read(&waits(runtime).await).await.unwrap();
+    assert!(left.iter().all(|it| it.until < longest), "{left:?}");
+    answers.forget(&[], longest).await.unwrap();
 }
 
 fn cascade(
@@ -292,6 +316,7 @@ on_every_shared_store! {
                 assert_eq!(there, here, "{mode:?}, {trouble}, {lines} × {quantity} for {price}");
             }
             alone.shutdown().await.unwrap();
+            forget_late(&two.asker).await;
             two.stop().await;
         }
     }
@@ -330,22 +355,92 @@ on_every_shared_store! {
     /// Past the deadline the answer says who has the event and who has not, and nobody waits longer.
     async fn r5_s9_who_is_late_elsewhere_is_named(store) {
         let shop = Shop::default();
-        let two = Two::start_with(&store, &shop, |builder| builder.sync_deadline(Duration::from_millis(400))).await;
+        // Time enough for everybody else.
+        let two = Two::start_with(&store, &shop, |builder| builder.sync_deadline(Duration::from_secs(3))).await;
         for mode in [SyncMode::Simple, SyncMode::Cascade] {
-            let slow = troubled("report is slow", place(0, 0, 50));
+            let slow = troubled("report waits", place(0, 0, 50));
             let began = std::time::Instant::now();
             let receipt = two.asker.send::<Order>(Uuid::new_v4(), slow).sync(mode).await.unwrap();
-            assert!(began.elapsed() < Duration::from_secs(10));
+            assert!(began.elapsed() < Duration::from_secs(20));
             let late: Vec<_> = receipt.missing().iter().map(|it| (it.component.as_str(), it.kind.as_str(), it.sequence)).collect();
             assert_eq!(late, [("report", "projector", 0)]);
             let done = if mode == SyncMode::Cascade { &["checkout", "reserve"][..] } else { &[] };
             assert_eq!(receipt.done(), done);
+            // When what was told by then is forgotten.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            shop.seen.count("go");
             two.owner.settled().await;
+            shop.seen.forget("go");
         }
-        // What comes when nobody waits any more goes by its age.
+        // What comes when nobody waits any more goes by its age, and not before.
         let (answers, waits) = (two.asker.storage().answers().unwrap(), waits(&two.asker).await);
-        answers.forget(&[], i64::MAX).await.unwrap();
-        assert!(answers.read(&waits).await.unwrap().is_empty());
+        let late = async || answers.read(&waits).await.unwrap();
+        eventually("the report tells late", async || late().await.len() == 2).await;
+        let now = in_nanos(Duration::ZERO);
+        assert!(late().await.iter().all(|it| it.until > now && it.until < in_nanos(LONGEST_TOLD)));
+        answers.forget(&[], now).await.unwrap();
+        assert_eq!(late().await.len(), 2);
+        answers.forget(&[], in_nanos(LONGEST_TOLD)).await.unwrap();
+        two.stop().await;
+    }
+
+    /// Nobody came for it: it is removed when its time is over, however much there is to tell at that time.
+    async fn r5_s9_what_nobody_came_for_is_removed(store) {
+        let two = Two::start(&store, &Shop::default()).await;
+        let answers = two.asker.storage().answers().unwrap();
+        let (old, young) = (Uuid::new_v4(), Uuid::new_v4());
+        let told = |wait, until| Answer { wait, key: "k".into(), until, answer: "x".into() };
+        let minute = i64::try_from(Duration::from_secs(60).as_nanos()).unwrap();
+        let now = in_nanos(Duration::ZERO);
+        answers.tell(&[told(old, now - minute), told(young, now + minute)]).await.unwrap();
+        let busy = async {
+            loop {
+                let opened = two.asker.send::<Account>(Uuid::new_v4(), OpenAccount { owner: "Ada".into() });
+                opened.sync(SyncMode::Simple).await.unwrap();
+            }
+        };
+        let left = async || answers.read(&[old, young]).await.unwrap().iter().map(|it| it.wait).collect::<Vec<_>>();
+        tokio::select! {
+            () = busy => {}
+            () = eventually("it is gone", async || !left().await.contains(&old)) => {}
+        }
+        assert_eq!(left().await, [young]);
+        answers.forget(&[young], 0).await.unwrap();
+        two.stop().await;
+    }
+
+    /// Telling takes for ever: who has nothing to do with it goes on.
+    async fn r5_s9_nobody_waits_for_what_others_tell(store) {
+        let two = Two::start_with(&store, &Shop::default(), |builder| builder.sync_deadline(Duration::from_secs(1))).await;
+        fill(&two.asker).await;
+        two.of_owner.answers(Fate::Stuck);
+        let opened = two.asker.send::<Account>(Uuid::new_v4(), OpenAccount { owner: "Ada".into() }).sync(SyncMode::Simple);
+        let receipt = opened.await.unwrap();
+        assert!(two.of_owner.told() > 0 && receipt.missing().iter().any(|it| it.component == "journal"), "{receipt:?}");
+        two.asker.send::<Order>(Uuid::new_v4(), place(1, 1, 50)).await.unwrap();
+        eventually("it is reserved", async || two.asker.state::<Stock>(shelf()).await.unwrap().free == 9).await;
+        two.asker.shutdown().await.unwrap();
+    }
+
+    /// Each process has a read model of its own: what parks in one of them says nothing of another one.
+    async fn r5_s9_j2_a_read_model_that_parks_elsewhere_is_its_own_affair(store) {
+        let (shop, here, there) = (Shop::default(), Rig::new(), Rig::new());
+        let two = Two::start_of(&store, |is_asker| shop.beside(if is_asker { &here } else { &there })).await;
+        let root = Uuid::new_v4();
+        two.asker.send::<Account>(root, OpenAccount { owner: "Ada".into() }).sync(SyncMode::Simple).await.unwrap();
+        here.balances.trouble(root, 1, Trouble::Stuck);
+        there.balances.trouble(root, 1, Trouble::Permanent);
+        let deposited = two.asker.send::<Account>(root, Deposit { amount: 5 }).sync(SyncMode::Simple).into_future();
+        let parked = async {
+            eventually("it is parked there", async || !letters(&two.owner).await.is_empty()).await;
+            // Whatever that process tells, it tells before this.
+            two.owner.settled().await;
+            here.balances.no_more_trouble(root, 1);
+        };
+        let (receipt, ()) = tokio::join!(deposited, parked);
+        let receipt = receipt.unwrap();
+        assert!(receipt.missing().is_empty(), "{:?}", receipt.missing());
+        assert_eq!(receipt.projections_of::<BalanceView>("balances").map(|it| it.balance).collect::<Vec<_>>(), [5]);
         two.stop().await;
     }
 
@@ -398,7 +493,7 @@ on_every_shared_store! {
         two.stop().await;
     }
 
-    /// A repeat on another process waits for the same events, and gets the same projections while they are there.
+    /// A repeat on another process waits for the same events.
     async fn r5_s4_c10_a_repeat_runs_nothing_again(store) {
         let two = Two::start(&store, &Shop::default()).await;
         fill(&two.asker).await;
@@ -410,6 +505,178 @@ on_every_shared_store! {
             assert!(receipt.missing().is_empty(), "{:?}", receipt.missing());
             assert_eq!(by.state::<Stock>(shelf()).await.unwrap().free, 9);
         }
+        two.stop().await;
+    }
+
+    /// Whoever sends the command again, wherever, learns what fails in another process: while the first one waits, and after it has
+    /// gone.
+    async fn r5_s4_c10_e2_whoever_repeats_a_cascade_learns_what_fails_elsewhere(store) {
+        for is_gone in [false, true] {
+            let (store, shop) = (store.another_to_share(), Shop::default());
+            let time = Duration::from_secs(if is_gone { 2 } else { 20 });
+            let patient = |builder: Builder| builder.reaction_attempts(1_000).sync_deadline(time);
+            let two = Two::start_with(&store, &shop, patient).await;
+            let third = Faults::new().shares();
+            third.keep_out(true);
+            let builder = shop.builder().lease_time(Duration::from_secs(1)).sync_deadline(Duration::from_secs(20));
+            let third = third.describe(&store, builder).build().await.unwrap();
+            fill(&two.asker).await;
+            let order = Uuid::new_v4();
+            let send = async |by: &Runtime| {
+                let waits = by.send::<Order>(order, troubled("saga waits", place(1, 50, 50)));
+                let waits = waits.sync(SyncMode::Cascade).cascade_error_mode(CascadeErrorMode::Continue);
+                waits.external_id("once").await
+            };
+            let mut answers = Vec::new();
+            let mut first = Box::pin(send(&two.asker));
+            tokio::select! {
+                answer = &mut first => panic!("too early: {answer:?}"),
+                () = eventually("it is tried", async || shop.tries.of("reserve") > 0) => {}
+            }
+            if is_gone {
+                let receipt = first.await.unwrap();
+                let missing: Vec<_> = receipt.missing().iter().map(|it| it.component.as_str()).collect();
+                assert_eq!(missing, ["reserve"]);
+            } else {
+                answers.push(first);
+            }
+            for by in [&two.owner, &third, &two.asker] {
+                answers.push(Box::pin(send(by)));
+            }
+            let go = async {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                shop.tries.count("go");
+            };
+            let (answers, ()) = tokio::join!(futures_util::future::join_all(answers), go);
+            for receipt in answers {
+                let receipt = receipt.unwrap();
+                let codes: Vec<_> = receipt.cascade_errors().iter().map(|it| (it.component.as_str(), it.code)).collect();
+                assert_eq!(codes, [("reserve", "REJECTED")]);
+                assert!(receipt.missing().is_empty(), "{:?}", receipt.missing());
+            }
+            third.shutdown().await.unwrap();
+            forget_late(&two.asker).await;
+            two.stop().await;
+        }
+    }
+
+    /// The command is stored. What cannot be found out of what follows is missing, for as long as it cannot.
+    async fn r5_s4_s9_what_cannot_be_looked_up_is_missing(store) {
+        let two = Two::start_with(&store, &Shop::default(), |builder| builder.sync_deadline(Duration::from_secs(3))).await;
+        fill(&two.asker).await;
+        let send = || two.asker.send::<Order>(Uuid::new_v4(), place(1, 1, 50)).sync(SyncMode::Cascade).into_future();
+        let missing = |receipt: &Receipt| -> Vec<(String, String)> {
+            receipt.missing().iter().map(|it| (it.component.clone(), it.reason.clone().unwrap_or_default())).collect()
+        };
+        two.of_asker.asked_for_waits(Asked::Refused);
+        let receipt = send().await.unwrap();
+        let found = missing(&receipt);
+        assert!(found.iter().all(|(_, why)| why.contains("what follows from that is not known")), "{found:?}");
+        assert_eq!(found.iter().map(|it| it.0.as_str()).collect::<BTreeSet<_>>(), BTreeSet::from(["checkout", "reserve"]));
+        assert_eq!(receipt.done(), ["report"]);
+        two.of_asker.asked_for_waits(Asked::Stuck);
+        let found = missing(&send().await.unwrap());
+        assert!(found.iter().all(|(_, why)| why.contains("did not answer in time")) && found.len() == 2, "{found:?}");
+        two.of_asker.asked_for_waits(Asked::Answered);
+        two.of_asker.asked_for_answers(Asked::Refused);
+        let found = missing(&send().await.unwrap());
+        assert!(found.iter().any(|(_, why)| why.contains("not known")), "{found:?}");
+        // For a moment only: nobody notices.
+        let mends = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            two.of_asker.asked_for_answers(Asked::Answered);
+        };
+        two.of_asker.asked_for_waits(Asked::Refused);
+        let waits_mend = async {
+            tokio::time::sleep(Duration::from_millis(800)).await;
+            two.of_asker.asked_for_waits(Asked::Answered);
+        };
+        let (receipt, (), ()) = tokio::join!(send(), mends, waits_mend);
+        let receipt = receipt.unwrap();
+        assert!(receipt.missing().is_empty(), "{:?}", receipt.missing());
+        assert_eq!(receipt.done(), ["checkout", "report", "reserve"]);
+        forget_late(&two.asker).await;
+        two.stop().await;
+    }
+
+    /// What is to be undone is looked up as long as there is hope; otherwise the error says so (row E3).
+    async fn r5_e3_what_cannot_be_undone_is_said(store) {
+        let two = Two::start_with(&store, &Shop::default(), |builder| builder.sync_deadline(Duration::from_secs(2))).await;
+        fill(&two.asker).await;
+        let order = Uuid::new_v4();
+        two.of_asker.asked_for_waits(Asked::Refused);
+        let error = cascade(&two.asker, order, place(1, 50, 50), CascadeErrorMode::Compensate).await.unwrap_err();
+        assert!(error.to_string().contains("has to be undone by hand: "), "{error}");
+        assert!(error.facts().iter().any(|(name, why)| *name == "not_undone" && why.contains("failed on purpose")), "{error:?}");
+        assert!(!error.is_retryable(), "its events are stored");
+        let failed = failed(Err(error));
+        assert_eq!((failed.compensated, failed.failures.len(), failed.events.len()), (0, 1, 1));
+        assert_eq!(two.asker.state::<Payment>(order).await.unwrap().taken, 50);
+        // It mends after the deadline.
+        let mends = async {
+            tokio::time::sleep(Duration::from_millis(3_000)).await;
+            two.of_asker.asked_for_waits(Asked::Answered);
+        };
+        let order = Uuid::new_v4();
+        let (answer, ()) = tokio::join!(cascade(&two.asker, order, place(1, 50, 50), CascadeErrorMode::Compensate), mends);
+        let failed = self::failed(answer);
+        assert_eq!((failed.compensated, &failed.not_undone), (1, &None), "the payment: {failed}");
+        assert_eq!(two.asker.state::<Payment>(order).await.unwrap().taken, 0);
+        forget_late(&two.asker).await;
+        two.stop().await;
+    }
+
+    /// The command that begins the cascade was itself sent by a reaction, somewhere else: it stays (row E3).
+    async fn r5_e3_the_first_command_is_not_undone(store) {
+        use angzarr_runtime::proto::{self, page_header::SequenceType};
+        let two = Two::start(&store, &Shop::default()).await;
+        fill(&two.asker).await;
+        let order = Uuid::new_v4();
+        let deferred = proto::AngzarrDeferredSequence {
+            source: Some(proto::Cover { domain: "elsewhere".into(), root: Some(proto::Uuid { value: order.as_bytes().to_vec() }), ..Default::default() }),
+            source_seq: 3,
+            source_component: "somebody".into(),
+            command_index: 0,
+        };
+        let header = proto::PageHeader { sequence_type: Some(SequenceType::AngzarrDeferred(deferred)), sync_mode: None };
+        let page = proto::CommandPage {
+            header: Some(header),
+            merge_strategy: 0,
+            payload: Some(proto::command_page::Payload::Command(proto::pack_as("coordination.Place", &place(1, 50, 50)))),
+        };
+        let cover = proto::Cover {
+            domain: "order".into(),
+            root: Some(proto::Uuid { value: order.as_bytes().to_vec() }),
+            ..Default::default()
+        };
+        let request = proto::CommandRequest {
+            command: Some(proto::CommandBook { cover: Some(cover), pages: vec![page] }),
+            sync_mode: proto::SyncMode::Cascade.into(),
+            cascade_error_mode: proto::CascadeErrorMode::CascadeErrorCompensate.into(),
+        };
+        let failed = failed(two.asker.handle_command(request).await.map(|_| panic!("one line is out of stock")));
+        assert_eq!(failed.compensated, 0, "{failed}");
+        two.owner.settled().await;
+        let story = two.asker.state::<Order>(order).await.unwrap().into_state().story;
+        assert_eq!(story, ["placed", "backordered: out_of_stock: 10 are left"]);
+        two.stop().await;
+    }
+
+    /// One that grows faster than anybody looks: nobody follows it for long behind the deadline.
+    async fn r5_s4_s9_a_cascade_that_grows_ends_at_its_deadline(store) {
+        let more = |builder: Builder| builder.cascade_depth(100_000).sync_deadline(Duration::from_millis(700));
+        let two = Two::start_with(&store, &Shop::default(), more).await;
+        let began = std::time::Instant::now();
+        let rounds = 2_000;
+        let receipt = two.asker.send::<Loop>(Uuid::new_v4(), Ping { left: rounds }).sync(SyncMode::Cascade).await.unwrap();
+        let took = began.elapsed();
+        two.owner.settled().await;
+        let whole = began.elapsed();
+        let missing: Vec<_> = receipt.missing().iter().map(|it| it.component.as_str()).collect();
+        assert!(missing.contains(&"echo"), "{took:?} {missing:?}");
+        assert!(whole > Duration::from_secs(1), "it was too small to tell: {whole:?}");
+        assert!(took < Duration::from_millis(700) + (whole - Duration::from_millis(700)) / 2, "{took:?} of {whole:?}");
+        forget_late(&two.asker).await;
         two.stop().await;
     }
 
@@ -429,7 +696,7 @@ on_every_shared_store! {
         let stock = events_of(two.asker.storage(), &StreamKey::main("stock", shelf())).await;
         let names: Vec<_> = stock.iter().filter_map(|it| it.type_name.rsplit('.').next()).collect();
         assert_eq!(names, ["Filled", "Reserved", "Released"]);
-        two.asker.storage().answers().unwrap().forget(&[], i64::MAX).await.unwrap();
+        forget_late(&two.asker).await;
         two.stop().await;
     }
 
@@ -466,10 +733,7 @@ on_every_shared_store! {
         tokio::join!(orders(0), orders(100), others);
         one.settled().await;
         // Whoever takes over handles some events again, and may tell it again when nobody waits any more: that goes by its age.
-        let longest = i64::try_from((std::time::UNIX_EPOCH.elapsed().unwrap() + Duration::from_secs(40)).as_nanos()).unwrap();
-        let left = one.storage().answers().unwrap().read(&waits(&one).await).await.unwrap();
-        assert!(left.iter().all(|it| it.until < longest), "{left:?}");
-        one.storage().answers().unwrap().forget(&[], longest).await.unwrap();
+        forget_late(&one).await;
         nothing_left(&one).await;
         one.shutdown().await.unwrap();
     }
@@ -512,12 +776,22 @@ impl Drop for Dying {
 
 /// A process dies in the middle of what the other one waits for; `then` says how.
 fn with_a_death(store: &Store, shop: &Shop, then: impl AsyncFnOnce(&Runtime, &Faults, &mut dyn FnMut())) {
+    within_with_a_death(store, shop, Duration::from_secs(30), then);
+}
+
+/// The same; the other one does not wait for longer than that.
+fn within_with_a_death(
+    store: &Store,
+    shop: &Shop,
+    deadline: Duration,
+    then: impl AsyncFnOnce(&Runtime, &Faults, &mut dyn FnMut()),
+) {
     let (of_asker, of_dying) = (Faults::new().shares(), Faults::new().shares());
     let mut dying = Dying::start(store, shop, &of_dying);
     of_asker.keep_out(true);
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     tokio.block_on(async {
-        let builder = shop.builder().lease_time(Duration::from_secs(1)).sync_deadline(Duration::from_secs(30));
+        let builder = shop.builder().lease_time(Duration::from_secs(1)).sync_deadline(deadline);
         let asker = of_asker.describe(store, builder).build().await.unwrap();
         fill(&asker).await;
         let mut kill = || {
@@ -603,6 +877,39 @@ fn e1_an_owner_dies_behind_a_rejection(store: &Store) {
         let story = asker.state::<Order>(order).await.unwrap().into_state().story;
         assert_eq!(story, ["placed", "backordered: out_of_stock: 10 are left"]);
     });
+}
+
+/// The cascade was undone while a command of a process manager could not be stored. When it can, whoever runs it dies before it has
+/// looked whether it has to be undone: whoever takes over looks.
+fn e3_an_owner_dies_before_it_undoes(store: &Store) {
+    let shop = Shop::default();
+    within_with_a_death(store, &shop, Duration::from_secs(3), async |asker, of_dying, kill| {
+        of_dying.next("payment", vec![Fault::Fail(StorageErrorKind::Unavailable); 100_000]);
+        let order = Uuid::new_v4();
+        let failed = failed(cascade(asker, order, place(1, 50, 50), CascadeErrorMode::Compensate).await);
+        assert_eq!((failed.failures.len(), failed.compensated), (1, 0), "{failed}");
+        of_dying.asked_for_answers(Asked::Stuck);
+        of_dying.clear();
+        let taken = async || asker.state::<Payment>(order).await.unwrap().taken;
+        eventually("it is paid", async || taken().await == 50).await;
+        kill();
+        eventually("it is returned", async || taken().await == 0).await;
+        asker.settled().await;
+        let payment = events_of(asker.storage(), &StreamKey::main("payment", order)).await;
+        assert_eq!(payment.len(), 2, "paid and returned, each once");
+        forget_late(asker).await;
+    });
+}
+
+#[test]
+fn r5_e3_an_owner_dies_before_it_undoes_on_memory() {
+    e3_an_owner_dies_before_it_undoes(&Store::shared_memory());
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn r5_e3_an_owner_dies_before_it_undoes_on_postgres() {
+    e3_an_owner_dies_before_it_undoes(&Store::postgres());
 }
 
 #[test]

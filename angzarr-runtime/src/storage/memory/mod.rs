@@ -231,8 +231,8 @@ impl Storage for Memory {
         ready(self.shared.state.lock().read_correlation(correlation_id))
     }
 
-    fn read_wait(&self, wait: Uuid) -> StorageFuture<'_, Vec<LogEvent>> {
-        ready(self.shared.state.lock().read_wait(wait))
+    fn read_wait(&self, wait: Uuid, after: u64) -> StorageFuture<'_, Vec<LogEvent>> {
+        ready(self.shared.state.lock().read_wait(wait, after))
     }
 
     fn streams<'a>(

@@ -395,9 +395,12 @@ impl State {
         positions.iter().filter_map(|position| self.log_event(*position)).collect()
     }
 
-    pub(super) fn read_wait(&self, wait: Uuid) -> Vec<LogEvent> {
+    pub(super) fn read_wait(&self, wait: Uuid, after: u64) -> Vec<LogEvent> {
         let positions = self.waits.get(&wait).map_or(&[][..], Vec::as_slice);
-        positions.iter().filter_map(|position| self.log_event(*position)).collect()
+        positions[positions.partition_point(|position| *position <= after)..]
+            .iter()
+            .filter_map(|position| self.log_event(*position))
+            .collect()
     }
 
     pub(super) fn streams(&self, filter: &StreamFilter, after: Option<&StreamKey>, limit: usize) -> Vec<StreamInfo> {

@@ -425,8 +425,8 @@ impl Storage for PostgresStorage {
         })
     }
 
-    fn read_wait(&self, wait: Uuid) -> StorageFuture<'_, Vec<LogEvent>> {
-        self.read(move |mut reader| async move { reader.wait(wait).await })
+    fn read_wait(&self, wait: Uuid, after: u64) -> StorageFuture<'_, Vec<LogEvent>> {
+        self.read(move |mut reader| async move { reader.wait(wait, after).await })
     }
 
     fn streams<'a>(

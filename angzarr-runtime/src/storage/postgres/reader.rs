@@ -330,9 +330,9 @@ impl Reader {
         self.log_events(" AND e.correlation_id = $4", Some(&correlation_id), 0, usize::MAX, usize::MAX).await
     }
 
-    pub(super) async fn wait(&mut self, wait: Uuid) -> Result<Vec<LogEvent>, StorageError> {
+    pub(super) async fn wait(&mut self, wait: Uuid, after: u64) -> Result<Vec<LogEvent>, StorageError> {
         let condition = " AND octet_length(e.trace) > 25 AND substr(e.trace, 26, 16) = $4";
-        self.log_events(condition, Some(&&wait.as_bytes()[..]), 0, usize::MAX, usize::MAX).await
+        self.log_events(condition, Some(&&wait.as_bytes()[..]), after, usize::MAX, usize::MAX).await
     }
 
     pub(super) async fn checkpoint(&self, subscriber: &str) -> Result<Option<u64>, StorageError> {

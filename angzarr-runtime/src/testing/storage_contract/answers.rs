@@ -116,10 +116,14 @@ pub async fn s4_r5_events_of_a_wait_are_found(it: &Subject) {
     }
     let log = it.log().await;
     assert_eq!(log.iter().map(|item| item.event.headers.clone()).collect::<Vec<_>>(), headers);
-    let found = it.storage.read_wait(mark.wait()).await.expect("events of a wait");
+    let found = it.storage.read_wait(mark.wait(), 0).await.expect("events of a wait");
     assert_eq!(found, [log[0].clone(), log[2].clone()]);
-    assert_eq!(it.storage.read_wait(other.wait()).await.expect("events of a wait"), [log[3].clone()]);
-    assert!(it.storage.read_wait(OTHER).await.expect("events of a wait").is_empty());
+    let behind =
+        async |event: &LogEvent| it.storage.read_wait(mark.wait(), event.event.position).await.expect("events");
+    assert_eq!((behind(&log[0]).await, behind(&log[1]).await), (vec![log[2].clone()], vec![log[2].clone()]));
+    assert!(behind(&log[2]).await.is_empty());
+    assert_eq!(it.storage.read_wait(other.wait(), 0).await.expect("events of a wait"), [log[3].clone()]);
+    assert!(it.storage.read_wait(OTHER, 0).await.expect("events of a wait").is_empty());
 }
 
 /// What a branch has to say on main is another story; its trace stays.
@@ -140,10 +144,10 @@ pub async fn b6_r5_nobody_waits_for_merged_events(it: &Subject) {
     let on_main = it.log().await.split_off(3);
     let found: Vec<_> = on_main.iter().map(|item| (item.event.headers.wait(), item.event.headers.trace())).collect();
     assert_eq!(found, [(None, None), (None, trace), (None, trace)]);
-    assert_eq!(it.storage.read_wait(mark.wait()).await.expect("events of a wait").len(), 2, "the branch's own");
+    assert_eq!(it.storage.read_wait(mark.wait(), 0).await.expect("events of a wait").len(), 2, "the branch's own");
     let discard = EditionDiscard { edition: "what-if".into(), domain: None, at: 0 };
     it.put(extras(|extras| extras.discards.push(discard))).await.expect("discarded");
-    assert!(it.storage.read_wait(mark.wait()).await.expect("events of a wait").is_empty());
+    assert!(it.storage.read_wait(mark.wait(), 0).await.expect("events of a wait").is_empty());
 }
 
 /// By whoever tells, in whatever way.

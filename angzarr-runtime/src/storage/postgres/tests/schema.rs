@@ -54,7 +54,7 @@ fn u1_r5_a_store_of_version_1_is_brought_up_to_date() {
         store(&storage, Write::append(append)).await.expect("stored");
         let events = storage.read_stream(&key(1), StreamRead::all()).await.expect("read").events;
         assert_eq!(events.iter().map(|it| it.headers.clone()).collect::<Vec<_>>(), [traced, marked]);
-        assert_eq!(storage.read_wait(mark.wait()).await.expect("found").len(), 1);
+        assert_eq!(storage.read_wait(mark.wait(), 0).await.expect("found").len(), 1);
     });
 }
 
