@@ -94,7 +94,7 @@ impl PostgresReadModel {
     /// # Errors
     /// The server cannot be reached, or `sql` is wrong.
     pub async fn connect(url: impl AsRef<str>, schema: impl AsRef<str>, sql: &str) -> Result<Self, StorageError> {
-        let source = ReadModelSource::new(url.as_ref(), schema.as_ref())?;
+        let source = ReadModelSource::new(url.as_ref(), schema.as_ref()).await?;
         source.prepare(&[TABLE, sql]).await?;
         Self::over(source, sql.into(), false)
     }

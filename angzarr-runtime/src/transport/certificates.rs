@@ -68,22 +68,12 @@ pub(super) fn encryption(
     root_certificates: Option<&Path>,
     client: Option<&(PathBuf, PathBuf)>,
 ) -> Result<rustls::ClientConfig, String> {
-    use rustls::pki_types::pem::PemObject as _;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-
     let cannot = |error: rustls::Error| format!("encryption cannot be set up: {error}");
     let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(cannot)?
         .with_root_certificates(crate::trust::roots(root_certificates, "root_certificates")?);
-    let Some((certificate, key)) = client else { return Ok(config.with_no_client_auth()) };
-    let unreadable = |path: &Path, error: &dyn std::fmt::Display| {
-        format!("{} cannot be used: {error}; check `client_certificate` and `client_key`", path.display())
-    };
-    let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect);
-    let chain: Vec<_> = chain.map_err(|error| unreadable(certificate, &error))?;
-    let key_der = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
-    config.with_client_auth_cert(chain, key_der).map_err(|error| unreadable(certificate, &error))
+    crate::trust::showing(config, client, ("client_certificate", "client_key"))
 }
 
 /// The client of NATS asks rustls for the provider of the process, and rustls panics where the features of all crates together

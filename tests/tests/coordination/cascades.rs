@@ -248,7 +248,7 @@ on_every_store! {
     /// one has gone.
     async fn s4_c10_e2_whoever_repeats_a_cascade_learns_what_fails(store) {
         let shop = Shop::default();
-        let builder = shop.builder().reaction_attempts(1_000).sync_deadline(Duration::from_secs(10));
+        let builder = shop.builder().reaction_attempts(1_000).sync_deadline(Duration::from_secs(30));
         let runtime = store.describe(builder).build().await.unwrap();
         runtime.send::<Stock>(shelf(), Fill { quantity: 10 }).await.unwrap();
         for is_gone in [false, true] {
@@ -268,7 +268,8 @@ on_every_store! {
                 first = Box::pin(send());
             }
             let go = async {
-                tokio::time::sleep(Duration::from_millis(200)).await;
+                // By then everybody has asked.
+                tokio::time::sleep(Duration::from_millis(1_500)).await;
                 shop.tries.count("go");
             };
             let (first, second, third, ()) = tokio::join!(first, send(), send(), go);

@@ -513,7 +513,7 @@ on_every_shared_store! {
     async fn r5_s4_c10_e2_whoever_repeats_a_cascade_learns_what_fails_elsewhere(store) {
         for is_gone in [false, true] {
             let (store, shop) = (store.another_to_share(), Shop::default());
-            let time = Duration::from_secs(if is_gone { 2 } else { 20 });
+            let time = Duration::from_secs(if is_gone { 4 } else { 30 });
             let patient = |builder: Builder| builder.reaction_attempts(1_000).sync_deadline(time);
             let two = Two::start_with(&store, &shop, patient).await;
             let third = Faults::new().shares();
@@ -544,7 +544,8 @@ on_every_shared_store! {
                 answers.push(Box::pin(send(by)));
             }
             let go = async {
-                tokio::time::sleep(Duration::from_millis(500)).await;
+                // By then everybody has asked.
+                tokio::time::sleep(Duration::from_millis(1_500)).await;
                 shop.tries.count("go");
             };
             let (answers, ()) = tokio::join!(futures_util::future::join_all(answers), go);
@@ -601,7 +602,7 @@ on_every_shared_store! {
 
     /// What is to be undone is looked up as long as there is hope; otherwise the error says so (row E3).
     async fn r5_e3_what_cannot_be_undone_is_said(store) {
-        let two = Two::start_with(&store, &Shop::default(), |builder| builder.sync_deadline(Duration::from_secs(2))).await;
+        let two = Two::start_with(&store, &Shop::default(), |builder| builder.sync_deadline(Duration::from_secs(4))).await;
         fill(&two.asker).await;
         let order = Uuid::new_v4();
         two.of_asker.asked_for_waits(Asked::Refused);
@@ -614,7 +615,7 @@ on_every_shared_store! {
         assert_eq!(two.asker.state::<Payment>(order).await.unwrap().taken, 50);
         // It mends after the deadline.
         let mends = async {
-            tokio::time::sleep(Duration::from_millis(3_000)).await;
+            tokio::time::sleep(Duration::from_secs(6)).await;
             two.of_asker.asked_for_waits(Asked::Answered);
         };
         let order = Uuid::new_v4();
@@ -666,15 +667,15 @@ on_every_shared_store! {
     async fn r5_s4_s9_a_cascade_that_grows_ends_at_its_deadline(store) {
         let more = |builder: Builder| builder.cascade_depth(100_000).sync_deadline(Duration::from_millis(700));
         let two = Two::start_with(&store, &Shop::default(), more).await;
+        // However fast the machine is, it grows for some seconds.
+        two.of_owner.slow_reads(Duration::from_millis(2));
         let began = std::time::Instant::now();
-        let rounds = 2_000;
-        let receipt = two.asker.send::<Loop>(Uuid::new_v4(), Ping { left: rounds }).sync(SyncMode::Cascade).await.unwrap();
+        let receipt = two.asker.send::<Loop>(Uuid::new_v4(), Ping { left: 3_000 }).sync(SyncMode::Cascade).await.unwrap();
         let took = began.elapsed();
         two.owner.settled().await;
         let whole = began.elapsed();
         let missing: Vec<_> = receipt.missing().iter().map(|it| it.component.as_str()).collect();
         assert!(missing.contains(&"echo"), "{took:?} {missing:?}");
-        assert!(whole > Duration::from_secs(1), "it was too small to tell: {whole:?}");
         assert!(took < Duration::from_millis(700) + (whole - Duration::from_millis(700)) / 2, "{took:?} of {whole:?}");
         forget_late(&two.asker).await;
         two.stop().await;
@@ -883,7 +884,7 @@ fn e1_an_owner_dies_behind_a_rejection(store: &Store) {
 /// looked whether it has to be undone: whoever takes over looks.
 fn e3_an_owner_dies_before_it_undoes(store: &Store) {
     let shop = Shop::default();
-    within_with_a_death(store, &shop, Duration::from_secs(3), async |asker, of_dying, kill| {
+    within_with_a_death(store, &shop, Duration::from_secs(5), async |asker, of_dying, kill| {
         of_dying.next("payment", vec![Fault::Fail(StorageErrorKind::Unavailable); 100_000]);
         let order = Uuid::new_v4();
         let failed = failed(cascade(asker, order, place(1, 50, 50), CascadeErrorMode::Compensate).await);

@@ -37,9 +37,13 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(settings: Settings) -> Result<Self, StorageError> {
-        let tls = tls::connector(&settings)?;
-        Ok(Self { settings, tls })
+    pub(super) async fn new(settings: Settings) -> Result<Self, StorageError> {
+        // It reads files.
+        let made = tokio::task::spawn_blocking(move || {
+            let tls = tls::connector(&settings)?;
+            Ok(Self { settings, tls })
+        });
+        made.await.map_err(|error| failed(format!("encryption could not be set up: {error}")))?
     }
 
     /// A connection that is driven by a task of its own.

@@ -63,7 +63,8 @@ const LAST_WRITES: Duration = Duration::from_secs(30);
 /// The URL is as libpq has it, with one option more: `schema=NAME`, so that several programs, tenants or tests may share a
 /// database; `angzarr` if nothing is said. The schema is created if it does not exist. `sslmode` may be `disable`, `prefer`,
 /// `require`, `verify-ca` and `verify-full`, `sslrootcert` names a file with those who may sign the server's certificate;
-/// without it those count that this machine trusts.
+/// without it those count that this machine trusts. `sslcert` and `sslkey` name the certificate that the server is shown, and its
+/// key. All of them are PEM files.
 ///
 /// Any number of processes may run on one schema. Their writes wait for each other in the server; a session behind a pooler
 /// that gives out connections by transaction does not work.
@@ -114,9 +115,9 @@ impl Postgres {
         }
     }
 
-    fn connector(self) -> Result<Connector, StorageError> {
+    async fn connector(self) -> Result<Connector, StorageError> {
         let settings = self.settings.map_err(|problem| failed(format!("the URL cannot be used: {problem}")))?;
-        Connector::new(settings)
+        Connector::new(settings).await
     }
 
     /// Brings the schema up to date and starts the task that writes.
@@ -131,7 +132,7 @@ impl Postgres {
     }
 
     async fn open(self, read_only: bool) -> Result<PostgresStorage, StorageError> {
-        let connector = self.connector()?;
+        let connector = self.connector().await?;
         let home = Home::new()?;
         let opening = home.spawn(open(connector, read_only, home.writes()));
         let (mut storage, tasks) = opening.await.map_err(ended_early)??;

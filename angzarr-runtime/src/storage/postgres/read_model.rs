@@ -17,10 +17,10 @@ pub(crate) struct ReadModelSource {
 }
 
 impl ReadModelSource {
-    pub(crate) fn new(url: &str, schema: &str) -> Result<Self, StorageError> {
+    pub(crate) async fn new(url: &str, schema: &str) -> Result<Self, StorageError> {
         let settings = Settings::parse(url).and_then(|settings| settings.in_schema(schema));
         let settings = settings.map_err(|problem| failed(format!("the read model cannot be used: {problem}")))?;
-        Ok(Self { connector: Connector::new(settings)? })
+        Ok(Self { connector: Connector::new(settings).await? })
     }
 
     /// Another schema of the same database, with a longer name.

@@ -41,6 +41,8 @@ pub(super) struct Settings {
     pub(super) schema: String,
     pub(super) verify: Verify,
     pub(super) root_certificates: Option<PathBuf>,
+    /// What the server is shown, and its key.
+    pub(super) certificate: Option<(PathBuf, PathBuf)>,
     /// How long a statement waits for what somebody else has locked.
     pub(super) lock_patience: Duration,
     /// The user has said when commits are answered; otherwise they are on disk then.
@@ -56,6 +58,7 @@ impl Settings {
             return Err("a PostgreSQL URL is like `postgres://user:password@host:5432/database`".to_owned());
         }
         let (mut schema, mut mode, mut root_certificates) = (SCHEMA.to_owned(), None, None);
+        let (mut certificate, mut key) = (None, None);
         let mut others = Vec::new();
         for option in query.split('&').filter(|option| !option.is_empty()) {
             let (name, value) = option.split_once('=').unwrap_or((option, ""));
@@ -63,6 +66,8 @@ impl Settings {
                 "schema" => schema = decoded(value)?,
                 "sslmode" => mode = Some(decoded(value)?),
                 "sslrootcert" => root_certificates = Some(PathBuf::from(decoded(value)?)),
+                "sslcert" => certificate = Some(PathBuf::from(decoded(value)?)),
+                "sslkey" => key = Some(PathBuf::from(decoded(value)?)),
                 _ => others.push(option),
             }
         }
@@ -92,6 +97,17 @@ impl Settings {
                 "`sslrootcert` is asked of nobody without `sslmode=verify-full`, `verify-ca` or `require`".to_owned()
             );
         }
+        let certificate = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            (Some(_), None) => return Err("`sslcert` needs `sslkey`".to_owned()),
+            (None, Some(_)) => return Err("`sslkey` needs `sslcert`".to_owned()),
+        };
+        if certificate.is_some() && ssl != SslMode::Require {
+            return Err(
+                "`sslcert` may be shown to nobody without `sslmode=require`, `verify-ca` or `verify-full`".to_owned()
+            );
+        }
         config.ssl_mode(ssl);
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT);
@@ -115,7 +131,8 @@ impl Settings {
             config.application_name("angzarr");
         }
         let own_durability = config.get_options().is_some_and(|it| it.contains("synchronous_commit"));
-        Ok(Self { config, schema, verify, root_certificates, lock_patience: LOCK_PATIENCE, own_durability })
+        let lock_patience = LOCK_PATIENCE;
+        Ok(Self { config, schema, verify, root_certificates, certificate, lock_patience, own_durability })
     }
 
     /// How long it may take until a server has let us in: each of them for as long as its connection may take, and the last one
@@ -200,6 +217,9 @@ mod tests {
         assert_eq!((it.verify, it.config.get_ssl_mode()), (Verify::Nothing, SslMode::Prefer));
         let it = Settings::parse("postgres://h/d?sslmode=require&sslrootcert=/etc/ca.pem").unwrap();
         assert_eq!((it.verify, it.root_certificates), (Verify::Authority, Some("/etc/ca.pem".into())));
+        let it =
+            Settings::parse("postgres://h/d?sslmode=verify-full&sslcert=/etc/me%20too.pem&sslkey=/etc/me.key").unwrap();
+        assert_eq!(it.certificate, Some(("/etc/me too.pem".into(), "/etc/me.key".into())));
     }
 
     #[test]
@@ -211,11 +231,21 @@ mod tests {
             ("postgres://me:secret@h/d?schema=pg_mine", "belongs to PostgreSQL"),
             ("postgres://me:secret@h/d?durablity=off", "durablity"),
             ("postgres://me:secret@h:many/d", "invalid"),
+            ("postgres://me:secret@h/d?sslmode=require&sslcert=/c.pem", "needs `sslkey`"),
+            ("postgres://me:secret@h/d?sslmode=require&sslkey=/c.key", "needs `sslcert`"),
+            ("postgres://me:secret@h/d?sslcert=/c.pem&sslkey=/c.key", "shown to nobody"),
         ] {
             let told = Settings::parse(url).expect_err(url);
             assert!(told.contains(word), "`{word}` is missing in: {told}");
             assert!(!told.contains("secret"), "{told}");
         }
+    }
+
+    #[test]
+    fn only_verify_full_looks_at_the_name() {
+        let verify = |mode: &str| Settings::parse(&format!("postgres://h/d?sslmode={mode}")).unwrap().verify;
+        assert_eq!(verify("verify-ca"), Verify::Authority);
+        assert_eq!(verify("verify-full"), Verify::Host);
     }
 
     #[test]

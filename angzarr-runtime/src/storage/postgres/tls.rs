@@ -17,6 +17,7 @@ use super::error::failed;
 use super::settings::{Settings, Verify};
 use crate::trust;
 
+/// It reads files.
 pub(super) fn connector(settings: &Settings) -> Result<MakeRustlsConnect, StorageError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let cannot = |error: &dyn std::fmt::Display| failed(format!("encryption cannot be set up: {error}"));
@@ -35,7 +36,8 @@ pub(super) fn connector(settings: &Settings) -> Result<MakeRustlsConnect, Storag
             }
         }
     };
-    let config = config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    let config = config.dangerous().with_custom_certificate_verifier(verifier);
+    let config = trust::showing(config, settings.certificate.as_ref(), ("sslcert", "sslkey")).map_err(failed)?;
     Ok(MakeRustlsConnect::new(config))
 }
 

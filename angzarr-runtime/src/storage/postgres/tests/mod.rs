@@ -5,7 +5,6 @@
 mod lost;
 mod others;
 mod schema;
-mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -286,7 +286,7 @@ fn r5_a_writer_that_stands_still_is_ended_by_the_server() {
     on_threads(async {
         let schema = Schema::new().await;
         let patience = Duration::from_millis(1_000);
-        let connector = schema.postgres().lock_patience(patience).connector().expect("an address");
+        let connector = schema.postgres().lock_patience(patience).connector().await.expect("an address");
         let storage = open(&schema).await;
         let (_, lock_key) = super::super::schema::identity(
             &connector.connect(super::super::Role::Writes).await.expect("a connection"),
