@@ -394,14 +394,15 @@ impl Core {
             submission.headers = submission.headers.with_wait(mark);
             return self.execute_and_wait(&submission).await.map_err(|error| error.about(|| submission.about()));
         }
-        let begun = self.begin_cascade(mode);
+        let command = submission.dedup.clone().map(|dedup| (submission.key.clone(), dedup));
+        let begun = self.begin_cascade(mode, command);
         let cascade = &begun.cascade;
         submission.headers = submission.headers.with_wait(cascade.mark().filter(|_| is_one));
         let link = CascadeLink::begin(cascade.clone());
         submission.link = Some(&link);
         let answer = match self.execute(&submission).await {
             // In a box: few commands are cascades, and all of them would have to carry it.
-            Ok(outcome) => Box::pin(self.end_cascade(&submission.key, outcome, cascade)).await,
+            Ok(outcome) => Box::pin(self.end_cascade(&submission.key, outcome, &begun)).await,
             Err(error) => Err(error),
         };
         answer.map_err(|error| error.about(|| submission.about()))

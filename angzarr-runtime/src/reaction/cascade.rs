@@ -6,16 +6,16 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::process_manager::process_key;
-use super::told::hop;
+use super::told::{BegunCascade, hop};
 use super::wait_board::Passed;
 use super::{ComponentKind, Missing, WaitResult, Waiting};
 use crate::command::{CascadeErrorMode, Core, Outcome, Provenance, Receipt};
@@ -44,6 +44,14 @@ pub struct CascadeFailure {
     pub code: &'static str,
     /// The status that a failing request has.
     pub status: Code,
+}
+
+impl CascadeFailure {
+    /// Whether this is the same failure, by whatever way it came here.
+    fn is_same(&self, other: &Self) -> bool {
+        let key = |it: &Self| (it.sequence, it.command_index, it.code);
+        key(self) == key(other) && self.component == other.component && self.source == other.source
+    }
 }
 
 impl fmt::Display for CascadeFailure {
@@ -139,10 +147,16 @@ pub(crate) struct Cascade {
     is_elsewhere: bool,
     state: Mutex<State>,
     news: Notify,
+    /// What was missing when it ended; nothing before.
+    over: watch::Sender<Option<Vec<Missing>>>,
 }
 
 #[derive(Default)]
 struct State {
+    /// It has ended: nobody waits for anything more.
+    closed: bool,
+    /// Those that follow it, because their command is the same (row C10).
+    followers: Vec<Weak<Cascade>>,
     /// Whom the answer still waits for.
     waiting: Vec<Waiting>,
     failures: Vec<CascadeFailure>,
@@ -159,12 +173,17 @@ struct State {
 
 impl Cascade {
     pub(super) fn new(mode: CascadeErrorMode, mark: Option<WaitMark>) -> Arc<Self> {
-        Arc::new(Self { mode, mark, is_elsewhere: false, state: Mutex::default(), news: Notify::new() })
+        Self::of(mode, mark, false)
+    }
+
+    fn of(mode: CascadeErrorMode, mark: Option<WaitMark>, is_elsewhere: bool) -> Arc<Self> {
+        let (state, news, over) = (Mutex::default(), Notify::new(), watch::Sender::new(None));
+        Arc::new(Self { mode, mark, is_elsewhere, state, news, over })
     }
 
     /// One that another process waits for.
     pub(super) fn elsewhere(mode: CascadeErrorMode, mark: WaitMark) -> Arc<Self> {
-        Arc::new(Self { mode, mark: Some(mark), is_elsewhere: true, state: Mutex::default(), news: Notify::new() })
+        Self::of(mode, Some(mark), true)
     }
 
     /// What its first command's events carry.
@@ -185,6 +204,12 @@ impl Cascade {
     /// The answer waits for these as well, and knows these events.
     fn adopt(&self, waiting: Waiting, events: &[StoredEvent]) {
         let mut state = self.state.lock();
+        if state.closed {
+            // Not under the lock: what was noted is taken back.
+            drop(state);
+            drop(waiting);
+            return;
+        }
         state.waiting.push(waiting);
         if self.mark.is_some() {
             state.noted.extend(events.iter().map(|event| event.position));
@@ -195,17 +220,55 @@ impl Cascade {
 
     pub(super) fn fail(&self, failure: CascadeFailure) {
         let mut state = self.state.lock();
-        // A batch that comes again tells the same again.
-        if !state.failures.contains(&failure) {
-            state.failures.push(failure);
+        // A batch that comes again tells the same again, and so does whoever has it from another process.
+        if !state.failures.iter().any(|known| known.is_same(&failure)) {
+            state.failures.push(failure.clone());
         }
+        let followers = state.followers.clone();
         drop(state);
         self.news.notify_one();
+        followers.iter().filter_map(Weak::upgrade).for_each(|it| it.fail(failure.clone()));
     }
 
     pub(super) fn abort(&self, failure: CascadeFailure) {
-        self.state.lock().aborted = true;
-        self.fail(failure);
+        let mut state = self.state.lock();
+        state.aborted = true;
+        let followers = state.followers.clone();
+        drop(state);
+        self.fail(failure.clone());
+        followers.iter().filter_map(Weak::upgrade).for_each(|it| it.abort(failure.clone()));
+    }
+
+    /// Learns from now on what an earlier one of the same command learns, and what that knows already.
+    fn follow(self: &Arc<Self>, earlier: &Self) {
+        let mut state = earlier.state.lock();
+        state.followers.push(Arc::downgrade(self));
+        let (failures, aborted) = (state.failures.clone(), state.aborted);
+        drop(state);
+        failures.into_iter().for_each(|failure| self.fail(failure));
+        self.state.lock().aborted |= aborted;
+    }
+
+    /// It has ended. Whoever follows it knows by this what it has not waited for.
+    pub(super) fn close(&self, missing: &[Missing]) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        // What was noted for it holds it, and it holds what was noted.
+        drop(waiting);
+        self.over.send_if_modified(|over| {
+            let is_first = over.is_none();
+            over.get_or_insert_with(|| missing.to_vec());
+            is_first
+        });
+    }
+
+    /// Resolves when it has ended; what it had not waited for.
+    async fn ended(&self) -> Vec<Missing> {
+        let mut over = self.over.subscribe();
+        // The sender lives as long as this.
+        over.wait_for(Option::is_some).await.map_or_else(|_| Vec::new(), |over| over.clone().unwrap_or_default())
     }
 
     /// Remembers what may have to be undone. Gives it back where the cascade is being undone already.
@@ -371,7 +434,6 @@ impl Core {
         known: &mut Known,
     ) -> Result<bool, StorageError> {
         let Some(first) = outcome.events.first().filter(|_| self.ownership.is_shared()) else { return Ok(false) };
-        self.hear_of(&known.waits).await?;
         let mut found = Vec::new();
         for (place, wait) in known.waits.iter().enumerate() {
             let after =
@@ -385,6 +447,8 @@ impl Core {
         if !is_own && !correlation_id.is_empty() {
             of_workflow = self.storage.read_correlation(correlation_id).await?;
         }
+        // Behind the look for events: what has failed of an intent that was open at the beginning of this look is told by now.
+        self.hear_of(&known.waits).await?;
         // Nothing fails from here on: what was found once is not looked for again.
         known.looked_up_to.resize(known.waits.len(), 0);
         for (place, events) in &found {
@@ -494,10 +558,9 @@ impl Core {
         cascade: &Arc<Cascade>,
         known: &mut Known,
     ) -> Result<Around, StorageError> {
-        if self.others_went_on(outcome, cascade, known).await? {
-            return Ok(Around::More);
-        }
-        Ok(Around::Left(self.left_to_send(known).await?))
+        // In the order in which things happen: what is sent meanwhile is found behind it.
+        let left = self.left_to_send(known).await?;
+        Ok(if self.others_went_on(outcome, cascade, known).await? { Around::More } else { Around::Left(left) })
     }
 
     /// Undoes what has succeeded: what this process knows of, and what the store does (row E3). Answers how many commands these are,
@@ -510,25 +573,24 @@ impl Core {
         is_open: bool,
     ) -> (usize, Option<String>) {
         let until = tokio::time::Instant::now() + self.sync_deadline;
-        let mut recorded = 0;
+        let mut recorded = Vec::new();
         loop {
-            let found = self.to_undo(cascade, known, &done, is_open).await;
-            // What is known is undone, whatever else there may be: doing it again is no harm.
-            let (all, unknown) = match found {
+            let found = in_time(until + GRACE, self.to_undo(cascade, known, &done, is_open)).await;
+            // What is known is undone, whatever else there may be.
+            let (mut all, mut unknown) = match found {
                 Ok(all) => (all, None),
-                Err(error) => (done.clone(), Some(Error::from(error))),
+                Err(error) => (done.clone(), Some(error)),
             };
-            let error = match self.compensate(&all).await {
-                Ok(compensated) => {
-                    recorded = compensated.max(recorded);
-                    unknown
-                }
-                Err(error) => Some(error),
-            };
-            let Some(error) = error else { return (recorded, None) };
-            if tokio::time::Instant::now() >= until {
-                return (recorded, Some(error.to_string()));
+            all.retain(|done| !recorded.contains(&done.provenance));
+            match in_time(until + GRACE, self.compensate(&all)).await {
+                Ok(_) => recorded.extend(all.into_iter().map(|done| done.provenance)),
+                Err(error) => unknown = Some(error),
             }
+            let Some(error) = unknown else { return (recorded.len(), None) };
+            if is_past(until) {
+                return (recorded.len(), Some(error));
+            }
+            tracing::debug!(error, "what a cascade has to undo is not recorded yet");
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
@@ -541,14 +603,13 @@ impl Core {
         is_open: bool,
     ) -> Result<Vec<DoneCommand>, StorageError> {
         let Some(mark) = cascade.mark() else { return Ok(done.to_vec()) };
-        let mut all = Vec::new();
-        for wait in &known.waits {
-            if is_open {
-                // First of all: what succeeds behind the look into the store is undone by whoever runs it.
+        if is_open {
+            // First of all: what succeeds behind the look into the store is undone by whoever runs it.
+            for wait in &known.waits {
                 self.say_undoing(&WaitMark { wait: *wait, ..mark }).await?;
             }
-            all.extend(self.succeeded_in(*wait).await?);
         }
+        let mut all = self.succeeded_in(&known.waits).await?;
         for done in done {
             if !all.iter().any(|it: &DoneCommand| it.provenance == done.provenance) {
                 all.push(done.clone());
@@ -563,8 +624,9 @@ impl Core {
         &self,
         key: &StreamKey,
         mut outcome: Outcome,
-        cascade: &Arc<Cascade>,
+        begun: &BegunCascade,
     ) -> Result<Receipt> {
+        let cascade = &begun.cascade;
         let deadline = tokio::time::Instant::now() + self.sync_deadline;
         let mut waited = WaitResult::default();
         let mut next = outcome.waiting.take();
@@ -572,9 +634,13 @@ impl Core {
         let own = cascade.mark().map(|mark| mark.wait());
         let first = outcome.events.first().and_then(|event| event.headers.wait()).map(WaitMark::wait);
         // The command was sent before: whoever runs its reactions knows of the wait that it began with.
-        let earlier = first.filter(|first| self.ownership.is_shared() && own != Some(*first));
-        let _joined = earlier.map(|wait| self.waits.joins(cascade, wait));
-        known.waits = own.into_iter().chain(earlier).collect();
+        let stored = first.filter(|first| self.ownership.is_shared() && own != Some(*first));
+        let _joined = stored.map(|wait| self.waits.joins(cascade, wait));
+        known.waits = own.into_iter().chain(stored).collect();
+        let mut earlier = begun.earlier.as_ref().filter(|_| outcome.duplicate);
+        if let Some(earlier) = earlier {
+            cascade.follow(earlier);
+        }
         for event in &outcome.events {
             known.note(self, key, event);
             known.events.insert(event.position);
@@ -591,13 +657,14 @@ impl Core {
                     () = cascade.ended_early() => break true,
                     result = self.waits.wait(waiting, left) => result,
                 };
-                while let Err(error) =
-                    in_time(deadline, self.settle_passed(&outcome, cascade, &stream, &mut result)).await
+                let until = deadline + GRACE;
+                while let Err(error) = in_time(until, self.settle_passed(&outcome, cascade, &stream, &mut result)).await
                 {
-                    if tokio::time::Instant::now() >= deadline {
+                    if cascade.must_end() || is_past(deadline) {
                         result.missing_as_unknown(self, &stream, &error);
                         break;
                     }
+                    tracing::debug!(error, "a look for what has become of a cascade failed");
                     tokio::time::sleep(LOOK_AGAIN).await;
                 }
                 waited.take_in(result, std::mem::take(&mut is_first));
@@ -606,33 +673,51 @@ impl Core {
             if is_last {
                 break cascade.must_end();
             }
-            // A cascade may grow faster than it is looked at: the look behind the deadline is the last one.
-            is_last = tokio::time::Instant::now() >= deadline;
-            let left = match in_time(deadline, self.look_around(&outcome, cascade, &mut known)).await {
-                Ok(Around::More) => continue,
-                Ok(Around::Left(left)) if left.is_empty() => break cascade.must_end(),
-                Ok(Around::Left(left)) => Ok(left),
-                Err(error) => Err(error),
-            };
-            if is_last {
-                match left {
-                    Ok(left) => waited.missing.extend(left),
-                    Err(error) => unknown = Some(error),
+            match in_time(deadline + GRACE, self.look_around(&outcome, cascade, &mut known)).await {
+                Ok(Around::More) => {
+                    // A cascade may grow faster than it is looked at.
+                    if is_past(deadline + GRACE) {
+                        is_last = true;
+                        unknown = Some("it still went on when the deadline passed".to_owned());
+                    }
+                    continue;
                 }
-                break cascade.must_end();
+                Ok(Around::Left(left)) if left.is_empty() => {
+                    let Some(leader) = earlier.take() else { break cascade.must_end() };
+                    // It waits for what this one does not know of.
+                    tokio::select! {
+                        biased;
+                        () = cascade.ended_early() => break true,
+                        missing = leader.ended() => waited.missing.extend(missing),
+                        () = tokio::time::sleep_until(deadline) => {
+                            unknown = Some("an earlier attempt still waited for it when the deadline passed".to_owned());
+                        }
+                    }
+                    continue;
+                }
+                Ok(Around::Left(left)) if is_past(deadline) => {
+                    waited.missing.extend(left);
+                    break cascade.must_end();
+                }
+                Err(error) if is_past(deadline + GRACE) => {
+                    unknown = Some(error);
+                    break cascade.must_end();
+                }
+                Ok(Around::Left(_)) => {}
+                Err(error) => tracing::debug!(error, "a look for what has become of a cascade failed"),
             }
             tokio::select! {
                 biased;
-                () = cascade.ended_early() => {}
-                () = tokio::time::sleep(LOOK_AGAIN) => continue,
+                () = cascade.ended_early() => break true,
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
-            break true;
         };
         crate::telemetry::waited(&waited);
         waited = self.without_parked(key, &outcome.events, waited).await;
-        if let Some(error) = unknown {
-            waited.unknown_behind(self, key, &error);
+        if let Some(error) = &unknown {
+            waited.unknown_behind(self, key, error);
         }
+        cascade.close(&waited.missing);
         let (failures, aborted, undoing, done) = {
             let mut state = cascade.state.lock();
             state.undoing = cascade.mode == CascadeErrorMode::Compensate && !state.failures.is_empty();
@@ -656,7 +741,7 @@ impl Core {
         }
         let (mut compensated, mut not_undone) = (0, None);
         if undoing {
-            let is_open = ended_early || !waited.missing.is_empty();
+            let is_open = ended_early || unknown.is_some() || !waited.missing.is_empty();
             (compensated, not_undone) = self.undo_all(cascade, &known, done, is_open).await;
         }
         Err(Error::Cascade(Box::new(CascadeFailed {
@@ -678,12 +763,15 @@ enum Around {
     Left(Vec<Missing>),
 }
 
-/// A look into the store that does not take for ever where the store does.
-async fn in_time<T>(
-    deadline: tokio::time::Instant,
-    look: impl Future<Output = Result<T, StorageError>>,
+fn is_past(time: tokio::time::Instant) -> bool {
+    tokio::time::Instant::now() >= time
+}
+
+/// Something of the store that does not take for ever where the store does.
+async fn in_time<T, E: fmt::Display>(
+    until: tokio::time::Instant,
+    look: impl Future<Output = Result<T, E>>,
 ) -> Result<T, String> {
-    let until = deadline.max(tokio::time::Instant::now()) + GRACE;
     match tokio::time::timeout_at(until, look).await {
         Ok(found) => found.map_err(|error| error.to_string()),
         Err(_) => Err("the store did not answer in time".to_owned()),
@@ -725,7 +813,7 @@ impl WaitResult {
 
 /// How often somebody looks whether everything was sent.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// How long the last look into the store may take.
+/// How long somebody still looks for what has happened until the deadline.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// What whoever waits for a cascade has found out.

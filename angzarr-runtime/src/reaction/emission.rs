@@ -15,7 +15,7 @@ use crate::command::{
 use crate::dead_letter;
 use crate::declare::{AnyCommand, AnyFact, Emission, ReactionError};
 use crate::error::{Error, Result};
-use crate::storage::{Answer, Extras, Settle, Write, WriteError};
+use crate::storage::{Answer, Extras, Intent, Settle, Write, WriteError};
 use crate::stream::{Edition, Headers, Name, StreamKey};
 use crate::telemetry::{self, AtCommand};
 
@@ -32,6 +32,8 @@ pub(super) struct Sender<'a> {
     pub(super) in_doubt: bool,
     /// The event that it is for, unless an intent stands for it: that goes with its branch.
     pub(super) because: Option<Because<'a>>,
+    /// The intent that it carries out.
+    pub(super) intent: Option<&'a Intent>,
 }
 
 impl Sender<'_> {
@@ -86,11 +88,22 @@ impl Sender<'_> {
 }
 
 /// An intent that is carried out by a write, and nothing else.
-pub(super) struct Settling(pub(super) Option<Settle>);
+pub(super) struct Settling {
+    settle: Option<Settle>,
+    /// What stays of it until something else is done as well.
+    rest: Option<Intent>,
+}
+
+impl Settling {
+    pub(super) fn of(settle: Option<Settle>) -> Self {
+        Self { settle, rest: None }
+    }
+}
 
 impl Along for Settling {
     fn extras(&self, _: &Core, _: &Decided<'_>) -> Result<Extras, Refusal> {
-        Ok(Extras { settles: self.0.into_iter().collect(), ..Extras::default() })
+        let (settles, intents) = (self.settle.into_iter().collect(), self.rest.iter().cloned().collect());
+        Ok(Extras { settles, intents, ..Extras::default() })
     }
 }
 
@@ -148,15 +161,18 @@ impl Core {
         if by.in_doubt && self.was_rejected(by, provenance).await.map_err(|error| error.to_string())? {
             return Ok(());
         }
-        // An intent stays until it is known that its command has not to be undone: whoever dies in between leaves that to others.
-        let goes_along = !by.link.is_some_and(CascadeLink::is_undone_elsewhere);
-        let settling = Settling(settle.filter(|_| goes_along));
+        // An intent stays until it is known that its command has not to be undone: whoever dies in between leaves that to others. As
+        // another one, so that of two who carry it out one still finds it settled.
+        let rest = by.intent.filter(|_| by.link.is_some_and(CascadeLink::is_undone_elsewhere));
+        let rest = rest.map(|intent| Intent { due: intent.due.saturating_add(1), ..intent.clone() });
+        let left = rest.as_ref().map(|rest| Settle { id: rest.id, due: rest.due });
+        let settling = Settling { settle, rest };
         let reaction = ReactionCommand {
             command,
             provenance,
             edition: &by.edition,
             headers: by.headers.clone(),
-            along: settling.0.is_some().then_some(&settling as &dyn Along),
+            along: settle.is_some().then_some(&settling as &dyn Along),
             link: by.link,
             because: by.because,
         };
@@ -169,7 +185,11 @@ impl Core {
                     root: command.root,
                 };
                 self.may_have_to_be_undone(by, provenance, target.clone(), &outcome).await?;
-                return self.went_through(by, &target, outcome, settle, goes_along).await;
+                self.went_through(by, &target, outcome, settle).await?;
+                return match left {
+                    Some(left) => self.withdraw(left).await,
+                    None => Ok(()),
+                };
             }
             Err(failed) => failed,
         };
@@ -195,9 +215,8 @@ impl Core {
         target: &StreamKey,
         outcome: Outcome,
         settle: Option<Settle>,
-        went_along: bool,
     ) -> Result<(), String> {
-        if (outcome.duplicate || !went_along)
+        if outcome.duplicate
             && let Some(settle) = settle
         {
             self.withdraw(settle).await?;
@@ -248,13 +267,13 @@ impl Core {
         fact: &AnyFact,
         settle: Option<Settle>,
     ) -> Result<(), String> {
-        let settling = Settling(settle);
+        let settling = Settling::of(settle);
         let external_id = fact.external_id.clone().unwrap_or_else(|| provenance.external_id());
         let (error, tries) = match self.with_retries(|| self.record_fact(by, fact, &external_id, &settling)).await? {
             Ok(outcome) => {
                 let target =
                     StreamKey { domain: fact.domain.clone(), edition: by.edition.name().clone(), root: fact.root };
-                return self.went_through(by, &target, outcome, settle, true).await;
+                return self.went_through(by, &target, outcome, settle).await;
             }
             Err(failed) => failed,
         };

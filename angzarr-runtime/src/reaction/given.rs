@@ -113,7 +113,7 @@ impl Core {
         given: &Given,
         cascade: Option<CascadeErrorMode>,
     ) -> Result<proto::SagaResponse> {
-        let begun = cascade.map(|mode| self.begin_cascade(mode));
+        let begun = cascade.map(|mode| self.begin_cascade(mode, None));
         let cascade = begun.as_ref().map(|begun| &begun.cascade);
         let mut response = proto::SagaResponse::default();
         for event in &given.events {
@@ -125,11 +125,11 @@ impl Core {
                 self.tell(&mut response, &sender, index, &emission);
             }
         }
-        if let Some(cascade) = cascade {
+        if let Some(begun) = &begun {
             let next_sequence = given.events.last().map_or(0, |it| it.sequence.saturating_add(1));
             let events = given.events.iter().cloned().collect();
             let outcome = Outcome { events, next_sequence, duplicate: false, moot: false, waiting: None };
-            self.end_cascade(&given.stream, outcome, cascade).await?;
+            self.end_cascade(&given.stream, outcome, begun).await?;
         }
         Ok(response)
     }
@@ -168,7 +168,7 @@ impl Core {
         cascade: Option<CascadeErrorMode>,
     ) -> Result<proto::ProcessManagerHandleResponse> {
         one_workflow(given)?;
-        let begun = cascade.map(|mode| self.begin_cascade(mode));
+        let begun = cascade.map(|mode| self.begin_cascade(mode, None));
         let cascade = begun.as_ref().map(|begun| &begun.cascade);
         let told = Mutex::new(Told::default());
         for event in &given.events {
@@ -176,11 +176,11 @@ impl Core {
                 .map(|cascade| CascadeLink::begin(cascade.clone()).next(process.name, &given.stream, event.sequence));
             process.run_given(self, &given.stream, event.clone(), link.as_ref(), &told).await?;
         }
-        if let Some(cascade) = cascade {
+        if let Some(begun) = &begun {
             let next_sequence = given.events.last().map_or(0, |it| it.sequence.saturating_add(1));
             let events = given.events.iter().cloned().collect();
             let outcome = Outcome { events, next_sequence, duplicate: false, moot: false, waiting: None };
-            self.end_cascade(&given.stream, outcome, cascade).await?;
+            self.end_cascade(&given.stream, outcome, begun).await?;
         }
         let Told { events, intents } = told.into_inner();
         let (key, headers) = self.process_of(process.name, given);
@@ -308,6 +308,7 @@ fn sender<'a>(
         link,
         in_doubt,
         // One that is of another store may be gone or not: nobody here can tell.
+        intent: None,
         because: (event.position > 0).then_some(Because {
             stream: &given.stream,
             sequence: event.sequence,

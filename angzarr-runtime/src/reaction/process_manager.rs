@@ -536,6 +536,7 @@ impl Core {
             link,
             // It is in the store as long as it is neither done nor told as rejected.
             in_doubt: false,
+            intent: Some(intent),
             because: None,
         };
         let emission = match intent.kind {

@@ -79,6 +79,7 @@ impl SagaRunner {
             headers,
             link,
             in_doubt,
+            intent: None,
             because: Some(Because { stream, sequence, position }),
         };
         // A split event keeps one sequence: the command index runs on over its parts. The first part that fails ends it,

@@ -20,11 +20,11 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::cascade::{DoneCommand, REACTION_FAILED, TOO_DEEP};
-use super::wait_board::{Marked, Passed};
+use super::wait_board::{Listed, Marked, Passed};
 use super::{Cascade, CascadeFailure, CascadeLink, ComponentKind, Missing, WaitResult};
 use crate::command::{CascadeErrorMode, Core, Projection, Provenance};
 use crate::error::{Code, Result};
-use crate::storage::{Answer, StorageError};
+use crate::storage::{Answer, Dedup, StorageError};
 use crate::stream::wait_mark::{LATE, clock};
 use crate::stream::{Edition, Headers, Name, StoredEvent, StreamKey, WaitMark};
 use crate::telemetry;
@@ -43,7 +43,16 @@ pub(crate) struct Outbox {
 /// A cascade that this process waits for. For others it is over with this.
 pub(crate) struct BegunCascade {
     pub(crate) cascade: Arc<Cascade>,
+    /// An earlier one of the same command, which has not ended.
+    pub(super) earlier: Option<Arc<Cascade>>,
     _ends: Option<Marked>,
+    _listed: Option<Listed>,
+}
+
+impl Drop for BegunCascade {
+    fn drop(&mut self) {
+        self.cascade.close(&[]);
+    }
 }
 
 const HANDLED: i32 = 0;
@@ -201,9 +210,13 @@ impl Core {
     }
 
     /// A cascade that begins here.
-    pub(crate) fn begin_cascade(&self, mode: CascadeErrorMode) -> BegunCascade {
+    ///
+    /// `command` is how it is known if it is repeated.
+    pub(crate) fn begin_cascade(&self, mode: CascadeErrorMode, command: Option<(StreamKey, Dedup)>) -> BegunCascade {
         let cascade = Cascade::new(mode, self.mark_for(Some(mode)));
-        BegunCascade { _ends: self.waits.begins(&cascade), cascade }
+        let ends = self.waits.begins(&cascade, command.is_some());
+        let (listed, earlier) = command.map(|command| self.waits.lists(command, &cascade)).unzip();
+        BegunCascade { _ends: ends, _listed: listed, earlier: earlier.flatten(), cascade }
     }
 
     /// The cascade that an event belongs to, for a component that is about to handle it: one reaction further than the event.
@@ -219,13 +232,11 @@ impl Core {
     /// Where in its cascade a mark stands; `None` where nobody waits any more.
     pub(super) fn link_at(&self, mark: &WaitMark) -> Option<CascadeLink> {
         let mode = mark.mode()?;
-        let is_me = self.ownership.is_me(mark.asker);
-        if is_me && let Some(cascade) = self.waits.cascades(mark.wait()).into_iter().find(|it| it.is_marked(mark)) {
+        if let Some(cascade) = self.waits.cascades(mark.wait()).into_iter().find(|it| it.is_marked(mark)) {
             return Some(CascadeLink::at(cascade, mark.depth));
         }
-        // What succeeds late has to be undone as well, also where nobody here waits any more.
-        let may_go_on = mode == CascadeErrorMode::Compensate || !is_me;
-        let goes_on = self.ownership.is_shared() && may_go_on && !mark.is_over();
+        // Nobody here waits, or any more; somebody else may, and what succeeds late has to be undone as well.
+        let goes_on = self.ownership.is_shared() && !mark.is_forgotten();
         goes_on.then(|| CascadeLink::at(Cascade::elsewhere(mode, *mark), mark.depth))
     }
 
@@ -267,7 +278,9 @@ impl Core {
 
     /// That a component gave up on an event, for the commit that records it.
     pub(super) fn missed(&self, component: &str, stream: &StreamKey, event: &StoredEvent, reason: &str) -> Vec<Answer> {
-        let Some(mark) = self.waits_elsewhere(event.headers.wait()) else { return Vec::new() };
+        // What a cascade of this process has missed somebody else may wait for as well (row C10).
+        let of_cascade = event.headers.wait().filter(|mark| mark.cascade.is_some() && !mark.is_forgotten());
+        let Some(mark) = self.waits_elsewhere(event.headers.wait()).or(of_cascade) else { return Vec::new() };
         let told = Told { message: reason.to_owned(), ..Told::of(component, stream, event.sequence, MISSED) };
         vec![told.to(mark, stream)]
     }
@@ -454,8 +467,11 @@ impl Core {
 
     /// Every command of a reaction that has succeeded in a cascade, in whatever process, in the order of their events: events
     /// say which cascade they are of, and their stream which command they came from (row E3).
-    pub(super) async fn succeeded_in(&self, wait: Uuid) -> Result<Vec<DoneCommand>, StorageError> {
-        let mut events = self.storage.read_wait(wait, 0).await?;
+    pub(super) async fn succeeded_in(&self, waits: &[Uuid]) -> Result<Vec<DoneCommand>, StorageError> {
+        let mut events = Vec::new();
+        for wait in waits {
+            events.extend(self.storage.read_wait(*wait, 0).await?);
+        }
         // The command that began it may have come with a provenance of its own; it stays.
         events.retain(|item| item.event.headers.wait().is_some_and(|mark| mark.depth > 0));
         let mut streams: Vec<&StreamKey> = events.iter().map(|item| &item.stream).collect();
@@ -522,8 +538,8 @@ impl Outbox {
 }
 
 impl CascadeLink {
-    /// What the process that waits for this cascade is told of a failure, for the commit that records it; nothing where that is
-    /// this process.
+    /// What those who wait for this cascade in other processes are told of a failure, for the commit that records it: whoever waits in
+    /// this one may not be the only one (row C10).
     pub(super) fn failed(&self, failure: &CascadeFailure) -> Option<Answer> {
         self.told(failure, FAILED)
     }
@@ -534,7 +550,7 @@ impl CascadeLink {
     }
 
     fn told(&self, failure: &CascadeFailure, what: i32) -> Option<Answer> {
-        let mark = self.mark().filter(|_| !self.is_here())?;
+        let mark = self.mark()?;
         Some(Told::failure(failure, what).to(&mark, &failure.source))
     }
 }

@@ -17,6 +17,7 @@ use super::cascade::REACTION_FAILED;
 use super::{Cascade, CascadeFailure, CascadeLink, ComponentKind};
 use crate::command::{Core, Projection, Submission, SyncMode};
 use crate::error::Code;
+use crate::storage::Dedup;
 use crate::stream::{StoredEvent, StreamKey, WaitMark};
 
 /// A component that had not handled an event when the answer had to be given.
@@ -198,6 +199,8 @@ struct Notes {
     cascades: HashMap<Uuid, Listeners>,
     /// Waits that others knew of, and that are over.
     ended: Vec<Uuid>,
+    /// The cascades of commands that may be repeated, in the order in which they came (row C10).
+    commands: HashMap<(StreamKey, Dedup), Vec<Weak<Cascade>>>,
     /// Nobody handles anything any more.
     closed: bool,
 }
@@ -214,9 +217,29 @@ struct Listeners {
 pub(crate) struct Marked {
     board: Arc<Board>,
     wait: Uuid,
-    /// Began here, and does not just listen.
+    /// What was told is not needed any more when it is over. That of others who listen is theirs, and a command that may be repeated
+    /// may have listeners in other processes: it goes by its age.
     is_own: bool,
     cascade: Option<Weak<Cascade>>,
+}
+
+/// A cascade that may be followed. It is over with this.
+pub(crate) struct Listed {
+    board: Arc<Board>,
+    command: (StreamKey, Dedup),
+    cascade: Weak<Cascade>,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let mut notes = self.board.notes.lock();
+        if let Some(listed) = notes.commands.get_mut(&self.command) {
+            listed.retain(|it| !it.ptr_eq(&self.cascade));
+            if listed.is_empty() {
+                notes.commands.remove(&self.command);
+            }
+        }
+    }
 }
 
 impl Drop for Marked {
@@ -493,8 +516,8 @@ impl WaitBoard {
     }
 
     /// The same for a cascade: what others tell of it goes to it.
-    pub(super) fn begins(&self, cascade: &Arc<Cascade>) -> Option<Marked> {
-        Some(self.listens(cascade, cascade.mark()?.wait(), true))
+    pub(super) fn begins(&self, cascade: &Arc<Cascade>, may_be_repeated: bool) -> Option<Marked> {
+        Some(self.listens(cascade, cascade.mark()?.wait(), !may_be_repeated))
     }
 
     /// What others tell to an earlier wait goes to a cascade as well: its command was sent before (row C10).
@@ -525,7 +548,28 @@ impl WaitBoard {
 
     /// Waits that are over, and of which others may still have told something.
     pub(super) fn take_ended(&self) -> Vec<Uuid> {
-        std::mem::take(&mut self.0.notes.lock().ended)
+        let mut notes = self.0.notes.lock();
+        let Notes { cascades, ended, .. } = &mut *notes;
+        let mut taken = std::mem::take(ended);
+        taken.retain(|wait| match cascades.get_mut(wait) {
+            // Somebody has joined meanwhile: it ends with them.
+            Some(listeners) => {
+                listeners.is_over = true;
+                false
+            }
+            None => true,
+        });
+        taken
+    }
+
+    /// A cascade begins, or is repeated: whoever comes later with the same command follows it. Answers the one to follow.
+    pub(super) fn lists(&self, command: (StreamKey, Dedup), cascade: &Arc<Cascade>) -> (Listed, Option<Arc<Cascade>>) {
+        let mut notes = self.0.notes.lock();
+        let listed = notes.commands.entry(command.clone()).or_default();
+        let earlier = listed.iter().find_map(Weak::upgrade);
+        let cascade = Arc::downgrade(cascade);
+        listed.push(cascade.clone());
+        (Listed { board: self.0.clone(), command, cascade }, earlier)
     }
 
     /// Resolves when a wait is over that others knew of.
@@ -598,6 +642,31 @@ mod tests {
             headers: Headers::default(),
             isolated: false,
         }
+    }
+
+    /// A cascade that ends holds nothing that it has noted, nor takes anything more.
+    #[test]
+    fn s9_a_cascade_that_has_ended_leaves_nothing_behind() {
+        let builder = crate::Runtime::builder();
+        let (registry, _) = Registry::collect_all(&crate::Limits::default(), |_, _| {});
+        let core = builder.core(registry, Arc::new(crate::Memory::new()));
+        let projector = core.registry.projectors.values().next().expect("a projector in this program");
+        let key = StreamKey::main(projector.descriptor.domains[0], Uuid::nil());
+        let event = an_event(projector.handlers.keys().next().expect("a handler"));
+        let board = &core.waits;
+        let command = (key.clone(), Dedup(bytes::Bytes::from_static(b"once")));
+        let begun = core.begin_cascade(crate::CascadeErrorMode::FailFast, Some(command.clone()));
+        let link = CascadeLink::begin(begun.cascade.clone());
+        let note = || board.note(&core, &key, [(&event, None, false)].into_iter(), Some(&link), None);
+        link.adopt(&core, &key, note(), &[]);
+        assert_eq!(board.0.waiting.load(Ordering::Acquire), 1);
+        let again = core.begin_cascade(crate::CascadeErrorMode::FailFast, Some(command));
+        assert!(again.earlier.as_ref().is_some_and(|it| Arc::ptr_eq(it, &begun.cascade)));
+        drop((begun, again));
+        assert_eq!(board.0.waiting.load(Ordering::Acquire), 0);
+        link.adopt(&core, &key, note(), &[]);
+        let notes = board.0.notes.lock();
+        assert!(notes.expectations.is_empty() && notes.commands.is_empty() && notes.cascades.is_empty());
     }
 
     /// Row S9: a caller that goes away at any moment leaves nothing behind, also before it waits.

@@ -51,11 +51,14 @@ impl WaitMark {
         Self { depth, ..self }
     }
 
-    /// Whether nobody waits any more, by the clock of this machine and some time more. A cascade is known for longer: how it was to
-    /// end says what becomes of a late reaction.
+    /// Whether nobody waits any more, by the clock of this machine and some time more.
     pub(crate) fn is_over(&self) -> bool {
-        let late = if self.cascade.is_some() { LATE } else { Duration::ZERO };
-        clock() > self.until.saturating_add(nanos(SKEW + late))
+        clock() > self.until.saturating_add(nanos(SKEW))
+    }
+
+    /// Whether it does not even matter any more how its cascade was to end.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        clock() > self.until.saturating_add(nanos(SKEW + LATE))
     }
 
     /// When something that is told now is not wanted any more, `time` behind the end at the earliest. By any clock: it is later
@@ -149,8 +152,7 @@ mod tests {
         let past = WaitMark { until: clock() - nanos(SKEW) - 1, ..mark };
         assert!(past.is_over());
         assert!(past.until_behind(Duration::ZERO) > clock() + nanos(SKEW));
-        let cascade = WaitMark { cascade: Some(CascadeErrorMode::CascadeErrorFailFast), ..past };
-        assert!(!cascade.is_over(), "a late reaction has to know its error mode");
-        assert!(WaitMark { until: past.until - nanos(LATE), ..cascade }.is_over());
+        assert!(!past.is_forgotten(), "a late reaction has to know its error mode");
+        assert!(WaitMark { until: past.until - nanos(LATE), ..past }.is_forgotten());
     }
 }

@@ -4,6 +4,7 @@ use angzarr_runtime::dead_letter::{DeadLetter, DeadLetterFilter};
 use angzarr_runtime::prelude::*;
 use angzarr_runtime::stream::StreamKey;
 use angzarr_runtime::{CascadeFailed, Receipt};
+use angzarr_tests::faults::{Fault, Faults};
 use angzarr_tests::rig::eventually;
 use angzarr_tests::store::{decode, events_of};
 use angzarr_tests::{Store, on_every_store};
@@ -241,6 +242,36 @@ on_every_store! {
         assert!(late.contains(&("report", "projector", 0)), "{late:?}");
         assert_eq!(receipt.done(), ["checkout", "reserve"]);
         shop.seen.count("go");
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// The first event was handled long ago, and what follows from it was not: a repeat waits for that as well.
+    async fn s4_c10_a_repeat_waits_as_long_as_the_first(store) {
+        let (shop, faults) = (Shop::default(), Faults::new());
+        let builder = shop.builder().sync_deadline(Duration::from_secs(60));
+        let runtime = faults.describe(&store, builder).build().await.unwrap();
+        runtime.send::<Stock>(shelf(), Fill { quantity: 10 }).await.unwrap();
+        faults.next("parcel", [Fault::Hold]);
+        let order = Uuid::new_v4();
+        let send = || {
+            let pack = runtime.send::<Order>(order, troubled("pack", place(1, 1, 50))).sync(SyncMode::Cascade);
+            pack.external_id("once").into_future()
+        };
+        let mut first = Box::pin(send());
+        tokio::select! {
+            answer = &mut first => panic!("too early: {answer:?}"),
+            () = eventually("it is about to be packed", async || faults.struck() == 1) => {}
+        }
+        let mut second = Box::pin(send());
+        let early = tokio::time::timeout(Duration::from_millis(500), &mut second).await;
+        assert!(early.is_err(), "it is not packed: {early:?}");
+        faults.release();
+        let (first, second) = tokio::join!(first, second);
+        assert_eq!(runtime.state::<Parcel>(root("parcel", "one")).await.unwrap().at, "weigher");
+        for (receipt, again) in [(first.unwrap(), false), (second.unwrap(), true)] {
+            assert!(receipt.missing().is_empty(), "{:?}", receipt.missing());
+            assert_eq!((receipt.done(), receipt.already_processed()), (&["checkout", "report", "reserve"][..], again));
+        }
         runtime.shutdown().await.unwrap();
     }
 
