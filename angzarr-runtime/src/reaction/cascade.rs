@@ -147,8 +147,17 @@ pub(crate) struct Cascade {
     is_elsewhere: bool,
     state: Mutex<State>,
     news: Notify,
-    /// What was missing when it ended; nothing before.
-    over: watch::Sender<Option<Vec<Missing>>>,
+    /// How it has ended; nothing before.
+    over: watch::Sender<Option<End>>,
+}
+
+/// How somebody who waited for a cascade has ended.
+#[derive(Clone, Debug)]
+pub(super) enum End {
+    /// With everything that follows, but for this.
+    Waited(Vec<Missing>),
+    /// Before: it failed, or its caller is gone.
+    Early,
 }
 
 #[derive(Default)]
@@ -243,14 +252,16 @@ impl Cascade {
     fn follow(self: &Arc<Self>, earlier: &Self) {
         let mut state = earlier.state.lock();
         state.followers.push(Arc::downgrade(self));
-        let (failures, aborted) = (state.failures.clone(), state.aborted);
+        let (failures, aborted, done) = (state.failures.clone(), state.aborted, state.done.clone());
         drop(state);
         failures.into_iter().for_each(|failure| self.fail(failure));
-        self.state.lock().aborted |= aborted;
+        let mut state = self.state.lock();
+        state.aborted |= aborted;
+        state.done.extend(done);
     }
 
     /// It has ended. Whoever follows it knows by this what it has not waited for.
-    pub(super) fn close(&self, missing: &[Missing]) {
+    pub(super) fn close(&self, end: &End) {
         let mut state = self.state.lock();
         state.closed = true;
         let waiting = std::mem::take(&mut state.waiting);
@@ -259,29 +270,34 @@ impl Cascade {
         drop(waiting);
         self.over.send_if_modified(|over| {
             let is_first = over.is_none();
-            over.get_or_insert_with(|| missing.to_vec());
+            over.get_or_insert_with(|| end.clone());
             is_first
         });
     }
 
-    /// Resolves when it has ended; what it had not waited for.
-    async fn ended(&self) -> Vec<Missing> {
+    /// Resolves when it has ended.
+    async fn ended(&self) -> End {
         let mut over = self.over.subscribe();
         // The sender lives as long as this.
-        over.wait_for(Option::is_some).await.map_or_else(|_| Vec::new(), |over| over.clone().unwrap_or_default())
+        over.wait_for(Option::is_some).await.ok().and_then(|over| over.clone()).unwrap_or(End::Early)
     }
 
     /// Remembers what may have to be undone. Gives it back where the cascade is being undone already.
     pub(super) fn succeeded(&self, done: DoneCommand) -> Option<DoneCommand> {
         let mut state = self.state.lock();
-        if state.done.iter().any(|it| it.provenance == done.provenance) {
-            return None;
+        let followers = state.followers.clone();
+        let mut late = None;
+        if !state.done.iter().any(|it| it.provenance == done.provenance) {
+            match state.undoing {
+                true => late = Some(done.clone()),
+                false => state.done.push(done.clone()),
+            }
         }
-        if state.undoing {
-            return Some(done);
+        drop(state);
+        for follower in followers.iter().filter_map(Weak::upgrade) {
+            late = follower.succeeded(done.clone()).or(late);
         }
-        state.done.push(done);
-        None
+        late
     }
 
     fn must_end(&self) -> bool {
@@ -348,6 +364,11 @@ impl CascadeLink {
     /// Whether another process undoes what has succeeded (row E3).
     pub(super) fn is_undone_elsewhere(&self) -> bool {
         self.cascade.is_elsewhere && self.cascade.mode == CascadeErrorMode::Compensate
+    }
+
+    /// Whether it is written down for other processes that it is undone.
+    pub(super) fn may_be_undone(&self) -> bool {
+        self.cascade.mark.is_some() && self.cascade.mode == CascadeErrorMode::Compensate
     }
 
     /// The cascades of this process that what happens here belongs to: those as well that have joined because their command was sent
@@ -575,19 +596,25 @@ impl Core {
         let until = tokio::time::Instant::now() + self.sync_deadline;
         let mut recorded = Vec::new();
         loop {
-            let found = in_time(until + GRACE, self.to_undo(cascade, known, &done, is_open)).await;
+            let found = in_time(until, self.to_undo(cascade, known, &done, is_open)).await;
             // What is known is undone, whatever else there may be.
             let (mut all, mut unknown) = match found {
                 Ok(all) => (all, None),
                 Err(error) => (done.clone(), Some(error)),
             };
             all.retain(|done| !recorded.contains(&done.provenance));
-            match in_time(until + GRACE, self.compensate(&all)).await {
-                Ok(_) => recorded.extend(all.into_iter().map(|done| done.provenance)),
+            let patience = || until.max(tokio::time::Instant::now()) + GRACE;
+            match in_time(patience(), self.record_compensations(&all)).await {
+                Ok(intents) => {
+                    recorded.extend(all.into_iter().map(|done| done.provenance));
+                    // What takes longer goes on without this request.
+                    tokio::time::timeout_at(patience(), self.deliver_compensations(intents)).await.ok();
+                }
                 Err(error) => unknown = Some(error),
             }
             let Some(error) = unknown else { return (recorded.len(), None) };
-            if is_past(until) {
+            // Another try would have no time.
+            if is_past(until - LOOK_AGAIN) {
                 return (recorded.len(), Some(error));
             }
             tracing::debug!(error, "what a cascade has to undo is not recorded yet");
@@ -638,6 +665,7 @@ impl Core {
         let _joined = stored.map(|wait| self.waits.joins(cascade, wait));
         known.waits = own.into_iter().chain(stored).collect();
         let mut earlier = begun.earlier.as_ref().filter(|_| outcome.duplicate);
+        let mut missed_by_earlier = Vec::new();
         if let Some(earlier) = earlier {
             cascade.follow(earlier);
         }
@@ -688,8 +716,11 @@ impl Core {
                     tokio::select! {
                         biased;
                         () = cascade.ended_early() => break true,
-                        missing = leader.ended() => waited.missing.extend(missing),
-                        () = tokio::time::sleep_until(deadline) => {
+                        end = leader.ended() => match end {
+                            End::Waited(missing) => missed_by_earlier = missing,
+                            End::Early => unknown = Some("an earlier attempt ended without it".to_owned()),
+                        },
+                        () = tokio::time::sleep_until(deadline + GRACE) => {
                             unknown = Some("an earlier attempt still waited for it when the deadline passed".to_owned());
                         }
                     }
@@ -714,10 +745,12 @@ impl Core {
         };
         crate::telemetry::waited(&waited);
         waited = self.without_parked(key, &outcome.events, waited).await;
+        waited.missing_too(key, missed_by_earlier);
         if let Some(error) = &unknown {
             waited.unknown_behind(self, key, error);
         }
-        cascade.close(&waited.missing);
+        let is_whole = !ended_early && unknown.is_none();
+        cascade.close(&if is_whole { End::Waited(waited.missing.clone()) } else { End::Early });
         let (failures, aborted, undoing, done) = {
             let mut state = cascade.state.lock();
             state.undoing = cascade.mode == CascadeErrorMode::Compensate && !state.failures.is_empty();
@@ -779,6 +812,19 @@ async fn in_time<T, E: fmt::Display>(
 }
 
 impl WaitResult {
+    /// What an earlier attempt has not waited for, unless it has happened since.
+    fn missing_too(&mut self, key: &StreamKey, missing: Vec<Missing>) {
+        for it in missing {
+            let is_it = |component: &str, sequence| it.component == component && it.sequence == sequence;
+            let is_done =
+                it.stream == *key && self.done.iter().any(|(component, sequence)| is_it(component, *sequence));
+            let mut listed = self.missing.iter();
+            if !is_done && !listed.any(|known| is_it(&known.component, known.sequence) && it.stream == known.stream) {
+                self.missing.push(it);
+            }
+        }
+    }
+
     /// What was passed, and nobody knows how.
     fn missing_as_unknown(&mut self, core: &Core, stream: &StreamKey, why: &str) {
         for Passed { component, sequence, .. } in std::mem::take(&mut self.passed) {

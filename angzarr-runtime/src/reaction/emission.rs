@@ -163,7 +163,7 @@ impl Core {
         }
         // An intent stays until it is known that its command has not to be undone: whoever dies in between leaves that to others. As
         // another one, so that of two who carry it out one still finds it settled.
-        let rest = by.intent.filter(|_| by.link.is_some_and(CascadeLink::is_undone_elsewhere));
+        let rest = by.intent.filter(|_| by.link.is_some_and(CascadeLink::may_be_undone));
         let rest = rest.map(|intent| Intent { due: intent.due.saturating_add(1), ..intent.clone() });
         let left = rest.as_ref().map(|rest| Settle { id: rest.id, due: rest.due });
         let settling = Settling { settle, rest };

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::cascade::DoneCommand;
 use super::emission::{Sender, dead_letters_failures};
+use super::intents::Claim;
 use super::revocation::{AfterRevocation, By, COMPENSATE, CompensateWork, RejectedWork};
 use super::{CascadeFailure, CascadeLink};
 use crate::command::{Alone, Core, Decider, Outcome, Provenance, ReactionCommand, cover_on, edition_of};
@@ -433,22 +434,33 @@ impl Core {
     }
 
     /// Records a compensation for each command, durably, and delivers them, the last command first (row E3).
-    pub(super) async fn compensate(&self, done: &[DoneCommand]) -> Result<usize> {
+    pub(super) async fn compensate(&self, done: &[DoneCommand]) -> Result<()> {
+        let intents = self.record_compensations(done).await?;
+        self.deliver_compensations(intents).await;
+        Ok(())
+    }
+
+    /// From here on it is certain that they are compensated. Nobody else delivers them before this is dropped.
+    pub(super) async fn record_compensations(&self, done: &[DoneCommand]) -> Result<Vec<(Intent, Claim)>> {
         let intents: Vec<Intent> = done.iter().rev().map(|done| self.compensation(done)).collect();
         if intents.is_empty() {
-            return Ok(0);
+            return Ok(Vec::new());
         }
-        let claims: Vec<_> = intents.iter().map(|intent| self.intents.claim(intent.id)).collect();
         let extras = Extras { intents: intents.clone(), ..Extras::default() };
+        let claimed = intents.into_iter().map(|intent| (self.intents.claim(intent.id), intent));
+        let claimed: Vec<_> = claimed.map(|(claim, intent)| (intent, claim)).collect();
         self.writer.commit(Write::extras(extras)).await.map_err(|error| match error {
             WriteError::Storage(error) => Error::from(error),
             other => Error::Component { component: "cascade".to_owned(), message: other.to_string() },
         })?;
-        for intent in &intents {
+        Ok(claimed)
+    }
+
+    /// Delivers what was recorded. Whatever fails, or is left when this is dropped, is delivered later.
+    pub(super) async fn deliver_compensations(&self, recorded: Vec<(Intent, Claim)>) {
+        for (intent, _claim) in &recorded {
             self.carry_out(intent, None).await;
         }
-        drop(claims);
-        Ok(intents.len())
     }
 
     pub(super) fn compensation(&self, done: &DoneCommand) -> Intent {

@@ -19,7 +19,7 @@ use proto::CoverExt as _;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::cascade::{DoneCommand, REACTION_FAILED, TOO_DEEP};
+use super::cascade::{DoneCommand, End, REACTION_FAILED, TOO_DEEP};
 use super::wait_board::{Listed, Marked, Passed};
 use super::{Cascade, CascadeFailure, CascadeLink, ComponentKind, Missing, WaitResult};
 use crate::command::{CascadeErrorMode, Core, Projection, Provenance};
@@ -51,7 +51,7 @@ pub(crate) struct BegunCascade {
 
 impl Drop for BegunCascade {
     fn drop(&mut self) {
-        self.cascade.close(&[]);
+        self.cascade.close(&End::Early);
     }
 }
 

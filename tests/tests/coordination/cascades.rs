@@ -275,6 +275,38 @@ on_every_store! {
         runtime.shutdown().await.unwrap();
     }
 
+    /// A repeat that compensates undoes what had succeeded before it came as well, although the first one does not (row E3).
+    async fn s4_c10_e3_a_repeat_undoes_what_had_succeeded_before(store) {
+        let shop = Shop::default();
+        let builder = shop.builder().sync_deadline(Duration::from_secs(60));
+        let runtime = store.describe(builder).build().await.unwrap();
+        runtime.send::<Stock>(shelf(), Fill { quantity: 10 }).await.unwrap();
+        let order = Uuid::new_v4();
+        let send = |mode| {
+            // Reserved, and too dear.
+            let place = runtime.send::<Order>(order, troubled("report waits", place(1, 1, 5_001))).sync(SyncMode::Cascade);
+            place.correlation("w").external_id("once").cascade_error_mode(mode).into_future()
+        };
+        let mut first = Box::pin(send(CascadeErrorMode::Continue));
+        tokio::select! {
+            answer = &mut first => panic!("too early: {answer:?}"),
+            () = eventually("it is reserved, and the payment was refused", async || {
+                runtime.state::<Stock>(shelf()).await.unwrap().free == 9 && story(&runtime, order).await.len() == 2
+            }) => {}
+        }
+        let mut second = Box::pin(send(CascadeErrorMode::Compensate));
+        let early = tokio::time::timeout(Duration::from_millis(500), &mut second).await;
+        assert!(early.is_err(), "there is no report: {early:?}");
+        shop.seen.count("go");
+        let (first, second) = tokio::join!(first, second);
+        assert_eq!(first.unwrap().cascade_errors().len(), 1);
+        let failed = failed(second);
+        assert_eq!((failed.failures.len(), &failed.not_undone), (1, &None), "{failed}");
+        runtime.settled().await;
+        assert_eq!(runtime.state::<Stock>(shelf()).await.unwrap().releases, 1, "{failed}");
+        runtime.shutdown().await.unwrap();
+    }
+
     /// Whoever sends the command again while its reactions are at work learns of the same failures, at once and after the first
     /// one has gone.
     async fn s4_c10_e2_whoever_repeats_a_cascade_learns_what_fails(store) {
