@@ -447,8 +447,11 @@ impl Core {
             return Ok(Vec::new());
         }
         let extras = Extras { intents: intents.clone(), ..Extras::default() };
-        let claimed = intents.into_iter().map(|intent| (self.intents.claim(intent.id), intent));
-        let claimed: Vec<_> = claimed.map(|(claim, intent)| (intent, claim)).collect();
+        let claim = |intent: Intent| {
+            let claim = self.intents.claim(intent.id);
+            (intent, claim)
+        };
+        let claimed: Vec<_> = intents.into_iter().map(claim).collect();
         self.writer.commit(Write::extras(extras)).await.map_err(|error| match error {
             WriteError::Storage(error) => Error::from(error),
             other => Error::Component { component: "cascade".to_owned(), message: other.to_string() },

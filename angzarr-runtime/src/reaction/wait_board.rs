@@ -644,15 +644,21 @@ mod tests {
         }
     }
 
-    /// A cascade that ends holds nothing that it has noted, nor takes anything more.
-    #[test]
-    fn s9_a_cascade_that_has_ended_leaves_nothing_behind() {
+    /// A core, and an event on a stream that one of its projectors has a handler for.
+    fn what_a_projector_handles() -> (Core, StreamKey, StoredEvent) {
         let builder = crate::Runtime::builder();
         let (registry, _) = Registry::collect_all(&crate::Limits::default(), |_, _| {});
         let core = builder.core(registry, Arc::new(crate::Memory::new()));
         let projector = core.registry.projectors.values().next().expect("a projector in this program");
         let key = StreamKey::main(projector.descriptor.domains[0], Uuid::nil());
         let event = an_event(projector.handlers.keys().next().expect("a handler"));
+        (core, key, event)
+    }
+
+    /// A cascade that ends holds nothing that it has noted, nor takes anything more.
+    #[test]
+    fn s9_a_cascade_that_has_ended_leaves_nothing_behind() {
+        let (core, key, event) = what_a_projector_handles();
         let board = &core.waits;
         let command = (key.clone(), Dedup(bytes::Bytes::from_static(b"once")));
         let begun = core.begin_cascade(crate::CascadeErrorMode::FailFast, Some(command.clone()));
@@ -672,12 +678,7 @@ mod tests {
     /// Row S9: a caller that goes away at any moment leaves nothing behind, also before it waits.
     #[test]
     fn s9_a_note_ends_with_whoever_wrote_it() {
-        let builder = crate::Runtime::builder();
-        let (registry, _) = Registry::collect_all(&crate::Limits::default(), |_, _| {});
-        let core = builder.core(registry, Arc::new(crate::Memory::new()));
-        let projector = core.registry.projectors.values().next().expect("a projector in this program");
-        let key = StreamKey::main(projector.descriptor.domains[0], Uuid::nil());
-        let event = an_event(projector.handlers.keys().next().expect("a handler"));
+        let (core, key, event) = what_a_projector_handles();
         let board = &core.waits;
         let waiting =
             board.note(&core, &key, [(&event, None, false)].into_iter(), None, None).expect("something to wait for");
